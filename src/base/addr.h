@@ -1,0 +1,64 @@
+/* base/addr.h - addresses without sockets: IP and port, networks, and the target a client names. Pure. */
+#ifndef BASE_ADDR_H
+#define BASE_ADDR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum addr_family { ADDR_NONE = 0, ADDR_IP4 = 4, ADDR_IP6 = 6 };
+
+/* ip holds 4 bytes (rest zero) or 16 bytes in network order. */
+struct addr {
+    uint8_t family; /* enum addr_family */
+    uint16_t port;  /* host order */
+    uint8_t ip[16];
+};
+
+#define ADDR_STRLEN 56 /* "[" 45 "]:65535" NUL */
+
+/* Text of the IP alone, IPv6 in canonical lower-case compressed form (RFC 5952), no brackets; "?" for
+ * ADDR_NONE. @dst takes at least ADDR_STRLEN bytes. Returns @dst. */
+char *addr_ip_str(const struct addr *a, char *dst);
+/* Text as "1.2.3.4:80" or "[::1]:80". */
+char *addr_str(const struct addr *a, char *dst);
+/* Reads a numeric IP, IPv6 with or without brackets; port is left 0. ST_OK or ST_E_PROTO. */
+NODISCARD enum status addr_parse_ip(struct addr *a, const char *text, size_t len);
+/* ::ffff:a.b.c.d becomes a.b.c.d; everything else stays. */
+void addr_unmap(struct addr *a);
+bool addr_equal(const struct addr *a, const struct addr *b);    /* ip and port */
+bool addr_ip_equal(const struct addr *a, const struct addr *b); /* ip only */
+bool addr_is_any(const struct addr *a);                         /* 0.0.0.0 or :: or none */
+/* True for addresses that lead to the host itself or its surroundings: unspecified, loopback, private, CGNAT, link-local
+ * (metadata services), unique local, multicast, broadcast, reserved; IPv4 inside mapped, 6to4, NAT64 forms judged alike.
+ * (RFC 6890 and the IANA special-purpose registries.) */
+bool addr_is_private(const struct addr *a);
+
+/* A network such as 10.0.0.0/8. A bare address is /32 or /128. */
+struct cidr {
+    struct addr net;
+    uint8_t bits;
+};
+NODISCARD enum status cidr_parse(struct cidr *c, const char *text, size_t len);
+bool cidr_contains(const struct cidr *c, const struct addr *a);
+
+#define TARGET_HOST_MAX 255
+
+/* Where a client wants to go. host_len 0: @addr holds the IP; else @host is a name (not NUL-terminated by the
+ * wire, always terminated here) and addr.port the port. */
+struct target {
+    struct addr addr;
+    uint8_t host_len;
+    char host[TARGET_HOST_MAX + 1];
+};
+
+/* Sets a name: letters, digits, '-', '.', '_' only, 1..255 bytes; an IP literal (also in brackets) becomes an IP.
+ * ST_OK or ST_E_PROTO. (Xray-core common/protocol address parser; specs: VLESS section 1.) */
+NODISCARD enum status target_set_host(struct target *t, const char *host, size_t len, uint16_t port);
+/* Text "host:port" for logs; @dst takes TARGET_STRLEN bytes. */
+#define TARGET_STRLEN (TARGET_HOST_MAX + 16)
+char *target_str(const struct target *t, char *dst);
+
+#endif

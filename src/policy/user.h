@@ -1,0 +1,40 @@
+/* policy/user.h - one user of one node, as both planes see him.
+ *
+ * Created by the control thread, published through a view, read by workers. Every member is either constant while published or atomic.
+ * References: the control table holds one, every view's index counts as that one, every session holds one. */
+#ifndef POLICY_USER_H
+#define POLICY_USER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/uuid.h"
+
+struct user_rt {
+    uint64_t uid;             /* the panel's id */
+    uint8_t uuid[UUID_LEN];   /* credential */
+    uint32_t slot;            /* of the live counters (policy/meter.h) */
+    uint32_t node;            /* number of the node he belongs to */
+    _Atomic uint32_t refs;
+    _Atomic uint32_t sessions; /* open now, over all workers */
+    _Atomic bool removed;      /* no new session; open ones end within a second */
+    _Atomic uint32_t speed_mbps, device_limit, conn_limit; /* 0 = unlimited */
+};
+
+/* Called by whoever drops the last reference (any thread): hands the object back to its maker. */
+struct user_owner {
+    void (*release)(struct user_owner *, struct user_rt *);
+};
+
+static inline void user_ref(struct user_rt *u)
+{
+    atomic_fetch_add_explicit(&u->refs, 1, memory_order_relaxed);
+}
+/* Returns true when the caller dropped the last reference and must pass the object to its owner. */
+static inline bool user_unref(struct user_rt *u)
+{
+    return atomic_fetch_sub_explicit(&u->refs, 1, memory_order_acq_rel) == 1;
+}
+
+#endif
