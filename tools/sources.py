@@ -1,17 +1,53 @@
 #!/usr/bin/env python3
-"""Lists the C files of one folder of src/ for meson.build: one path a line, sorted.
+"""Tells meson.build what is in src/: one line a folder that holds C files, lowest layer first.
 
-usage: sources.py KIND FOLDER     KIND: lib (module sources), test (*_test.c), fuzz (*_fuzz.c)
+    FOLDER|FOLDERS IT MAY USE|LIBRARY SOURCES|NAME=UNIT TEST ...|NAME=FUZZ TARGET ...
 
-Files are found, not enumerated: a new module is a new file and nothing else.
+Files are found, not enumerated, and the folders come from tools/layers.conf: a new module is a new
+file, a new transport a new folder, and neither is written down a second time here.
 """
+import collections
 import pathlib
 import sys
 
-kind, folder = sys.argv[1], sys.argv[2]
-root = pathlib.Path(__file__).resolve().parent.parent
-for path in sorted((root / "src" / folder).glob("*.c")):
-    stem = path.stem
-    found = "test" if stem.endswith("_test") else "fuzz" if stem.endswith("_fuzz") else "lib"
-    if found == kind:
-        print(path.relative_to(root))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import layers  # noqa: E402
+
+
+def kind_of(path):
+    """lib, test, fuzz, or main for the one file that holds main()."""
+    if path.stem.endswith("_test"):
+        return "test"
+    if path.stem.endswith("_fuzz"):
+        return "fuzz"
+    return "main" if path.parent.name == "app" and path.stem == "main" else "lib"
+
+
+def main():
+    table = layers.Table.load()
+    found = {folder: collections.defaultdict(list) for folder in table.order}
+    stems = collections.Counter()
+    for folder in table.order:
+        for path in sorted((layers.SRC / folder).glob("*.c")):
+            found[folder][kind_of(path)].append(path)
+            stems[path.stem] += 1
+
+    def program(folder, path):
+        # Two modules may have a file of one name; then the folder tells their tests apart.
+        name = path.stem if stems[path.stem] == 1 else folder.replace("/", "_") + "_" + path.stem
+        return f"{name}={path.relative_to(layers.ROOT)}"
+
+    for folder in table.order:
+        kinds = found[folder]
+        if not any(kinds.values()):
+            continue
+        uses = [f for f in table.order if f in table.may_include(folder) and found[f]["lib"]]
+        print("|".join([
+            folder, " ".join(uses),
+            " ".join(str(p.relative_to(layers.ROOT)) for p in kinds["lib"]),
+            " ".join(program(folder, p) for p in kinds["test"]),
+            " ".join(program(folder, p) for p in kinds["fuzz"])]))
+
+
+if __name__ == "__main__":
+    main()
