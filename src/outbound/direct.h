@@ -1,0 +1,104 @@
+/* outbound/direct.h - from a target to the network: names resolved, private addresses refused,
+ * connections raced.
+ *
+ * Single-threaded, never blocks, every wait has a deadline. The private check is made on the final
+ * address, after resolution: a name that points at the host is refused like the address itself. */
+#ifndef OUTBOUND_DIRECT_H
+#define OUTBOUND_DIRECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/span.h"
+#include "base/status.h"
+#include "io/loop.h"
+#include "io/resolver.h"
+#include "io/udp.h"
+#include "policy/view.h"
+
+/* What a worker lends to its outbounds. Outlives them. */
+struct direct_env {
+    struct loop *loop;
+    struct pool *pool;
+    struct resolver *resolver;
+    struct udp_batch *batch;
+};
+
+/* How to go out; copied where it is kept. */
+struct direct_conf {
+    enum view_ip_strategy ip_strategy;
+    struct addr send_ip4, send_ip6; /* source address by family. With only one of them, the other
+                                       family is not used at all */
+    bool allow_private;
+    bool tfo;            /* TCP_FASTOPEN_CONNECT */
+    uint32_t timeout_ms; /* of resolution and race together; 0 = DIAL_TIMEOUT_MS */
+};
+
+/* The settings of a node for what its users ask for. For a fallback or a target of the operator set
+ * allow_private. */
+void direct_conf_of(struct direct_conf *conf, const struct view_node *node);
+
+/* ---- TCP ---------------------------------------------------------------------------------------
+ */
+
+struct direct_result {
+    enum status status; /* as why.status; ST_OK */
+    int fd;             /* the receiver's now; non-blocking, in no epoll set; -1 on error */
+    bool connected;     /* false: connect() is under way, watch for writable, then ask SO_ERROR */
+    struct addr addr;   /* the final address */
+    struct why why; /* ST_E_REFUSED private or no family left; ST_E_NOTFOUND, ST_E_TIMEOUT, ST_E_IO,
+                       ST_E_LIMIT, ST_E_NOMEM; number = errno */
+};
+
+/* Embedded by the session; zeroed = idle. State exists (in the pool) only while dialing. */
+struct direct_dial {
+    struct direct_dialing *busy;
+};
+
+/* Dials @t.
+ *   ST_OK    @now holds the fd, @fn is not called (an IP target, or a cached name with one address)
+ *   ST_MORE  @fn is called once from the loop, with @h idle again, unless direct_dial_cancel comes
+ * first error    @now says why; @fn is not called */
+NODISCARD enum status direct_dial_start(struct direct_dial *h, const struct direct_env *env,
+                                        const struct direct_conf *conf, const struct target *t,
+                                        void (*fn)(struct direct_dial *,
+                                                   const struct direct_result *),
+                                        struct direct_result *now);
+/* Harmless when idle. */
+void direct_dial_cancel(struct direct_dial *h);
+
+/* ---- UDP ---------------------------------------------------------------------------------------
+ */
+
+enum direct_udp_events {
+    DIRECT_UDP_READABLE = 1, /* direct_udp_recv may have something */
+    DIRECT_UDP_WRITABLE =
+        2, /* direct_udp_send may go on: the name is resolved, or the socket has room */
+    DIRECT_UDP_FAILED =
+        4, /* the name of the target has no usable address: see why; the flow may be closed */
+};
+
+/* A full-cone flow: one port for all destinations, replies from anyone. Heap object (pool). */
+struct direct_udp;
+
+/* Opens a flow; a name in @dflt (where datagrams without peer go; may be NULL) is looked up at once
+ * and pinned. @fn is called from the loop, edge-triggered: after READABLE read until ST_OK. ST_OK,
+ * ST_E_REFUSED (private target), ST_E_LIMIT, ST_E_NOMEM, ST_E_IO; @why is filled on errors. */
+NODISCARD enum status direct_udp_open(const struct direct_env *env, const struct direct_conf *conf,
+                                      const struct target *dflt, void *arg,
+                                      void (*fn)(void *arg, uint32_t events, const struct why *why),
+                                      struct direct_udp **out, struct why *why);
+/* Sends what is in @q; datagrams to private destinations are dropped, unless allowed.
+ *   ST_OK    all taken
+ *   ST_MORE  the name is still being looked up: WRITABLE or FAILED follows
+ *   ST_FULL  the socket is full: WRITABLE follows
+ *   error    the flow is dead */
+NODISCARD enum status direct_udp_send(struct direct_udp *u, struct bufq *q);
+/* Reads into @q, see udp_recv: ST_OK drained, ST_YIELD more to come, ST_FULL, ST_E_NOMEM. */
+NODISCARD enum status direct_udp_recv(struct direct_udp *u, struct bufq *q);
+/* Datagrams not sent so far: private or refused by the kernel. */
+size_t direct_udp_dropped(const struct direct_udp *u);
+void direct_udp_close(struct direct_udp *u); /* NULL is fine; also from within fn */
+
+#endif
