@@ -1,0 +1,265 @@
+#include "stream/chain.h"
+
+#include <string.h>
+
+/* Rounds of up and down before the chain lets others run; a round moves at least one unit of every layer. */
+#define ROUNDS_MAX 64
+
+static size_t queues_size(const struct chain *c)
+{
+    return 2 * ((size_t)c->count + 1) * sizeof(struct bufq);
+}
+
+enum status chain_init(struct chain *c, const struct env *env, const struct chain_stage *stages,
+                       unsigned n)
+{
+    memset(c, 0, sizeof(*c));
+    BUG_ON(n > CHAIN_LAYERS_MAX);
+    c->env = env;
+    c->count = (uint8_t)n;
+    c->in = pool_alloc(env->pool, queues_size(c));
+    if (c->in == NULL) {
+        c->count = 0;
+        return ST_E_NOMEM;
+    }
+    c->out = c->in + n + 1;
+    for (unsigned i = 0; i <= n; i++) {
+        bufq_init(&c->in[i], CHAIN_QUEUE_CAP);
+        bufq_init(&c->out[i], CHAIN_QUEUE_CAP);
+    }
+    enum status st = ST_OK;
+    for (unsigned i = 0; i < n && st == ST_OK; i++) {
+        const struct layer_ops *ops = stages[i].ops;
+        struct layer *l = pool_alloc(env->pool, ops->size);
+        if (l == NULL) {
+            st = ST_E_NOMEM;
+            break;
+        }
+        l->ops = ops;
+        l->env = env;
+        if (ops->flags & LAYER_NO_HALF_CLOSE)
+            c->no_half_close = true;
+        st = ops->init(l, stages[i].conf);
+        if (st != ST_OK)
+            pool_release(env->pool, l, ops->size);
+        else
+            c->layers[i] = l;
+    }
+    if (st != ST_OK)
+        chain_fini(c);
+    return st;
+}
+
+static void layer_free(struct chain *c, unsigned i)
+{
+    struct layer *l = c->layers[i];
+    if (l == NULL)
+        return;
+    if (l->ops->fini)
+        l->ops->fini(l);
+    pool_release(c->env->pool, l, l->ops->size);
+    c->layers[i] = NULL;
+}
+
+void chain_fini(struct chain *c)
+{
+    if (c->in == NULL)
+        return;
+    for (unsigned i = CHAIN_LAYERS_MAX; i-- > 0;)
+        layer_free(c, i);
+    for (unsigned i = 0; i <= c->count; i++) {
+        bufq_clear(&c->in[i], c->env->pool);
+        bufq_clear(&c->out[i], c->env->pool);
+    }
+    pool_release(c->env->pool, c->in, queues_size(c));
+    c->in = c->out = NULL;
+    c->count = 0;
+}
+
+/* Takes note of what layer @i said about leaving, right after its call. */
+static void note_leave(struct chain *c, unsigned i, struct events *ev)
+{
+    if (ev->mask & EV_LEAVE_RX)
+        c->rx_gone |= (uint8_t)(1u << i);
+    if (ev->mask & EV_LEAVE_TX)
+        c->tx_gone |= (uint8_t)(1u << i);
+    ev->mask &= ~(uint32_t)(EV_LEAVE_RX | EV_LEAVE_TX);
+}
+
+/* Moves spans past a layer that left, or past none, as far as the cap allows. */
+static void pass(struct bufq *dst, struct bufq *src)
+{
+    if (src->head && bufq_room(dst) > 0)
+        bufq_move(dst, src);
+    if (bufq_ended(src))
+        dst->eof = true;
+}
+
+static struct turn turn_of(struct chain *c, unsigned i, struct events *ev, const struct turn *base)
+{
+    struct turn t = *base;
+    t.wire_in = &c->in[i];
+    t.up = &c->in[i + 1];
+    t.down = &c->out[i + 1];
+    t.wire_out = &c->out[i];
+    t.ev = ev;
+    return t;
+}
+
+static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, struct turn *base)
+{
+    struct bufq *in = &c->in[i], *up = &c->in[i + 1];
+    if (c->rx_gone & (1u << i)) {
+        pass(up, in);
+        return ST_OK;
+    }
+    if (in->head == NULL && !in->eof)
+        return ST_OK;
+    if (up->eof) {
+        /* The layer ended its direction in order: what the peer sends after its goodbye means nothing. */
+        bufq_clear(in, c->env->pool);
+        return ST_OK;
+    }
+    struct turn t = turn_of(c, i, ev, base);
+    enum status st = c->layers[i]->ops->rx(c->layers[i], &t);
+    base->wake_us = t.wake_us;
+    note_leave(c, i, ev);
+    if (st < 0 || (ev->mask & EV_DIVERT))
+        return st;
+    if (c->rx_gone & (1u << i))
+        pass(up, in);
+    else if (in->eof && st != ST_FULL && st != ST_YIELD && !up->eof) {
+        bufq_clear(in, c->env->pool); /* the rest of a unit that will never be whole */
+        up->eof = true;
+    }
+    return ST_OK;
+}
+
+static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, struct turn *base)
+{
+    struct bufq *out = &c->out[i], *down = &c->out[i + 1];
+    if (c->tx_gone & (1u << i)) {
+        pass(out, down);
+        return ST_OK;
+    }
+    struct turn t = turn_of(c, i, ev, base);
+    enum status st = c->layers[i]->ops->tx(c->layers[i], &t);
+    base->wake_us = t.wake_us;
+    note_leave(c, i, ev);
+    if (st < 0)
+        return st;
+    if (c->tx_gone & (1u << i)) {
+        pass(out, down);
+        return ST_OK;
+    }
+    if (!bufq_ended(down) || (c->shut_done & (1u << i)))
+        return ST_OK;
+    c->shut_done |= (uint8_t)(1u << i);
+    if (c->layers[i]->ops->shut == NULL) {
+        out->eof = true;
+        return ST_OK;
+    }
+    t = turn_of(c, i, ev, base);
+    st = c->layers[i]->ops->shut(c->layers[i], &t);
+    base->wake_us = t.wake_us;
+    return st < 0 ? st : ST_OK;
+}
+
+/* Changes exactly when something moved: bytes and ends of all queues but the outermost. */
+static uint64_t position(const struct chain *c)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i <= c->count; i++)
+        sum = sum * 31 + c->in[i].bytes + c->in[i].count * 7u + (c->in[i].eof ? 3u : 0) +
+              c->out[i].bytes * 5u + c->out[i].count * 11u + (c->out[i].eof ? 13u : 0);
+    return sum * 31 + c->rx_gone + c->tx_gone * 256u;
+}
+
+enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64_t unix_s,
+                      uint64_t *wake_us)
+{
+    ev->mask = 0;
+    ev->why = (struct why){0};
+    struct turn base = {.now_us = now_us, .unix_s = unix_s, .wake_us = *wake_us};
+    enum status st = ST_OK;
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        uint64_t before = position(c);
+        for (unsigned i = 0; i < c->count && st >= 0; i++) {
+            st = layer_rx(c, i, ev, &base);
+            if (ev->mask & EV_DIVERT)
+                goto out;
+        }
+        /* After an error above, the layers below still carry its last words (an alert, a Close frame) down. */
+        enum status down = ST_OK;
+        for (unsigned i = c->count; i-- > 0 && down >= 0;)
+            down = layer_tx(c, i, ev, &base);
+        if (st >= 0)
+            st = down;
+        if (st < 0 || position(c) == before)
+            break;
+    }
+out:
+    *wake_us = base.wake_us;
+    return st;
+}
+
+void chain_divert(struct chain *c)
+{
+    unsigned keep = 0;
+    /* The diverting layer ate nothing, so everything queued lies in its in-queue; those below have passed theirs up. */
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->layers[i]->ops->flags & LAYER_MAY_DIVERT)
+            break;
+        else
+            keep = i + 1;
+    for (unsigned i = c->count; i-- > keep;) {
+        layer_free(c, i);
+        bufq_clear(&c->in[i + 1], c->env->pool);
+        bufq_clear(&c->out[i + 1], c->env->pool);
+    }
+    uint8_t mask = (uint8_t)((1u << keep) - 1);
+    c->rx_gone &= mask;
+    c->tx_gone &= mask;
+    c->shut_done &= mask;
+    /* The queues stay in their one allocation, laid out for the old count; only the top moves down. */
+    struct pool *p = c->env->pool;
+    struct bufq *old = c->in;
+    size_t old_size = queues_size(c);
+    struct bufq *old_out = c->out;
+    c->count = (uint8_t)keep;
+    struct bufq *fresh = pool_alloc(p, queues_size(c));
+    if (fresh == NULL) {
+        /* Without memory for smaller queues the larger ones serve; out already points at its own part. */
+        c->count = (uint8_t)((old_size / sizeof(struct bufq)) / 2 - 1);
+        return;
+    }
+    memcpy(fresh, old, ((size_t)keep + 1) * sizeof(struct bufq));
+    memcpy(fresh + keep + 1, old_out, ((size_t)keep + 1) * sizeof(struct bufq));
+    pool_release(p, old, old_size);
+    c->in = fresh;
+    c->out = fresh + keep + 1;
+}
+
+enum chain_raw chain_raw(const struct chain *c, enum chain_dir dir)
+{
+    uint8_t gone = dir == CHAIN_RX ? c->rx_gone : c->tx_gone;
+    const struct bufq *q = dir == CHAIN_RX ? c->in : c->out;
+    for (unsigned i = 0; i < c->count; i++) {
+        if (gone & (1u << i))
+            continue;
+        return c->layers[i]->ops->flags & LAYER_MAY_LEAVE ? CHAIN_RAW_LATER : CHAIN_RAW_NEVER;
+    }
+    for (unsigned i = 0; i <= c->count; i++)
+        if (q[i].head)
+            return CHAIN_RAW_LATER;
+    return CHAIN_RAW_NOW;
+}
+
+size_t chain_queued(const struct chain *c, enum chain_dir dir)
+{
+    const struct bufq *q = dir == CHAIN_RX ? c->in : c->out;
+    size_t sum = 0;
+    for (unsigned i = 0; i <= c->count; i++)
+        sum += q[i].bytes;
+    return sum;
+}
