@@ -1,0 +1,1 @@
+"""What the interop, end-to-end and benchmark programs share. Standard library only."""

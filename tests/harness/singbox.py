@@ -1,0 +1,85 @@
+"""Configurations and processes of the real sing-box, as client and as server."""
+import json
+import os
+
+from . import paths, ports
+from .process import Process
+
+
+def _transport(node, client=None):
+    if node.network != "ws":
+        return {}
+    transport = {"type": "ws", "path": node.path}
+    headers = dict(client.headers) if client else {}
+    if node.host:
+        headers["Host"] = node.host
+    if headers and client:
+        transport["headers"] = headers
+    if client and client.early_data:
+        transport["max_early_data"] = client.early_data
+        transport["early_data_header_name"] = "Sec-WebSocket-Protocol"
+    elif not client:
+        transport["early_data_header_name"] = "Sec-WebSocket-Protocol"
+    return {"transport": transport}
+
+
+def _client_tls(node, client):
+    if not node.tls:
+        return {}
+    tls = {"enabled": True, "server_name": client.sni or node.sni}
+    if node.cert:
+        tls["certificate_path"] = node.cert.cert
+    else:
+        tls["insecure"] = True
+    if client.tls_version:
+        tls["min_version"] = tls["max_version"] = client.tls_version
+    if client.alpn:
+        tls["alpn"] = list(client.alpn)
+    if client.fingerprint:
+        tls["utls"] = {"enabled": True, "fingerprint": client.fingerprint}
+    return {"tls": tls}
+
+
+def client_config(node, client, socks_port, loglevel="info"):
+    return {
+        "log": {"level": loglevel, "timestamp": True},
+        "inbounds": [{"type": "mixed", "listen": "127.0.0.1", "listen_port": socks_port}],
+        "outbounds": [{"type": "vless", "server": client.connect_to or node.listen, "server_port": node.port,
+                       "uuid": client.user, "packet_encoding": "", **_transport(node, client),
+                       **_client_tls(node, client)}],
+    }
+
+
+def server_config(node, loglevel="warn"):
+    assert not node.fallbacks and not node.proxy_protocol, "sing-box has neither for VLESS"
+    tls = {}
+    if node.tls:
+        tls = {"tls": {"enabled": True, "certificate_path": node.cert.cert, "key_path": node.cert.key}}
+    return {
+        "log": {"level": loglevel, "timestamp": True},
+        "inbounds": [{"type": "vless", "listen": node.listen, "listen_port": node.port,
+                      "users": [{"name": f"user{i}", "uuid": u} for i, u in node.users],
+                      **_transport(node), **tls}],
+        "outbounds": [{"type": "direct"}],
+    }
+
+
+def _start(name, config, directory):
+    path = os.path.join(directory, f"{name}.json")
+    with open(path, "w") as f:
+        json.dump(config, f, indent=1)
+    return Process(name, [paths.peer("sing-box"), "run", "-c", path], directory)
+
+
+def start_client(node, client, directory, name="singbox-client", loglevel="info"):
+    """Returns (process, (host, port) of its SOCKS inbound), ready for connections."""
+    port = ports.free_port()
+    p = _start(name, client_config(node, client, port, loglevel), str(directory))
+    p.wait_port(port)
+    return p, ("127.0.0.1", port)
+
+
+def start_server(node, directory, name="singbox-server"):
+    p = _start(name, server_config(node), str(directory))
+    p.wait_port(node.port, node.listen)
+    return p

@@ -1,0 +1,85 @@
+"""What users do: one function a visit to an origin (see origins.py), each checks what came back."""
+import hashlib
+import socket
+
+from . import origins, socks5
+
+
+def read_line(s):
+    line = b""
+    while not line.endswith(b"\n"):
+        c = s.recv(1)
+        if not c:
+            raise ConnectionError(f"closed after {line!r}")
+        line += c
+    return line[:-1].decode()
+
+
+def read_all(s):
+    """Returns (bytes read, sha256) of everything up to the end of the stream."""
+    h, n = hashlib.sha256(), 0
+    while True:
+        part = s.recv(1 << 18)
+        if not part:
+            return n, h.hexdigest()
+        h.update(part)
+        n += len(part)
+
+
+def download(proxy, origin, n, seed=1, host=None):
+    with socks5.connect(proxy, host or origin.host, origin.port) as s:
+        s.sendall(f"SOURCE {n} {seed}\n".encode())
+        assert read_all(s) == (n, origins.digest(n, seed)), "download differs"
+
+
+def upload(proxy, origin, n, seed=2, host=None):
+    with socks5.connect(proxy, host or origin.host, origin.port) as s:
+        s.sendall(f"SINK {n}\n".encode())
+        for part in origins.stream(n, seed):
+            s.sendall(part)
+        assert read_line(s) == origins.digest(n, seed), "upload differs"
+
+
+def echo(proxy, origin, data=b"hello", host=None):
+    """One short visit, both directions."""
+    with socks5.connect(proxy, host or origin.host, origin.port) as s:
+        s.sendall(b"ECHO\n" + data)
+        assert socks5.read_exactly(s, len(data)) == data
+
+
+class Session:
+    """An echo session that stays open. say() sends and waits until the same bytes are back."""
+
+    def __init__(self, proxy, origin, host=None):
+        self.socket = socks5.connect(proxy, host or origin.host, origin.port)
+        self.sent = len(b"ECHO\n")
+        self.received = 0
+        self.socket.sendall(b"ECHO\n")
+
+    def say(self, data=b"still there?"):
+        self.socket.sendall(data)
+        self.sent += len(data)
+        assert socks5.read_exactly(self.socket, len(data)) == data
+        self.received += len(data)
+
+    def ended(self, timeout):
+        """Waits for the other side to close; true when it did in time."""
+        self.socket.settimeout(timeout)
+        try:
+            return self.socket.recv(1) == b""
+        except socket.timeout:
+            return False
+        except OSError:
+            return True
+
+    def close(self):
+        self.socket.close()
+
+    def reset(self):
+        origins.reset(self.socket)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,33 @@
+"""Waiting for events. Nothing in the tests sleeps for a guess: it polls a condition until a deadline."""
+import socket
+import time
+
+STEP = 0.02
+
+
+def until(condition, timeout, what):
+    """Polls condition() until it is true and returns its value; fails with `what` after timeout seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
+        time.sleep(STEP)
+
+
+def connectable(host, port, timeout=0.5):
+    try:
+        socket.create_connection((host, port), timeout).close()
+        return True
+    except OSError:
+        return False
+
+
+def stays(condition, seconds, what):
+    """The opposite of until(): condition() must hold during the whole time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert condition(), what
+        time.sleep(STEP)

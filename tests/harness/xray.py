@@ -1,0 +1,92 @@
+"""Configurations and processes of the real Xray-core, as client and as server."""
+import json
+import os
+
+from . import paths, ports
+from .process import Process
+
+
+def _stream(node, client=None):
+    """streamSettings; with `client` the client's side of it."""
+    out = {"network": "raw" if node.network == "tcp" else node.network}
+    if node.network == "ws":
+        path = node.path
+        if client and client.early_data:
+            path += f"?ed={client.early_data}"
+        out["wsSettings"] = {"path": path}
+        if node.host:
+            out["wsSettings"]["host"] = node.host
+        if client and client.headers:
+            out["wsSettings"]["headers"] = client.headers
+        if not client and node.proxy_protocol:
+            out["wsSettings"]["acceptProxyProtocol"] = True
+    elif not client and node.proxy_protocol:
+        out["rawSettings"] = {"acceptProxyProtocol": True}
+    if not node.tls:
+        return out
+    out["security"] = "tls"
+    if client is None:
+        assert node.cert, "Xray needs certificate files"
+        out["tlsSettings"] = {"certificates": [{"certificateFile": node.cert.cert, "keyFile": node.cert.key}],
+                              "rejectUnknownSni": node.reject_unknown_sni}
+        return out
+    tls = {"serverName": client.sni or node.sni}
+    if node.cert:
+        tls["certificates"] = [{"usage": "verify", "certificateFile": node.cert.cert}]
+        tls["disableSystemRoot"] = True
+    else:
+        tls["allowInsecure"] = True
+    if client.tls_version:
+        tls["minVersion"] = tls["maxVersion"] = client.tls_version
+    if client.alpn:
+        tls["alpn"] = list(client.alpn)
+    if client.fingerprint:
+        tls["fingerprint"] = client.fingerprint
+    out["tlsSettings"] = tls
+    return out
+
+
+def client_config(node, client, socks_port, loglevel="info"):
+    return {
+        "log": {"loglevel": loglevel, "access": "none"},
+        "inbounds": [{"listen": "127.0.0.1", "port": socks_port, "protocol": "socks",
+                      "settings": {"auth": "noauth", "udp": True, "ip": "127.0.0.1"}}],
+        "outbounds": [{"protocol": "vless",
+                       "settings": {"vnext": [{"address": client.connect_to or node.listen, "port": node.port,
+                                               "users": [{"id": client.user, "encryption": "none"}]}]},
+                       "streamSettings": _stream(node, client)}],
+    }
+
+
+def server_config(node, loglevel="warning"):
+    settings = {"clients": [{"id": u, "email": f"user{i}"} for i, u in node.users], "decryption": "none"}
+    if node.fallbacks:
+        settings["fallbacks"] = [{"name": f.get("sni", ""), "alpn": f.get("alpn", ""), "path": f.get("path", ""),
+                                  "dest": f["dest"], "xver": f.get("xver", 0)} for f in node.fallbacks]
+    return {
+        "log": {"loglevel": loglevel, "access": "none"},
+        "inbounds": [{"listen": node.listen, "port": node.port, "protocol": "vless", "settings": settings,
+                      "streamSettings": _stream(node)}],
+        "outbounds": [{"protocol": "freedom"}],
+    }
+
+
+def _start(name, config, directory):
+    path = os.path.join(directory, f"{name}.json")
+    with open(path, "w") as f:
+        json.dump(config, f, indent=1)
+    return Process(name, [paths.peer("xray"), "run", "-c", path], directory)
+
+
+def start_client(node, client, directory, name="xray-client", loglevel="info"):
+    """Returns (process, (host, port) of its SOCKS inbound), ready for connections."""
+    port = ports.free_port()
+    p = _start(name, client_config(node, client, port, loglevel), str(directory))
+    p.wait_port(port)
+    return p, ("127.0.0.1", port)
+
+
+def start_server(node, directory, name="xray-server"):
+    p = _start(name, server_config(node), str(directory))
+    p.wait_port(node.port, node.listen)
+    return p

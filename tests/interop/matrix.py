@@ -1,0 +1,69 @@
+"""The matrix: which client meets which kind of node."""
+import dataclasses
+
+import pytest
+
+from harness import ports, spec
+
+CLIENTS = ("xray", "sing-box")
+
+
+@dataclasses.dataclass
+class Transport:
+    node: dict
+    client: dict = dataclasses.field(default_factory=dict)
+    file_cert: bool = False
+
+
+TLS = {"tls": True}
+WS = {"network": "ws", "path": "/chat"}
+TRANSPORTS = {
+    "raw": Transport({}),
+    "tls13": Transport(TLS, {"tls_version": "1.3"}, file_cert=True),
+    "tls12": Transport(TLS, {"tls_version": "1.2"}, file_cert=True),
+    "tls-self": Transport(TLS),
+    "tls-chrome": Transport(TLS, {"fingerprint": "chrome"}),
+    "ws": Transport({**WS, "host": "cdn.test"}),
+    "ws-ed": Transport(WS, {"early_data": 2048}),
+    "ws-tls": Transport({**WS, **TLS}, file_cert=True),
+    "ws-ed-tls": Transport({**WS, **TLS}, {"early_data": 2048}, file_cert=True),
+}
+
+
+def node_of(name, cert, **more):
+    t = TRANSPORTS[name]
+    return spec.Node(port=ports.free_port(), cert=cert if t.file_cert else None, **{**t.node, **more})
+
+
+def client_of(name, **more):
+    return spec.Client(**{**TRANSPORTS[name].client, **more})
+
+
+class Link:
+    """A running server of one transport and a real client that goes through it."""
+
+    def __init__(self, stage, kind, transport):
+        self.kind, self.transport = kind, transport
+        self.node = node_of(transport, stage.cert)
+        self.server = stage.server(self.node)
+        self.proxy = stage.client(kind, self.node, client_of(transport))
+
+    @property
+    def websocket(self):
+        return self.node.network == "ws"
+
+
+def links(transports=tuple(TRANSPORTS), clients=CLIENTS):
+    """Decorates a fixture: one module-scoped link for each combination."""
+    params = [(c, t) for t in transports for c in clients]
+    return pytest.fixture(scope="module", params=params, ids=[f"{c}-{t}" for c, t in params])
+
+
+def per_link(request, module_stage):
+    """The body of such a fixture: a link that ends before the next begins."""
+    kind, transport = request.param
+    sub = type(module_stage)(module_stage.subdirectory(f"{kind}-{transport}"), module_stage.cert)
+    try:
+        yield Link(sub, kind, transport)
+    finally:
+        sub.end()
