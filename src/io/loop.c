@@ -146,6 +146,11 @@ void loop_watch_del(struct loop *l, struct watch *w)
         return;
     struct epoll_event ev = {0};
     epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, &ev);
+    loop_watch_forget(l, w);
+}
+
+void loop_watch_forget(struct loop *l, struct watch *w)
+{
     w->fd = -1;
     /* Events already fetched in this round must not reach a freed watch. */
     for (int i = l->event_at; i < l->event_count; i++)

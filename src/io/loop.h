@@ -61,6 +61,8 @@ NODISCARD enum status loop_watch_add(struct loop *l, struct watch *w, int fd, ui
 NODISCARD enum status loop_watch_mod(struct loop *l, struct watch *w, uint32_t events);
 /* Before closing the fd. Harmless when not registered. No event of this round reaches @w any more. */
 void loop_watch_del(struct loop *l, struct watch *w);
+/* The same without the system call, right before the fd's only descriptor is closed, which unregisters it. */
+void loop_watch_forget(struct loop *l, struct watch *w);
 
 /* A timer is initialised once (timer_init), set again at will and fires once. Resolution 8 ms up to 2 s, coarser further away (about 1/64 of the
  * distance); never early. */

@@ -7,7 +7,7 @@
 
 static size_t queues_size(const struct chain *c)
 {
-    return 2 * ((size_t)c->count + 1) * sizeof(struct bufq);
+    return 2 * ((size_t)c->made + 1) * sizeof(struct bufq);
 }
 
 enum status chain_init(struct chain *c, const struct env *env, const struct chain_stage *stages,
@@ -16,7 +16,7 @@ enum status chain_init(struct chain *c, const struct env *env, const struct chai
     memset(c, 0, sizeof(*c));
     BUG_ON(n > CHAIN_LAYERS_MAX);
     c->env = env;
-    c->count = (uint8_t)n;
+    c->count = c->made = (uint8_t)n;
     c->in = pool_alloc(env->pool, queues_size(c));
     if (c->in == NULL) {
         c->count = 0;
@@ -221,38 +221,25 @@ void chain_divert(struct chain *c)
     c->rx_gone &= mask;
     c->tx_gone &= mask;
     c->shut_done &= mask;
-    /* The queues stay in their one allocation, laid out for the old count; only the top moves down. */
-    struct pool *p = c->env->pool;
-    struct bufq *old = c->in;
-    size_t old_size = queues_size(c);
-    struct bufq *old_out = c->out;
-    c->count = (uint8_t)keep;
-    struct bufq *fresh = pool_alloc(p, queues_size(c));
-    if (fresh == NULL) {
-        /* Without memory for smaller queues the larger ones serve; out already points at its own part. */
-        c->count = (uint8_t)((old_size / sizeof(struct bufq)) / 2 - 1);
-        return;
-    }
-    memcpy(fresh, old, ((size_t)keep + 1) * sizeof(struct bufq));
-    memcpy(fresh + keep + 1, old_out, ((size_t)keep + 1) * sizeof(struct bufq));
-    pool_release(p, old, old_size);
-    c->in = fresh;
-    c->out = fresh + keep + 1;
+    c->count = (uint8_t)keep; /* the queues stay where they are, the top moves down */
 }
 
 enum chain_raw chain_raw(const struct chain *c, enum chain_dir dir)
 {
     uint8_t gone = dir == CHAIN_RX ? c->rx_gone : c->tx_gone;
     const struct bufq *q = dir == CHAIN_RX ? c->in : c->out;
+    enum chain_raw answer = CHAIN_RAW_NOW;
     for (unsigned i = 0; i < c->count; i++) {
         if (gone & (1u << i))
             continue;
-        return c->layers[i]->ops->flags & LAYER_MAY_LEAVE ? CHAIN_RAW_LATER : CHAIN_RAW_NEVER;
+        if (!(c->layers[i]->ops->flags & LAYER_MAY_LEAVE))
+            return CHAIN_RAW_NEVER;
+        answer = CHAIN_RAW_LATER;
     }
     for (unsigned i = 0; i <= c->count; i++)
         if (q[i].head)
-            return CHAIN_RAW_LATER;
-    return CHAIN_RAW_NOW;
+            answer = CHAIN_RAW_LATER;
+    return answer;
 }
 
 size_t chain_queued(const struct chain *c, enum chain_dir dir)

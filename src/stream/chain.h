@@ -22,6 +22,7 @@ struct chain_stage {
 struct chain {
     const struct env *env;
     uint8_t count;    /* layers, 0 = the lowest */
+    uint8_t made;     /* layers at chain_init: the size of the queues' allocation */
     uint8_t rx_gone;  /* bit i: layer i left this direction; spans are moved past it */
     uint8_t tx_gone;
     uint8_t shut_done;

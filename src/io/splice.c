@@ -1,0 +1,163 @@
+#include "io/splice.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct splice_pipe {
+    struct splice_pipe *next; /* while free */
+    int rd, wr;
+    size_t size, held;
+};
+
+struct splice_pool {
+    struct splice_pipe *free;
+    unsigned made;
+};
+
+struct splice_pool *splice_pool_new(void)
+{
+    return calloc(1, sizeof(struct splice_pool));
+}
+
+static void pipe_free(struct splice_pipe *p)
+{
+    close(p->rd);
+    close(p->wr);
+    free(p);
+}
+
+void splice_pool_free(struct splice_pool *sp)
+{
+    if (sp == NULL)
+        return;
+    while (sp->free) {
+        struct splice_pipe *p = sp->free;
+        sp->free = p->next;
+        pipe_free(p);
+    }
+    free(sp);
+}
+
+static struct splice_pipe *pipe_take(struct splice_pool *sp)
+{
+    struct splice_pipe *p = sp->free;
+    if (p) {
+        sp->free = p->next;
+        return p;
+    }
+    if (sp->made >= SPLICE_PIPES)
+        return NULL;
+    int fds[2];
+    p = malloc(sizeof(*p));
+    if (p == NULL || pipe2(fds, O_NONBLOCK | O_CLOEXEC) != 0) {
+        free(p);
+        return NULL;
+    }
+    int size = fcntl(fds[1], F_SETPIPE_SZ, SPLICE_PIPE_SIZE);
+    if (size < 0)
+        size = fcntl(fds[1], F_GETPIPE_SZ);
+    *p = (struct splice_pipe){.rd = fds[0], .wr = fds[1], .size = size > 0 ? (size_t)size : 65536};
+    sp->made++;
+    return p;
+}
+
+static void pipe_give(struct splice_pool *sp, struct splice_pipe *p)
+{
+    if (p->held > 0) { /* never hand another session's bytes on */
+        sp->made--;
+        pipe_free(p);
+        return;
+    }
+    p->next = sp->free;
+    sp->free = p;
+}
+
+void splice_fini(struct splice *s, struct splice_pool *sp)
+{
+    if (s->pipe)
+        pipe_give(sp, s->pipe);
+    s->pipe = NULL;
+}
+
+static enum status closed_or_io(int err)
+{
+    return err == ECONNRESET || err == EPIPE || err == ETIMEDOUT ? ST_E_CLOSED : ST_E_IO;
+}
+
+/* Socket to pipe. ST_OK, ST_MORE, ST_EOF or an error. */
+static enum status fill(struct splice_pipe *p, struct conn *src, size_t max, size_t *in, int *err)
+{
+    size_t want = p->size - p->held < max ? p->size - p->held : max;
+    if (want == 0)
+        return ST_OK;
+    ssize_t n;
+    do {
+        n = splice(src->watch.fd, NULL, p->wr, NULL, want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        p->held += (size_t)n;
+        *in += (size_t)n;
+        return ST_OK;
+    }
+    if (n == 0) {
+        src->eof = true;
+        src->readable = false;
+        return ST_EOF;
+    }
+    if (errno == EAGAIN) {
+        /* With bytes in the pipe EAGAIN may mean that the pipe's slots are used up, not that the socket is drained. */
+        if (p->held == 0)
+            src->readable = false;
+        return ST_MORE;
+    }
+    *err = errno;
+    src->readable = false;
+    return closed_or_io(errno);
+}
+
+/* Pipe to socket. ST_OK: empty; ST_FULL; or an error. */
+static enum status drain(struct splice_pipe *p, struct conn *dst, bool more, size_t *out, int *err)
+{
+    while (p->held > 0) {
+        ssize_t n;
+        do {
+            n = splice(p->rd, NULL, dst->watch.fd, NULL, p->held,
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0u));
+        } while (n < 0 && errno == EINTR);
+        if (n <= 0) {
+            if (n < 0 && errno != EAGAIN) {
+                *err = errno;
+                return closed_or_io(errno);
+            }
+            dst->writable = false;
+            return ST_FULL;
+        }
+        p->held -= (size_t)n;
+        *out += (size_t)n;
+    }
+    return ST_OK;
+}
+
+enum status splice_move(struct splice *s, struct splice_pool *sp, struct conn *src,
+                        struct conn *dst, size_t max, size_t *in, size_t *out, int *err)
+{
+    *in = *out = 0;
+    if (s->pipe == NULL && (s->pipe = pipe_take(sp)) == NULL)
+        return ST_E_BUSY;
+    enum status got = ST_MORE, put = ST_OK;
+    if (src->readable && !src->eof)
+        got = fill(s->pipe, src, max, in, err);
+    else if (src->eof)
+        got = ST_EOF;
+    if (got >= 0 && s->pipe->held > 0)
+        put = dst->writable ? drain(s->pipe, dst, false, out, err) : ST_FULL;
+    if (s->pipe->held == 0)
+        splice_fini(s, sp);
+    if (got < 0)
+        return got;
+    if (put != ST_OK)
+        return put;
+    return got;
+}
