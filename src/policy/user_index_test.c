@@ -1,0 +1,131 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "policy/user_index.h"
+
+#define USERS 5000
+
+static struct user_rt *make_users(size_t n, struct user_rt ***list)
+{
+    struct user_rt *users = calloc(n, sizeof(*users));
+    *list = calloc(n, sizeof(**list));
+    assert_non_null(users);
+    assert_non_null(*list);
+    for (size_t i = 0; i < n; i++) {
+        users[i].uid = i + 1;
+        put_be32(users[i].uuid + 12, (uint32_t)i); /* as alike as can be */
+        (*list)[i] = &users[i];
+    }
+    return users;
+}
+
+static void finds_every_user_and_nobody_else(void **state)
+{
+    struct user_rt **list, *users = make_users(USERS, &list);
+    struct user_index *ix;
+    size_t collisions = 7;
+
+    (void)state;
+    assert_int_equal(user_index_new(list, USERS, 42, &ix, &collisions), ST_OK);
+    assert_int_equal(collisions, 0);
+    assert_int_equal(user_index_count(ix), USERS);
+    for (size_t i = 0; i < USERS; i++)
+        assert_ptr_equal(user_index_find(ix, users[i].uuid), &users[i]);
+    for (uint32_t i = USERS; i < 2 * USERS; i++) {
+        uint8_t id[UUID_LEN] = {0};
+        put_be32(id + 12, i);
+        assert_null(user_index_find(ix, id));
+        put_be32(id + 12, i - USERS);
+        id[5] = 1;
+        assert_null(user_index_find(ix, id));
+        id[5] = 0;
+        id[8] = 1;
+        assert_null(user_index_find(ix, id));
+    }
+    user_index_free(ix);
+    free(list);
+    free(users);
+}
+
+static void ignores_the_route_number(void **state)
+{
+    struct user_rt **list, *users = make_users(3, &list);
+    struct user_index *ix;
+    uint8_t id[UUID_LEN];
+
+    (void)state;
+    users[1].uuid[6] = 0x4a;
+    assert_int_equal(user_index_new(list, 3, 1, &ix, NULL), ST_OK);
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(id, users[i].uuid, sizeof(id));
+        id[6] = 0xbe;
+        id[7] = 0xef;
+        assert_ptr_equal(user_index_find(ix, id), &users[i]);
+    }
+    user_index_free(ix);
+    free(list);
+    free(users);
+}
+
+static void the_last_of_two_alike_wins(void **state)
+{
+    struct user_rt **list, *users = make_users(4, &list);
+    struct user_index *ix;
+    size_t collisions;
+
+    (void)state;
+    memcpy(users[3].uuid, users[0].uuid, UUID_LEN);
+    users[3].uuid[7] = 9;
+    assert_int_equal(user_index_new(list, 4, 1, &ix, &collisions), ST_OK);
+    assert_int_equal(collisions, 1);
+    assert_int_equal(user_index_count(ix), 3);
+    assert_ptr_equal(user_index_find(ix, users[0].uuid), &users[3]);
+    user_index_free(ix);
+    free(list);
+    free(users);
+}
+
+static void a_removed_user_is_not_found(void **state)
+{
+    struct user_rt **list, *users = make_users(2, &list);
+    struct user_index *ix;
+
+    (void)state;
+    assert_int_equal(user_index_new(list, 2, 1, &ix, NULL), ST_OK);
+    atomic_store(&users[1].removed, true);
+    assert_ptr_equal(user_index_find(ix, users[0].uuid), &users[0]);
+    assert_null(user_index_find(ix, users[1].uuid));
+    user_index_free(ix);
+    free(list);
+    free(users);
+}
+
+static void works_without_users(void **state)
+{
+    struct user_index *ix;
+    const uint8_t id[UUID_LEN] = {0};
+
+    (void)state;
+    assert_int_equal(user_index_new(NULL, 0, 1, &ix, NULL), ST_OK);
+    assert_int_equal(user_index_count(ix), 0);
+    assert_null(user_index_find(ix, id));
+    user_index_free(ix);
+    user_index_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_every_user_and_nobody_else),
+        cmocka_unit_test(ignores_the_route_number),
+        cmocka_unit_test(the_last_of_two_alike_wins),
+        cmocka_unit_test(a_removed_user_is_not_found),
+        cmocka_unit_test(works_without_users),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
