@@ -1,0 +1,125 @@
+/* control/config_node.h - one node as config.json describes it: how to reach its panel, and its options. Part of struct config,
+ * which owns everything here; all texts are NUL-terminated and never NULL unless said so. (Spec: node-config sections 3 to 8.) */
+#ifndef CONTROL_CONFIG_NODE_H
+#define CONTROL_CONFIG_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/status.h"
+#include "policy/fallback.h"
+#include "policy/view.h"
+
+#define CONFIG_LISTEN_MAX VIEW_LISTEN_MAX
+
+struct arena;
+struct config;
+struct json_t;
+
+/* How the panel is reached; key is a secret. */
+struct config_api {
+    const char *host; /* v2sp dialect: the full endpoint URL */
+    const char *key;  /* token */
+    uint64_t node_id;
+    const char *node_type;  /* lower case: vless, vmess, trojan, shadowsocks; "": the panel says */
+    const char *panel_type; /* "v2sp" (also for "auto") */
+    uint32_t timeout_ms;    /* one HTTP attempt; 30 s */
+    struct addr send_ip;    /* source address of calls; family 0 = any */
+    const char *proxy;      /* URL for CURLOPT_PROXY; "" = none */
+    const char *ca;         /* PEM file that replaces the system's roots; "" = system */
+    bool insecure;          /* the panel's certificate is not checked */
+};
+
+enum config_cert_mode {
+    CONFIG_CERT_NONE, /* no TLS, even if the panel says tls=1: a proxy in front ends it */
+    CONFIG_CERT_FILE,
+    CONFIG_CERT_SELF,
+    CONFIG_CERT_ACME_HTTP, /* obtaining them comes later: until then the files are used if both are there, */
+    CONFIG_CERT_ACME_DNS, /* else a self-signed certificate */
+    CONFIG_CERT_ACME_TLS,
+};
+
+struct config_env {
+    const char *name, *value; /* value is a secret */
+};
+
+struct config_cert {
+    enum config_cert_mode mode;
+    const char *domain; /* "" = none given */
+    const char *cert_file,
+        *key_file; /* PEM; not FILE: default <StateDir>/cert/<domain>.crt and .key ("" without domain) */
+    const char *provider, *email;
+    const struct config_env *dns_env;
+    size_t dns_env_count;
+    bool reject_unknown_sni;
+};
+
+struct config_limits { /* 0 = unlimited */
+    uint32_t speed_mbps, device, conn;
+    bool dynamic;
+    uint32_t dynamic_period_s, dynamic_traffic_mb, dynamic_speed_mbps, dynamic_expire_s;
+};
+
+struct config_options {
+    struct addr
+        listen[CONFIG_LISTEN_MAX]; /* port 0: server_port of the panel, or @port; default 0.0.0.0 */
+    unsigned listen_count;
+    uint16_t port;                  /* replaces the panel's server_port; 0 = the panel's */
+    struct addr send_ip4, send_ip6; /* source of outgoing connections; family 0 = any */
+    uint64_t online_min_bytes; /* DeviceOnlineMinTraffic: devices below are not reported online */
+    uint64_t report_min_bytes; /* ReportMinTraffic: a user's traffic below waits */
+    struct config_limits limits;
+    struct config_cert cert;
+    bool proxy_protocol; /* and who may speak it; count 0: everybody must */
+    const struct cidr *proxy_from;
+    size_t proxy_from_count;
+    const char *const
+        *trusted_xff; /* TrustedXForwardedFor: header names whose presence makes it believed */
+    size_t trusted_xff_count;
+    bool tfo;
+    enum view_ip_strategy ip_strategy; /* EnableDNS and DNSType; VIEW_IP_ANY without */
+    bool disable_sniffing, disable_iv_check, uot;
+    bool fallback; /* EnableFallback; rows as fallback_build() takes them */
+    const struct fallback_rule *fallbacks;
+    size_t fallback_count;
+    bool allow_private; /* users may reach loopback, private and metadata addresses of this host */
+    bool
+        mass_delete_guard; /* default true: more than half of the users gone needs a second answer */
+    bool
+        at_least_once; /* ReportPolicy: resend a push of unknown outcome even without Idempotency-Key */
+    uint32_t drain_ms;   /* DrainTimeout: how long sessions of a removed node may go on; 30 s */
+    uint32_t source_max; /* HandshakesPerSource: unauthenticated connections of one address; 256 */
+};
+
+struct config_node {
+    const char *tag; /* Name, or "[ApiHost]-type:id"; unique */
+    struct config_api api;
+    struct config_options options;
+    struct view_timeouts timeouts; /* of its core: XrayConnectionConfig or ConnectionConfig */
+    const char *file;              /* where it is written, for messages */
+    int line, column;
+    uint64_t
+        given; /* private: which options were written down locally, bit = row of the option table */
+};
+
+/* The same node across reloads: ApiHost, NodeID and NodeType are equal. */
+bool config_node_same(const struct config_node *a, const struct config_node *b);
+/* Nothing differs, so that a reload may leave the node alone. */
+bool config_node_equal(const struct config_node *a, const struct config_node *b);
+
+/* Lays the options of a panel's reply under the local ones: what is written in config.json stays, the rest comes from @reply, the rest from the defaults.
+ * @reply is the whole answer to action=config: options are taken from its "Nodes" entry with our NodeID (or its only one) and, in a
+ * flat reply, from its top level. Never taken from a panel: ApiHost, ApiKey and other ways to reach it, file paths, log outputs, DNSEnv, AllowPrivate, Name,
+ * unix sockets as fallback destinations. What cannot be used is skipped and named in @problem (may be NULL; "" if nothing was).
+ * @out lives in @a and borrows from @node. ST_OK or ST_E_NOMEM. */
+#define CONFIG_PROBLEM_MAX 200
+NODISCARD enum status config_node_merge(struct arena *a, const struct config_node *node,
+                                        const struct json_t *reply, struct config_options *out,
+                                        char problem[CONFIG_PROBLEM_MAX]);
+/* The node object to read server_port, network and the rest from: the matching entry of "Nodes" in a reply shaped like a whole configuration file, else
+ * @reply itself. Borrowed; NULL if @reply is no object or has no entry for us. (Spec: panel-api section 2.2.) */
+const struct json_t *config_node_reply(const struct config_node *node, const struct json_t *reply);
+
+#endif
