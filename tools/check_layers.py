@@ -116,6 +116,11 @@ def tool(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def source_of(member):
+    """Meson names the object of src/base/log.c 'libbase.a.p/src_base_log.c.o'."""
+    return pathlib.PurePath(member).name.removesuffix(".o")
+
+
 def libraries(table, build):
     for folder in table.order:
         path = build / f"lib{folder.replace('/', '_')}.a"
@@ -132,7 +137,7 @@ def check_symbols(table, build):
         member = "?"
         for line in tool("nm", "--format=posix", str(path)).splitlines():
             if line.endswith("]:"):
-                member = line[line.rindex("[") + 1:-2]
+                member = source_of(line[line.rindex("[") + 1:-2])
                 continue
             words = line.split()
             if len(words) < 2:
@@ -166,12 +171,12 @@ def check_writable(table, build):
         member = "?"
         for line in tool("objdump", "-t", str(path)).splitlines():
             if ":     file format" in line:
-                member = line.split(":")[0]
+                member = source_of(line.split(":")[0])
                 continue
             # value, seven flag columns, section, size, name
             match = re.match(r"^[0-9a-f]+ (.{7}) (\S+)\s+[0-9a-f]+\s+(?:\.\w+ )?(\S+)$", line)
-            if not match or "O" not in match.group(1):
-                continue
+            if not match or "d" in match.group(1):
+                continue  # no symbol, or one for debuggers (sections themselves)
             section, name = match.group(2), match.group(3)
             if section.startswith(READ_ONLY_AFTER_START):
                 continue
