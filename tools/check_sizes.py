@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that files and functions stay small enough to read.
+"""Checks that files, functions and lines stay small enough to read.
 
     check_sizes.py [--max-branches N]     N: also fail on functions with more branches
 """
@@ -14,6 +14,7 @@ import layers  # noqa: E402
 FILE_LINES = 800
 HEADER_LINES = 150
 FUNCTION_LINES = 80
+COLUMNS = 100
 
 
 def main():
@@ -28,6 +29,10 @@ def main():
         limit = HEADER_LINES if path.suffix == ".h" else FILE_LINES
         if lines > limit:
             problems.append(f"{name}: {lines} lines, at most {limit}; split it by subject or by state")
+        for number, line in enumerate(text.split("\n"), 1):
+            if len(line) > COLUMNS:
+                problems.append(f"{name}:{number}: {len(line)} columns, at most {COLUMNS}; `make format` "
+                                "breaks code but leaves comments to you")
         for function, first, last, branches in ctext.functions(text):
             if last - first + 1 > FUNCTION_LINES:
                 problems.append(f"{name}:{first}: {function}() has {last - first + 1} lines, at most "

@@ -121,12 +121,16 @@ def tail(log, lines=REPORT_LINES):
 
 def build(tally, stage, folder, options, targets, env=None):
     """Builds; a failure counts as one check, success as none (what was built is counted)."""
-    log = LOGS / f"{stage}-build.log"
-    status = run(stage, ["script/build", folder, *options, *targets], log, 1200, env)
+    return made(tally, stage, folder, ["script/build", folder, *options, *targets], "build", env)
+
+
+def made(tally, stage, folder, command, what, env=None):
+    log = LOGS / f"{stage}-{what}.log"
+    status = run(stage, command, log, 1200, env)
     if status != 0:
         errors = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
                   if "error:" in line or "undefined reference" in line or "FAILED:" in line]
-        tally.add(stage, f"build in {folder}/", False, "\n".join(errors[:REPORT_LINES]) or tail(log), log)
+        tally.add(stage, f"{what} in {folder}/", False, "\n".join(errors[:REPORT_LINES]) or tail(log), log)
     return status == 0
 
 
@@ -136,7 +140,10 @@ def unit(tally, stage, folder, wrapper=()):
     record = ROOT / folder / "meson-logs" / "testlog.json"
     record.unlink(missing_ok=True)
     scale = "6" if wrapper else "2"
-    run(stage, [*wrapper, "meson", "test", "-C", folder, "--print-errorlogs", "-t", scale], log, 900)
+    # A test that does not compile must not hide what the others say.
+    made(tally, stage, folder, ["ninja", "-C", folder, "-k", "0", "unit-tests"], "build-tests")
+    run(stage, [*wrapper, "meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "-t", scale],
+        log, 900)
     seen = 0
     if record.exists():
         for line in record.read_text(encoding="utf-8").splitlines():
