@@ -17,7 +17,7 @@ endif
 .PHONY: all check test lint asan tsan fuzz interop e2e bench format install clean help
 
 all: ## build build/v2sp
-	@script/build build $(RELEASE)
+	@script/build build $(RELEASE) v2sp
 
 check: all ## build and run the unit tests
 	meson test -C build --print-errorlogs
@@ -29,11 +29,11 @@ lint: all ## layers, symbols, sizes, banned functions, formatting
 	/usr/bin/python3 tools/lint.py --build build
 
 asan: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	CC=$(CLANG) script/build build-asan $(ASAN)
+	CC=$(CLANG) script/build build-asan $(ASAN) unit-tests
 	tools/sanitize meson test -C build-asan --print-errorlogs
 
 tsan: ## unit tests under ThreadSanitizer
-	CC=$(CLANG) script/build build-tsan $(TSAN)
+	CC=$(CLANG) script/build build-tsan $(TSAN) unit-tests
 	tools/sanitize meson test -C build-tsan --print-errorlogs
 
 fuzz: ## run one fuzz target until it finds something: make fuzz T=ws_frame_fuzz

@@ -191,7 +191,7 @@ def pytest(tally, stage, folder, env, marks=None, wrapper=(), timeout=900):
 
 def stage_gcc(tally):
     """build with gcc, warnings are errors"""
-    return build(tally, "gcc", "build", RELEASE, [])
+    return build(tally, "gcc", "build", RELEASE, ["v2sp"])
 
 
 def stage_lint(tally):
@@ -210,7 +210,7 @@ def stage_unit(tally):
 
 def stage_asan(tally):
     """clang build, warnings are errors; unit tests under AddressSanitizer and UBSan"""
-    if build(tally, "asan", "build-asan", ASAN, [], CLANG):
+    if build(tally, "asan", "build-asan", ASAN, ["v2sp"], CLANG):
         unit(tally, "asan", "build-asan", ["tools/sanitize"])
 
 
@@ -233,7 +233,7 @@ def stage_fuzz(tally):
 
 def stage_tsan(tally):
     """unit tests under ThreadSanitizer"""
-    if build(tally, "tsan", "build-tsan", TSAN, [], CLANG):
+    if build(tally, "tsan", "build-tsan", TSAN, ["v2sp"], CLANG):
         unit(tally, "tsan", "build-tsan", ["tools/sanitize"])
 
 
