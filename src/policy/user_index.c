@@ -4,22 +4,16 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "crypto/siphash.h"
 
 /* Linear probing at a load of at most 2/3: about two probes for a known user, five for an unknown one. */
 struct user_index {
     struct arena *arena; /* holds this object too */
-    uint64_t seed[2];
+    uint8_t
+        hash_key[SIPHASH_KEY_LEN]; /* without it nobody can choose keys that meet in one place */
     size_t slots, count;
     struct user_rt **table; /* NULL: free */
 };
-
-/* One multiplication of two 64-bit halves folded together: every bit of the input reaches every bit of the
- * output, and without the seed nobody can choose keys that meet in one place. */
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    unsigned __int128 p = (unsigned __int128)a * b;
-    return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
 
 struct key {
     uint64_t a, b;
@@ -41,8 +35,7 @@ static bool same_key(const struct user_rt *u, struct key k)
 /* Maps a hash to a slot without a division (the high half of hash * slots). */
 static size_t slot_of(const struct user_index *ix, struct key k)
 {
-    uint64_t h = mix(k.a ^ ix->seed[0], k.b ^ ix->seed[1]);
-    h = mix(h ^ ix->seed[1], ix->seed[0] | 1);
+    uint64_t h = siphash_fast(ix->hash_key, &k, sizeof(k));
     return (size_t)(((unsigned __int128)h * ix->slots) >> 64);
 }
 
@@ -67,8 +60,8 @@ enum status user_index_new(struct user_rt *const *users, size_t n, uint64_t seed
     if (ix == NULL || n > SIZE_MAX / 16)
         goto nomem;
     ix->arena = a;
-    ix->seed[0] = mix(seed ^ 0x9e3779b97f4a7c15u, 0xd1342543de82ef95u);
-    ix->seed[1] = mix(seed ^ 0xbf58476d1ce4e5b9u, 0x94d049bb133111ebu);
+    put_be64(ix->hash_key, seed);
+    put_be64(ix->hash_key + 8, ~seed);
     ix->slots = n + n / 2 + 2;
     ix->table = arena_alloc(a, ix->slots * sizeof(struct user_rt *));
     if (ix->table == NULL)

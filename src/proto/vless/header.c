@@ -1,0 +1,204 @@
+#include "proto/vless/header.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+
+/* ---- addons: protobuf --------------------------------------------------------------------------- */
+
+enum wire_type { WIRE_VARINT, WIRE_FIXED64, WIRE_BYTES, WIRE_GROUP, WIRE_GROUP_END, WIRE_FIXED32 };
+
+#define FIELD_FLOW 1
+#define FIELD_MAX  ((1u << 29) - 1)
+#define GROUPS_MAX 128 /* 255 bytes cannot open more that are closed again */
+
+static uint64_t read_varint(struct reader *r)
+{
+    uint64_t v = 0;
+
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+        uint8_t b = reader_u8(r);
+        if (shift == 63 && b > 1)
+            break; /* more than 64 bits */
+        v |= (uint64_t)(b & 0x7f) << shift;
+        if (!(b & 0x80))
+            return v;
+    }
+    r->bad = true;
+    return 0;
+}
+
+/* Go's protobuf refuses a string field that is not UTF-8 (surrogates and overlong forms are not). */
+static bool is_utf8(const uint8_t *p, size_t len)
+{
+    struct reader r = reader_of(p, len);
+
+    while (reader_left(&r) > 0 && !r.bad) {
+        uint8_t b = reader_u8(&r);
+        unsigned more = b < 0x80   ? 0
+                        : b < 0xc2 ? 9
+                        : b < 0xe0 ? 1
+                        : b < 0xf0 ? 2
+                        : b < 0xf5 ? 3
+                                   : 9;
+        uint32_t v = more == 1 ? b & 0x1fu : more == 2 ? b & 0x0fu : b & 0x07u;
+        if (more == 9)
+            return false;
+        for (unsigned i = 0; i < more; i++) {
+            uint8_t c = reader_u8(&r);
+            if ((c & 0xc0) != 0x80)
+                return false;
+            v = v << 6 | (c & 0x3fu);
+        }
+        if ((more == 2 && (v < 0x800 || (v >= 0xd800 && v < 0xe000))) ||
+            (more == 3 && (v < 0x10000 || v > 0x10ffff)))
+            return false;
+    }
+    return !r.bad;
+}
+
+static enum vless_flow flow_of(const uint8_t *p, size_t len)
+{
+    if (len == 0)
+        return VLESS_FLOW_NONE;
+    if (len == strlen(VLESS_FLOW_VISION) && memcmp(p, VLESS_FLOW_VISION, len) == 0)
+        return VLESS_FLOW_IS_VISION;
+    return VLESS_FLOW_OTHER;
+}
+
+static void read_bytes_field(struct reader *r, bool is_flow, enum vless_flow *flow)
+{
+    uint64_t len = read_varint(r);
+    const uint8_t *p = len <= reader_left(r) ? reader_take(r, (size_t)len) : NULL;
+
+    if (p == NULL)
+        r->bad = true;
+    else if (is_flow && !is_utf8(p, (size_t)len))
+        r->bad = true;
+    else if (is_flow)
+        *flow = flow_of(p, (size_t)len);
+}
+
+enum status vless_addons_parse(const uint8_t *p, size_t len, enum vless_flow *flow)
+{
+    struct reader r = reader_of(p, len);
+    uint32_t groups[GROUPS_MAX];
+    unsigned depth = 0;
+
+    *flow = VLESS_FLOW_NONE;
+    while (reader_left(&r) > 0 && !r.bad) {
+        uint64_t tag = read_varint(&r);
+        uint64_t field = tag >> 3;
+        if (field < 1 || field > FIELD_MAX)
+            return ST_E_PROTO;
+        switch ((enum wire_type)(tag & 7)) {
+        case WIRE_VARINT:
+            (void)read_varint(&r);
+            break;
+        case WIRE_FIXED64:
+            (void)reader_take(&r, 8);
+            break;
+        case WIRE_BYTES:
+            read_bytes_field(&r, field == FIELD_FLOW && depth == 0, flow);
+            break;
+        case WIRE_GROUP:
+            if (depth == GROUPS_MAX)
+                return ST_E_PROTO;
+            groups[depth++] = (uint32_t)field;
+            break;
+        case WIRE_GROUP_END:
+            if (depth == 0 || groups[--depth] != field)
+                return ST_E_PROTO;
+            break;
+        case WIRE_FIXED32:
+            (void)reader_take(&r, 4);
+            break;
+        default:
+            return ST_E_PROTO;
+        }
+    }
+    return r.bad || depth > 0 ? ST_E_PROTO : ST_OK;
+}
+
+/* ---- header ------------------------------------------------------------------------------------- */
+
+enum address_type { ADDRESS_IP4 = 1, ADDRESS_NAME = 2, ADDRESS_IP6 = 3 };
+
+static enum status flaw(struct why *why, const char *text, long number)
+{
+    return why_set(why, ST_E_PROTO, text, number);
+}
+
+static void set_ip(struct target *t, enum addr_family family, const uint8_t *ip, uint16_t port)
+{
+    memset(t, 0, sizeof(*t));
+    t->addr.family = (uint8_t)family;
+    t->addr.port = port;
+    memcpy(t->addr.ip, ip, family == ADDR_IP4 ? 4 : 16);
+    addr_unmap(&t->addr);
+}
+
+static enum status read_address(struct reader *r, struct target *t, struct why *why)
+{
+    uint16_t port = reader_u16(r);
+    uint8_t type = reader_u8(r);
+    const uint8_t *p;
+    uint8_t len;
+
+    if (r->bad)
+        return ST_MORE;
+    switch ((enum address_type)type) {
+    case ADDRESS_IP4:
+        if ((p = reader_take(r, 4)) != NULL)
+            set_ip(t, ADDR_IP4, p, port);
+        break;
+    case ADDRESS_IP6:
+        if ((p = reader_take(r, 16)) != NULL)
+            set_ip(t, ADDR_IP6, p, port);
+        break;
+    case ADDRESS_NAME:
+        len = reader_u8(r);
+        if (!r->bad && len == 0)
+            return flaw(why, "vless: empty target name", 0);
+        p = reader_take(r, len);
+        if (p != NULL && target_set_host(t, (const char *)p, len, port) != ST_OK)
+            return flaw(why, "vless: bad target name", 0);
+        break;
+    default:
+        return flaw(why, "vless: unknown address type", type);
+    }
+    return r->bad ? ST_MORE : ST_OK;
+}
+
+enum status vless_header_parse(const uint8_t *p, size_t len, struct vless_header *h,
+                               struct why *why)
+{
+    struct reader r = reader_of(p, len);
+    uint8_t version = reader_u8(&r);
+    struct reader addons;
+    enum status st = ST_OK;
+    uint8_t command;
+
+    memset(h, 0, sizeof(*h));
+    if (r.bad)
+        return ST_MORE;
+    if (version != 0)
+        return flaw(why, "vless: unknown version", version);
+    (void)reader_take(&r, UUID_LEN);
+    addons = reader_sub(&r, reader_u8(&r));
+    if (r.bad)
+        return ST_MORE;
+    if (vless_addons_parse(addons.p, reader_left(&addons), &h->flow) != ST_OK)
+        return flaw(why, "vless: malformed addons", 0);
+    command = reader_u8(&r);
+    if (r.bad)
+        return ST_MORE;
+    if (command < VLESS_TCP || command > VLESS_REVERSE)
+        return flaw(why, "vless: unknown command", command);
+    h->command = (enum vless_command)command;
+    if (command == VLESS_TCP || command == VLESS_UDP)
+        st = read_address(&r, &h->target, why);
+    if (st == ST_OK)
+        h->len = (size_t)(r.p - p);
+    return st;
+}

@@ -1,0 +1,316 @@
+#include "proto/vless/vless.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+#include "policy/user_index.h"
+#include "proto/vless/header.h"
+
+enum mode { MODE_HEADER, MODE_TCP, MODE_UDP };
+
+#define FIRST_MIN    18 /* a shorter first read is not looked at before it falls back */
+#define RESPONSE_LEN 2  /* version 0, no addons */
+#define FRAME_HEAD   2  /* length of a datagram */
+
+struct vless {
+    struct layer layer;
+    const struct vless_conf *conf;
+    enum mode mode;
+    bool answered; /* the response header is out */
+    uint32_t skip; /* bytes of an oversized datagram still to be dropped */
+};
+
+static enum status server_init(struct layer *l, const void *conf)
+{
+    ((struct vless *)(void *)l)->conf = conf;
+    return ST_OK;
+}
+
+/* ---- request ------------------------------------------------------------------------------------ */
+
+/* Not a user of ours. Xray-core closes at once, without a byte, or hands over to its fallback. */
+static enum status not_ours(const struct vless *v, struct turn *t, const char *text)
+{
+    if (v->conf->fallback) {
+        t->ev->mask |= EV_DIVERT;
+        return ST_OK;
+    }
+    return turn_fail(t, ST_E_AUTH, text, 0);
+}
+
+/* What the user may do (specs VLESS section 4, account without flow). */
+static enum status judge(const struct vless_header *h, struct turn *t)
+{
+    if (h->flow == VLESS_FLOW_IS_VISION)
+        return turn_fail(t, ST_E_UNSUPPORTED, "vless: flow xtls-rprx-vision is not supported yet",
+                         0);
+    if (h->flow == VLESS_FLOW_OTHER)
+        return turn_fail(t, ST_E_UNSUPPORTED, "vless: unknown flow", 0);
+    if (h->command == VLESS_MUX)
+        return turn_fail(t, ST_E_UNSUPPORTED, "vless: mux is not supported yet", 0);
+    if (h->command == VLESS_REVERSE)
+        return turn_fail(t, ST_E_UNSUPPORTED, "vless: reverse is not allowed for this user", 0);
+    return ST_OK;
+}
+
+static enum status incomplete(struct turn *t)
+{
+    if (t->wire_in->eof)
+        return turn_fail(t, ST_E_CLOSED, "vless: the client left before its request was whole", 0);
+    return ST_MORE;
+}
+
+static enum status rx_header(struct vless *v, struct turn *t)
+{
+    const struct user_index *users = v->layer.env->users;
+    uint8_t copy[VLESS_HEADER_MAX];
+    struct vless_header h;
+    struct user_rt *user;
+    enum status st;
+    size_t len;
+
+    if (t->wire_in->bytes == 0)
+        return incomplete(t);
+    len = bufq_peek(t->wire_in, copy, sizeof(copy));
+    /* With a fallback the first read decides alone; real clients send the header in one write. */
+    if (v->conf->fallback && len < FIRST_MIN)
+        return not_ours(v, t, NULL);
+    if (copy[0] != 0)
+        return not_ours(v, t, "vless: not a request (unknown version)");
+    if (len < VLESS_ID_END)
+        return incomplete(t);
+    user = users != NULL ? user_index_find(users, copy + VLESS_ID_AT) : NULL;
+    if (user == NULL)
+        return not_ours(v, t, "vless: unknown user");
+
+    st = vless_header_parse(copy, len, &h, &t->ev->why);
+    if (st == ST_MORE)
+        return incomplete(t);
+    if (st == ST_OK)
+        st = judge(&h, t);
+    if (st != ST_OK)
+        return st;
+    bufq_drop(t->wire_in, h.len, v->layer.env->pool);
+    t->ev->request.network = h.command == VLESS_UDP ? NETWORK_UDP : NETWORK_TCP;
+    t->ev->request.target = h.target;
+    t->ev->request.user = user;
+    t->ev->mask |= EV_REQUEST | EV_READY;
+    v->mode = h.command == VLESS_UDP ? MODE_UDP : MODE_TCP;
+    return ST_OK;
+}
+
+/* ---- datagrams up ------------------------------------------------------------------------------- */
+
+/* Takes @len bytes off the head of @q as one span: a view of the reader's blk when they lie together. */
+static struct span *take_datagram(struct bufq *q, uint32_t len, struct pool *p)
+{
+    struct span *s;
+
+    if (q->head->len == len) {
+        s = bufq_pop(q);
+    } else if (q->head->len > len) {
+        s = span_share(p, q->head);
+        if (s == NULL)
+            return NULL;
+        s->len = len;
+        bufq_drop(q, len, p);
+    } else {
+        s = span_new_for(p, len);
+        if (s == NULL)
+            return NULL;
+        s->len = len;
+        bufq_peek(q, span_data(s), len);
+        bufq_drop(q, len, p);
+    }
+    s->flags = 0;
+    return s;
+}
+
+static void skip_bytes(struct vless *v, struct bufq *q)
+{
+    uint32_t n = v->skip < q->bytes ? v->skip : q->bytes;
+
+    bufq_drop(q, n, v->layer.env->pool);
+    v->skip -= n;
+}
+
+static enum status rx_datagrams(struct vless *v, struct turn *t)
+{
+    struct pool *p = v->layer.env->pool;
+    struct bufq *in = t->wire_in;
+
+    for (;;) {
+        uint8_t head[FRAME_HEAD];
+        struct span *s;
+        uint32_t len;
+
+        skip_bytes(v, in);
+        if (v->skip > 0 || bufq_peek(in, head, sizeof(head)) < sizeof(head))
+            return in->bytes > 0 || v->skip > 0 ? ST_MORE : ST_OK;
+        len = get_be16(head);
+        if (len == 0 || len > BLK_DATA) {
+            bufq_drop(in, FRAME_HEAD, p);
+            v->skip = len;
+            continue;
+        }
+        if (in->bytes < FRAME_HEAD + len)
+            return ST_MORE;
+        if (bufq_room(t->up) == 0)
+            return ST_FULL;
+        bufq_drop(in, FRAME_HEAD, p);
+        s = take_datagram(in, len, p);
+        if (s == NULL)
+            return turn_fail(t, ST_E_NOMEM, "no memory for a datagram", 0);
+        bufq_push(t->up, s);
+    }
+}
+
+static enum status server_rx(struct layer *l, struct turn *t)
+{
+    struct vless *v = (struct vless *)(void *)l;
+
+    if (v->mode == MODE_HEADER) {
+        enum status st = rx_header(v, t);
+        if (st != ST_OK || (t->ev->mask & EV_DIVERT))
+            return st;
+    }
+    if (v->mode == MODE_UDP)
+        return rx_datagrams(v, t);
+    t->ev->mask |= EV_LEAVE_RX;
+    return ST_OK;
+}
+
+/* ---- down --------------------------------------------------------------------------------------- */
+
+/* Puts @n bytes in front of @s, which is in no queue: in its head room, or in a copy when the blk is not ours alone. A copy that must not grow
+ * over a blk leaves the rest to @rest (NULL: the span is small enough). Returns the span to send, NULL without memory (then @s is as it was). */
+static struct span *prepend(struct pool *p, struct span *s, const uint8_t *head, uint32_t n,
+                            struct bufq *rest)
+{
+    struct span *c;
+    uint32_t take = s->len;
+
+    if (span_owns_blk(s) && span_headroom(s) >= n) {
+        s->off -= n;
+        s->len += n;
+        memcpy(span_data(s), head, n);
+        return s;
+    }
+    if (rest != NULL && take > BLK_DATA - n)
+        take = BLK_DATA - n;
+    c = span_new_for(p, take + n);
+    if (c == NULL)
+        return NULL;
+    memcpy(span_data(c), head, n);
+    memcpy(span_data(c) + n, span_data(s), take);
+    c->len = take + n;
+    c->flags = s->flags;
+    if (take < s->len) {
+        s->off += take;
+        s->len -= take;
+        s->flags &= (uint8_t)~SPAN_EDGE;
+        bufq_unshift(rest, s);
+    } else {
+        span_free(p, s);
+    }
+    return c;
+}
+
+/* The response header shares its write with the first bytes from the target, as Xray-core does it: alone on the wire it would mark the
+ * protocol by its length. */
+static enum status tx_first(struct vless *v, struct turn *t)
+{
+    static const uint8_t response[RESPONSE_LEN] = {0, 0};
+    struct pool *p = v->layer.env->pool;
+    struct span *s, *out;
+
+    while (t->down->head != NULL && t->down->head->len == 0)
+        span_free(p, bufq_pop(t->down));
+    if (t->down->head == NULL)
+        return ST_OK;
+    if (bufq_room(t->wire_out) == 0)
+        return ST_FULL;
+    s = bufq_pop(t->down);
+    out = prepend(p, s, response, sizeof(response), t->down);
+    if (out == NULL) {
+        bufq_unshift(t->down, s);
+        return turn_fail(t, ST_E_NOMEM, "no memory for the response header", 0);
+    }
+    bufq_push(t->wire_out, out);
+    v->answered = true;
+    t->ev->mask |= EV_LEAVE_TX;
+    return ST_OK;
+}
+
+static enum status tx_datagrams(struct vless *v, struct turn *t)
+{
+    struct pool *p = v->layer.env->pool;
+
+    while (t->down->head != NULL) {
+        uint8_t head[RESPONSE_LEN + FRAME_HEAD] = {0};
+        uint32_t skip = v->answered ? RESPONSE_LEN : 0;
+        struct span *s, *out;
+
+        if (bufq_room(t->wire_out) == 0)
+            return ST_FULL;
+        s = bufq_pop(t->down);
+        if (s->len == 0 || s->len > VLESS_DATAGRAM_MAX) {
+            span_free(p, s);
+            continue;
+        }
+        put_be16(head + RESPONSE_LEN, (uint16_t)s->len);
+        out = prepend(p, s, head + skip, (uint32_t)sizeof(head) - skip, NULL);
+        if (out == NULL) {
+            bufq_unshift(t->down, s);
+            return turn_fail(t, ST_E_NOMEM, "no memory for a datagram", 0);
+        }
+        memset(&out->peer, 0, sizeof(out->peer)); /* a byte stream from here on */
+        bufq_push(t->wire_out, out);
+        v->answered = true;
+    }
+    return ST_OK;
+}
+
+static enum status server_tx(struct layer *l, struct turn *t)
+{
+    struct vless *v = (struct vless *)(void *)l;
+
+    switch (v->mode) {
+    case MODE_TCP:
+        return tx_first(v, t);
+    case MODE_UDP:
+        return tx_datagrams(v, t);
+    case MODE_HEADER:
+        break;
+    }
+    return ST_OK;
+}
+
+/* A client whose target could not be reached, or sent nothing, still gets the response header. */
+static enum status server_shut(struct layer *l, struct turn *t)
+{
+    static const uint8_t response[RESPONSE_LEN] = {0, 0};
+    struct vless *v = (struct vless *)(void *)l;
+
+    if (v->mode != MODE_HEADER && !v->answered) {
+        if (bufq_put(t->wire_out, response, sizeof(response), l->env->pool) != ST_OK)
+            return turn_fail(t, ST_E_NOMEM, "no memory for the response header", 0);
+        v->answered = true;
+    }
+    t->wire_out->eof = true;
+    return ST_OK;
+}
+
+const struct layer_ops vless_server_ops = {
+    .name = "vless",
+    .size = sizeof(struct vless),
+    .wire = PORT_BYTES,
+    .plain = PORT_BYTES, /* datagrams once a request of NETWORK_UDP was reported */
+    .flags = LAYER_MAY_DIVERT | LAYER_MAY_LEAVE,
+    .init = server_init,
+    .rx = server_rx,
+    .tx = server_tx,
+    .shut = server_shut,
+};
+
+_Static_assert(sizeof(struct vless) <= 64, "an idle connection keeps this");
