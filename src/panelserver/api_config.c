@@ -1,0 +1,50 @@
+#include "panelserver/api_config.h"
+
+#include <string.h>
+
+#include "codec/json.h"
+
+static void member(struct textbuf *t, const char *key, const char *value)
+{
+    textbuf_printf(t, ",\"%s\":", key);
+    textbuf_json(t, value);
+}
+
+/* Settings are stored as the JSON they are. */
+static void settings(struct textbuf *t, const char *key, const char *json)
+{
+    textbuf_printf(t, ",\"%s\":", key);
+    textbuf_puts(t, json[0] != '\0' ? json : "null");
+}
+
+/* Trojan panels name the certificate at the top level, too. */
+static void server_name(struct textbuf *t, const struct db_node *n)
+{
+    struct json_t *tls = NULL;
+    struct json_error err;
+    if (n->tls_settings[0] == '\0' ||
+        json_parse(n->tls_settings, strlen(n->tls_settings), &tls, &err) != ST_OK)
+        return;
+    const char *name = json_get_str(tls, "server_name", NULL);
+    if (name != NULL)
+        member(t, "server_name", name);
+    json_unref(tls);
+}
+
+void api_config_write(struct textbuf *t, const struct db_node *n)
+{
+    textbuf_puts(t, "{\"node_type\":");
+    textbuf_json(t, n->type);
+    textbuf_printf(t, ",\"server_port\":%u", n->port);
+    if (n->host[0] != '\0')
+        member(t, "host", n->host);
+    server_name(t, n);
+    member(t, "network", n->network);
+    settings(t, "networkSettings", n->network_settings);
+    textbuf_printf(t, ",\"tls\":%d", n->tls);
+    settings(t, "tls_settings", n->tls_settings);
+    member(t, "flow", n->flow);
+    textbuf_printf(t, ",\"base_config\":{\"push_interval\":%d,\"pull_interval\":%d}",
+                   n->push_interval, n->pull_interval);
+    textbuf_puts(t, ",\"routes\":[]}");
+}
