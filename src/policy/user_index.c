@@ -8,9 +8,8 @@
 
 /* Linear probing at a load of at most 2/3: about two probes for a known user, five for an unknown one. */
 struct user_index {
-    struct arena *arena; /* holds this object too */
-    uint8_t
-        hash_key[SIPHASH_KEY_LEN]; /* without it nobody can choose keys that meet in one place */
+    struct arena *arena;               /* holds this object too */
+    uint8_t hash_key[SIPHASH_KEY_LEN]; /* secret: nobody can choose keys that meet in one place */
     size_t slots, count;
     struct user_rt **table; /* NULL: free */
 };
