@@ -218,6 +218,8 @@ class UdpEcho:
         while not self._stopped:
             try:
                 data, peer = self._socket.recvfrom(65536)
+                if self._stopped:
+                    break
                 self.peers.add(peer)
                 self.rx += len(data)
                 self.count += 1
