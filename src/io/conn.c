@@ -70,8 +70,10 @@ enum status conn_connected(struct conn *c, int *err)
     return ST_OK;
 }
 
-static enum status closed_or_io(int err)
+/* The socket is dead; what the relay does about it depends on whose it is. */
+static enum status broken(struct conn *c, int err)
 {
+    c->broken = true;
     return err == ECONNRESET || err == EPIPE || err == ETIMEDOUT ? ST_E_CLOSED : ST_E_IO;
 }
 
@@ -131,7 +133,7 @@ enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p
         if (saved == EAGAIN || saved == EWOULDBLOCK)
             return ST_MORE;
         *err = saved;
-        return closed_or_io(saved);
+        return broken(c, saved);
     }
     bool full = (size_t)got == (size_t)n * BLK_READ;
     /* A short read has drained the socket (epoll(7)), but a FIN seen before it still lies behind the bytes. */
@@ -177,7 +179,7 @@ enum status conn_write(struct conn *c, struct bufq *q, struct pool *p, size_t *s
                 return ST_FULL;
             }
             *err = errno;
-            return closed_or_io(errno);
+            return broken(c, errno);
         }
         bufq_drop(q, (size_t)put, p);
         if (sent)

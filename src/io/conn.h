@@ -20,6 +20,7 @@ struct conn {
     bool hup;        /* FIN or RST has been seen by the kernel: reads go on to the end */
     bool eof;        /* read returned 0 */
     bool fin_sent;   /* conn_shutdown was called */
+    bool broken;     /* a read or write failed: nothing more goes either way */
     uint8_t read_hint; /* log2 of how many blks the next read offers, grown by full reads */
 };
 

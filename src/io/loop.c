@@ -1,6 +1,7 @@
 #include "io/loop.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,6 +18,8 @@
 #define SLOTS (1u << SLOT_BITS)
 #define LEVELS 3u
 
+#define BUSY_WINDOW_US 100000u
+
 struct loop {
     int epfd, wake_fd;
     struct watch wake;
@@ -28,6 +31,8 @@ struct loop {
     struct list slots[LEVELS][SLOTS];
     struct list tasks;
     struct epoll_event events[EVENTS_MAX];
+    uint64_t busy_us, busy_since_us; /* time at work in the current measuring window */
+    _Atomic unsigned busy;           /* thousandths, smoothed */
     int event_at, event_count; /* what is still to be handled in this round */
 };
 
@@ -59,6 +64,7 @@ struct loop *loop_new(void)
         for (unsigned j = 0; j < SLOTS; j++)
             list_init(&l->slots[i][j]);
     refresh_clock(l);
+    l->busy_since_us = l->now_us;
     l->tick = l->now_us / 1000 / TICK_MS;
     l->epfd = epoll_create1(EPOLL_CLOEXEC);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -111,6 +117,31 @@ uint64_t loop_now_ms(const struct loop *l)
 int64_t loop_unix_s(const struct loop *l)
 {
     return l->unix_s;
+}
+
+unsigned loop_busy(const struct loop *l)
+{
+    return atomic_load_explicit(&l->busy, memory_order_relaxed);
+}
+
+static uint64_t clock_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* Called before sleeping: what has passed since the loop woke up was work. */
+static void account_busy(struct loop *l)
+{
+    uint64_t now = clock_us(), window = now - l->busy_since_us;
+    l->busy_us += now - l->now_us;
+    if (window < BUSY_WINDOW_US)
+        return;
+    unsigned share = (unsigned)(l->busy_us * 1000 / window);
+    atomic_store_explicit(&l->busy, (loop_busy(l) + share) / 2, memory_order_relaxed);
+    l->busy_us = 0;
+    l->busy_since_us = now;
 }
 
 /* ---- watches ---- */
@@ -328,6 +359,7 @@ void loop_once(struct loop *l, int max_ms)
         wait = max_ms;
     if (!list_empty(&l->tasks))
         wait = 0;
+    account_busy(l);
     int n = epoll_wait(l->epfd, l->events, EVENTS_MAX, wait);
     refresh_clock(l);
     l->event_at = 0;

@@ -54,6 +54,9 @@ uint64_t loop_now_ms(const struct loop *l);
 /* Wall clock of this round in seconds since 1970. */
 int64_t loop_unix_s(const struct loop *l);
 
+/* Share of the last tenths of a second spent working, in thousandths; any thread. */
+unsigned loop_busy(const struct loop *l);
+
 /* Registers @fd for @events (loop_events). ST_OK or ST_E_IO (errno). @w must not be registered. */
 NODISCARD enum status loop_watch_add(struct loop *l, struct watch *w, int fd, uint32_t events,
                                      void (*fn)(struct watch *, uint32_t));

@@ -81,8 +81,9 @@ void splice_fini(struct splice *s, struct splice_pool *sp)
     s->pipe = NULL;
 }
 
-static enum status closed_or_io(int err)
+static enum status broken(struct conn *c, int err)
 {
+    c->broken = true;
     return err == ECONNRESET || err == EPIPE || err == ETIMEDOUT ? ST_E_CLOSED : ST_E_IO;
 }
 
@@ -114,22 +115,22 @@ static enum status fill(struct splice_pipe *p, struct conn *src, size_t max, siz
     }
     *err = errno;
     src->readable = false;
-    return closed_or_io(errno);
+    return broken(src, errno);
 }
 
 /* Pipe to socket. ST_OK: empty; ST_FULL; or an error. */
-static enum status drain(struct splice_pipe *p, struct conn *dst, bool more, size_t *out, int *err)
+static enum status drain(struct splice_pipe *p, struct conn *dst, size_t *out, int *err)
 {
     while (p->held > 0) {
         ssize_t n;
         do {
             n = splice(p->rd, NULL, dst->watch.fd, NULL, p->held,
-                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0u));
+                       SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         } while (n < 0 && errno == EINTR);
         if (n <= 0) {
             if (n < 0 && errno != EAGAIN) {
                 *err = errno;
-                return closed_or_io(errno);
+                return broken(dst, errno);
             }
             dst->writable = false;
             return ST_FULL;
@@ -152,7 +153,7 @@ enum status splice_move(struct splice *s, struct splice_pool *sp, struct conn *s
     else if (src->eof)
         got = ST_EOF;
     if (got >= 0 && s->pipe->held > 0)
-        put = dst->writable ? drain(s->pipe, dst, false, out, err) : ST_FULL;
+        put = dst->writable ? drain(s->pipe, dst, out, err) : ST_FULL;
     if (s->pipe->held == 0)
         splice_fini(s, sp);
     if (got < 0)

@@ -175,6 +175,13 @@ static uint64_t position(const struct chain *c)
     return sum * 31 + c->rx_gone + c->tx_gone * 256u;
 }
 
+/* What layer @i left in its wire queue (an alert, a Close frame) still goes down, and the layers below end in order. */
+static unsigned fail_layer(struct chain *c, unsigned i)
+{
+    c->out[i].eof = true;
+    return i;
+}
+
 enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64_t unix_s,
                       uint64_t *wake_us)
 {
@@ -184,17 +191,22 @@ enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64
     enum status st = ST_OK;
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
         uint64_t before = position(c);
+        unsigned top = c->count; /* layers from here on have failed and get no more calls */
         for (unsigned i = 0; i < c->count && st >= 0; i++) {
             st = layer_rx(c, i, ev, &base);
             if (ev->mask & EV_DIVERT)
                 goto out;
+            if (st < 0)
+                top = fail_layer(c, i);
         }
-        /* After an error above, the layers below still carry its last words (an alert, a Close frame) down. */
-        enum status down = ST_OK;
-        for (unsigned i = c->count; i-- > 0 && down >= 0;)
-            down = layer_tx(c, i, ev, &base);
-        if (st >= 0)
-            st = down;
+        for (unsigned i = top; i-- > 0;) {
+            enum status down = layer_tx(c, i, ev, &base);
+            if (down < 0) {
+                fail_layer(c, i);
+                st = st < 0 ? st : down;
+                break;
+            }
+        }
         if (st < 0 || position(c) == before)
             break;
     }

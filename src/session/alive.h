@@ -1,0 +1,21 @@
+/* session/alive.h - which sources of which users moved bytes since the last report: what closed sessions leave behind. Single-threaded. */
+#ifndef SESSION_ALIVE_H
+#define SESSION_ALIVE_H
+
+#include "policy/plane.h"
+
+#define ALIVE_MAX 65536u /* pairs a report; more are left out */
+
+/* Grows from nothing; open addressing over (uid, ip). */
+struct alive_table {
+    struct plane_alive *slots; /* uid 0 and bytes 0 and family 0 = free */
+    size_t size, count;
+};
+
+/* Adds @bytes to the pair. Without memory the pair is lost for this report: a state that the next one repairs. */
+void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint64_t bytes);
+/* Empties @t into a fresh array of *@n entries that the caller frees; NULL when empty or without memory. */
+struct plane_alive *alive_take(struct alive_table *t, size_t *n);
+void alive_fini(struct alive_table *t);
+
+#endif

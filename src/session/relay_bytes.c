@@ -1,0 +1,288 @@
+/* The one relay of bytes. A turn moves what is there in both directions, within bounds:
+ *
+ *   client --read--> in (layers) --move, count--> out (layers) --write--> target      up
+ *   client <-write-- in (layers) <--move, count-- out (layers) <--read--- target      down
+ *
+ * Where every layer has left a direction on both sides, the bytes do not pass through the process (io/splice.h); they are counted by what
+ * splice returned, so limits and accounting hold there too. */
+#include "session/session.h"
+#include "session/worker.h"
+#include "session/workers.h"
+
+/* Below this a turn reads without asking how much the sink can take: the question costs a system call. */
+#define SMALL_TURN (64u * 1024)
+#define BULK_TURN (1024u * 1024)
+#define SPLICE_TURN (1024u * 1024)
+#define TURN_ALL (4u * 1024 * 1024) /* shared by the flows that are ready */
+#define POOL_TIGHT 75               /* percent: turns shrink to one block */
+#define LINGER_QUEUE (64u * 1024)   /* unsent bytes beyond which nothing more is read */
+
+static struct worker *worker_of(const struct session *s)
+{
+    return s->wn->worker;
+}
+
+void relay_count(struct session *s, uint64_t up, uint64_t down)
+{
+    if (up + down == 0)
+        return;
+    struct worker_node *wn = s->wn;
+    s->active_ms = loop_now_ms(wn->worker->loop);
+    if (s->user == NULL)
+        return; /* a fallback: nobody's traffic */
+    meter_add(&wn->worker->meter, s->user->slot, up, down);
+    s->unreported += up + down;
+    worker_count(&wn->stats->up, up);
+    worker_count(&wn->stats->down, down);
+}
+
+/* How much to read from @src for a sink that still has @queued bytes to write; 0: nothing now. */
+static size_t turn_size(const struct session *s, const struct conn *src, const struct conn *dst,
+                        size_t queued)
+{
+    struct worker *w = worker_of(s);
+    if (queued > LINGER_QUEUE)
+        return 0;
+    if (pool_load(w->pool) >= POOL_TIGHT)
+        return BLK_READ;
+    if (((size_t)BLK_READ << src->read_hint) <= SMALL_TURN)
+        return SMALL_TURN;
+    size_t room = conn_send_room(dst);
+    size_t most = TURN_ALL / worker_bulk_flows(w);
+    size_t size = room < BULK_TURN - SMALL_TURN ? room + SMALL_TURN : BULK_TURN;
+    if (size > most)
+        size = most;
+    return size < SMALL_TURN ? SMALL_TURN : size;
+}
+
+enum half {
+    HALF_IDLE,
+    HALF_MOVED,
+    HALF_AGAIN,  /* more is ready */
+    HALF_FAILED, /* a layer of the client failed: its last words are queued */
+    HALF_DEAD,   /* the client's socket is gone */
+};
+
+#define NOMEM_PAUSE_MS 20
+
+/* Without a blk reading waits: the bytes stay in the socket, other sessions give memory back. */
+static void pause_for_memory(struct session *s)
+{
+    loop_timer_in(worker_of(s)->loop, &s->timer, NOMEM_PAUSE_MS);
+}
+
+/* client -> target, through user space */
+static enum half up_by_copy(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    struct bufq *in = chain_bottom_in(&s->in), *to = chain_down(&s->out);
+    size_t queued = chain_queued(&s->in, CHAIN_RX) + chain_queued(&s->out, CHAIN_TX);
+    int err = 0;
+    enum half moved = HALF_IDLE;
+    size_t size = s->client.readable && !in->eof ? turn_size(s, &s->client, &s->target, queued) : 0;
+    if (size > 0) {
+        enum status st = conn_read(&s->client, in, size, w->pool, &err);
+        if (st == ST_EOF)
+            in->eof = true;
+        if (st == ST_E_NOMEM) {
+            pause_for_memory(s);
+            size = 0;
+        } else if (st < 0) {
+            return HALF_DEAD;
+        }
+        if (st == ST_OK)
+            moved = HALF_MOVED;
+    }
+    if (session_chain_run(s) < 0)
+        return HALF_FAILED;
+    struct bufq *up = chain_up(&s->in);
+    if (up->head && !s->target_failed) {
+        bufq_move(to, up);
+        moved = HALF_MOVED;
+    } else if (s->target_failed) {
+        bufq_clear(up, w->pool);
+    }
+    if (to->head && s->target.writable) {
+        size_t sent = 0;
+        enum status st = conn_write(&s->target, to, w->pool, &sent, &err);
+        relay_count(s, sent, 0);
+        if (st < 0) {
+            s->target_failed = true;
+            bufq_clear(to, w->pool);
+        }
+    }
+    if (bufq_ended(up) && to->head == NULL && !s->up_done) {
+        s->up_done = true;
+        if (!s->target_failed)
+            conn_shutdown(&s->target);
+        moved = HALF_MOVED;
+    }
+    return s->client.readable && size > 0 && to->head == NULL ? HALF_AGAIN : moved;
+}
+
+/* target -> client, through user space */
+static enum half down_by_copy(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    struct bufq *from = chain_bottom_in(&s->out), *down = chain_down(&s->in);
+    size_t queued = chain_queued(&s->in, CHAIN_TX) + chain_queued(&s->out, CHAIN_RX);
+    int err = 0;
+    enum half moved = HALF_IDLE;
+    size_t size = s->target.readable && !from->eof ? turn_size(s, &s->target, &s->client, queued) : 0;
+    if (size > 0) {
+        enum status st = conn_read(&s->target, from, size, w->pool, &err);
+        if (st == ST_E_NOMEM) {
+            pause_for_memory(s);
+            size = 0;
+        } else if (st == ST_EOF || st < 0) {
+            from->eof = true;
+            s->target_failed |= st < 0;
+        }
+        if (st == ST_OK)
+            moved = HALF_MOVED;
+    }
+    if (from->head) {
+        relay_count(s, 0, from->bytes);
+        bufq_move(down, from);
+        moved = HALF_MOVED;
+    }
+    if (bufq_ended(from) && !down->eof) {
+        down->eof = true;
+        moved = HALF_MOVED;
+    }
+    if (session_chain_run(s) < 0)
+        return HALF_FAILED;
+    if (session_flush_client(s) < 0)
+        return HALF_DEAD;
+    if (down->eof && chain_queued(&s->in, CHAIN_TX) == 0 && !s->down_done) {
+        s->down_done = true;
+        moved = HALF_MOVED;
+    }
+    return s->target.readable && size > 0 && chain_bottom_out(&s->in)->head == NULL ? HALF_AGAIN
+                                                                                    : moved;
+}
+
+/* One direction from socket to socket. *@st is splice_move's answer. */
+static size_t by_splice(struct session *s, struct splice *pipe, struct conn *src, struct conn *dst,
+                        enum status *st)
+{
+    size_t in = 0, out = 0;
+    int err = 0;
+    *st = splice_move(pipe, worker_of(s)->pipes, src, dst, SPLICE_TURN, &in, &out, &err);
+    s->spoke = true;
+    return out;
+}
+
+static enum half up_by_splice(struct session *s)
+{
+    enum status st;
+    size_t n = by_splice(s, &s->up_pipe, &s->client, &s->target, &st);
+    relay_count(s, n, 0);
+    if (st == ST_E_BUSY)
+        return up_by_copy(s);
+    if (st == ST_EOF) {
+        chain_up(&s->in)->eof = true;
+        s->up_done = true;
+        conn_shutdown(&s->target);
+        return HALF_MOVED;
+    }
+    if (st < 0 && s->client.broken)
+        return HALF_DEAD;
+    if (st < 0) {
+        s->target_failed = true;
+        splice_fini(&s->up_pipe, worker_of(s)->pipes);
+        return HALF_AGAIN;
+    }
+    return s->client.readable && st != ST_FULL ? HALF_AGAIN : n ? HALF_MOVED : HALF_IDLE;
+}
+
+static enum half down_by_splice(struct session *s)
+{
+    enum status st;
+    size_t n = by_splice(s, &s->down_pipe, &s->target, &s->client, &st);
+    relay_count(s, 0, n);
+    if (st == ST_E_BUSY)
+        return down_by_copy(s);
+    if (st < 0 && s->client.broken)
+        return HALF_DEAD;
+    if (st == ST_EOF || st < 0) {
+        s->target_failed |= st < 0;
+        s->down_done = true;
+        chain_down(&s->in)->eof = true;
+        conn_shutdown(&s->client);
+        return HALF_MOVED;
+    }
+    return s->target.readable && st != ST_FULL ? HALF_AGAIN : n ? HALF_MOVED : HALF_IDLE;
+}
+
+static bool may_splice(const struct session *s, enum chain_dir client_dir)
+{
+    enum chain_dir target_dir = client_dir == CHAIN_RX ? CHAIN_TX : CHAIN_RX;
+    return chain_raw(&s->in, client_dir) == CHAIN_RAW_NOW &&
+           chain_raw(&s->out, target_dir) == CHAIN_RAW_NOW;
+}
+
+static enum half run_up(struct session *s)
+{
+    if (s->up_done)
+        return HALF_IDLE;
+    if (s->target_failed)
+        return up_by_copy(s);
+    if (splice_pending(&s->up_pipe) ||
+        (s->client.readable && !chain_bottom_in(&s->in)->eof && may_splice(s, CHAIN_RX)))
+        return up_by_splice(s);
+    return up_by_copy(s);
+}
+
+static enum half run_down(struct session *s)
+{
+    if (s->down_done)
+        return HALF_IDLE;
+    if (splice_pending(&s->down_pipe) ||
+        (s->target.readable && !chain_down(&s->in)->eof && may_splice(s, CHAIN_TX)))
+        return down_by_splice(s);
+    return down_by_copy(s);
+}
+
+/* One direction ended: the other lives on for as long as its own bound. */
+static void shorten_idle(struct session *s)
+{
+    uint32_t ms = s->up_done ? s->downlink_only_ms : s->uplink_only_ms;
+    if (ms == 0 || ms >= s->idle_ms)
+        return;
+    s->idle_ms = ms;
+    s->active_ms = loop_now_ms(worker_of(s)->loop);
+    session_deadline(s, ms);
+}
+
+void relay_bytes_start(struct session *s)
+{
+    relay_bytes_run(s);
+}
+
+void relay_bytes_run(struct session *s)
+{
+    bool was_half = s->up_done || s->down_done;
+    enum half up = run_up(s), down = HALF_IDLE;
+    if (up < HALF_FAILED)
+        down = run_down(s);
+    if (up == HALF_DEAD || down == HALF_DEAD) {
+        session_close(s, false);
+        return;
+    }
+    if (up == HALF_FAILED || down == HALF_FAILED) {
+        struct why why = worker_of(s)->ev.why;
+        session_fail(s, &why);
+        return;
+    }
+    bool half_close = !s->in.no_half_close;
+    if ((s->up_done && s->down_done) || (!half_close && (s->up_done || s->down_done)) ||
+        (s->target_failed && s->down_done)) {
+        session_end(s);
+        return;
+    }
+    if (!was_half && (s->up_done || s->down_done))
+        shorten_idle(s);
+    if (up == HALF_AGAIN || down == HALF_AGAIN)
+        loop_task_add(worker_of(s)->loop, &s->task);
+}

@@ -1,0 +1,383 @@
+#include "session/session.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "codec/proxy_header.h"
+#include "io/sockaddr.h"
+#include "session/worker.h"
+#include "session/workers.h"
+
+#define PROXY_DEADLINE_MS 10000
+#define FLUSH_DEADLINE_MS 1000
+#define DRAIN_BYTES (64u * 1024)
+#define HANDSHAKE_READ (64u * 1024)
+
+static struct worker *worker_of(const struct session *s)
+{
+    return s->wn->worker;
+}
+
+static struct session *of_timer(struct timer *t)
+{
+    return LIST_ENTRY(t, struct session, timer);
+}
+
+static void on_client(struct conn *c)
+{
+    session_run(LIST_ENTRY(c, struct session, client));
+}
+
+static void on_task(struct task *t)
+{
+    session_run(LIST_ENTRY(t, struct session, task));
+}
+
+void session_deadline(struct session *s, uint32_t ms)
+{
+    loop_timer_in(worker_of(s)->loop, &s->timer, ms);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct session *s = of_timer(t);
+    struct worker *w = worker_of(s);
+    static const char *const late[] = {
+        [SESSION_PROXY] = "no PROXY header within its deadline",
+        [SESSION_HANDSHAKE] = "no complete request within the handshake deadline",
+        [SESSION_DIALING] = "target did not answer in time",
+    };
+    switch (s->state) {
+    case SESSION_RELAY:
+    case SESSION_PACKETS:
+        if (loop_now_ms(w->loop) - s->active_ms < s->idle_ms) {
+            /* A layer's own wake-up, or there was traffic since the timer was set. */
+            loop_timer_at(w->loop, &s->timer, s->active_ms + s->idle_ms);
+            session_run(s);
+            return;
+        }
+        session_end(s);
+        return;
+    case SESSION_FLUSHING:
+        session_close(s, false);
+        return;
+    default: {
+        struct why why = {ST_E_TIMEOUT, late[s->state], 0};
+        session_fail(s, &why);
+    }
+    }
+}
+
+static bool proxy_required(const struct view_node *n, const struct addr *peer)
+{
+    if (!n->proxy_protocol)
+        return false;
+    if (n->proxy_from_count == 0)
+        return true;
+    for (size_t i = 0; i < n->proxy_from_count; i++)
+        if (cidr_contains(&n->proxy_from[i], peer))
+            return true;
+    return false;
+}
+
+static enum status build_chain(struct session *s)
+{
+    const struct view_node *n = s->view->node;
+    struct chain_stage stages[CHAIN_LAYERS_MAX];
+    for (unsigned i = 0; i < n->stage_count; i++)
+        stages[i] = (struct chain_stage){n->stages[i].ops, n->stages[i].conf};
+    return chain_init(&s->in, &s->env, stages, n->stage_count);
+}
+
+static void count_in(struct session *s)
+{
+    struct worker_node *wn = s->wn;
+    worker_count(&wn->stats->accepted, 1);
+    worker_count(&wn->stats->open, 1);
+    worker_count(&wn->stats->handshaking, 1);
+    list_add_tail(&wn->sessions, &s->node);
+}
+
+void session_accept(struct worker_node *wn, int fd, const struct addr *peer)
+{
+    struct worker *w = wn->worker;
+    const struct view_node *n = wn->view->node;
+    struct session *s = NULL;
+    if (wn->removing || !admission_enter(&w->admission, peer, n->source_max)) {
+        worker_count(&wn->stats->rejected, 1);
+        close(fd);
+        return;
+    }
+    s = pool_alloc(w->pool, sizeof(*s));
+    if (s == NULL)
+        goto refuse;
+    s->wn = wn;
+    s->stranger = true;
+    s->source = s->info.peer = *peer;
+    s->view = view_ref(wn->view);
+    s->env = (struct env){.pool = w->pool,
+                          .rng = w->rng,
+                          .crypto = w->crypto,
+                          .users = s->view->users,
+                          .info = &s->info};
+    s->target.watch.fd = -1;
+    list_init(&s->node);
+    task_init(&s->task, on_task);
+    timer_init(&s->timer, on_timer);
+    if (build_chain(s) != ST_OK)
+        goto refuse;
+    if (conn_open(&s->client, w->loop, fd, false, on_client) != ST_OK) {
+        fd = -1; /* conn_open closed it */
+        goto refuse;
+    }
+    count_in(s);
+    bool proxy = proxy_required(n, peer);
+    s->state = proxy ? SESSION_PROXY : SESSION_HANDSHAKE;
+    session_deadline(s, proxy ? PROXY_DEADLINE_MS : n->timeouts.handshake);
+    return;
+refuse:
+    worker_count(&wn->stats->rejected, 1);
+    admission_known(&w->admission, peer);
+    admission_leave(&w->admission);
+    if (s) {
+        chain_fini(&s->in);
+        view_unref(s->view);
+        pool_release(w->pool, s, sizeof(*s));
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void session_close(struct session *s, bool reset)
+{
+    struct worker_node *wn = s->wn;
+    struct worker *w = wn->worker;
+    loop_timer_del(w->loop, &s->timer);
+    loop_task_del(w->loop, &s->task);
+    direct_dial_cancel(&s->dial);
+    direct_udp_close(s->udp);
+    conn_close(&s->client, reset);
+    conn_close(&s->target, reset && s->state == SESSION_RELAY);
+    splice_fini(&s->up_pipe, w->pipes);
+    splice_fini(&s->down_pipe, w->pipes);
+    chain_fini(&s->in);
+    chain_fini(&s->out);
+    conn_info_clear(w->pool, &s->info);
+    pool_release(w->pool, s->target_name, sizeof(*s->target_name));
+    if (s->stranger) {
+        admission_known(&w->admission, &s->source);
+        worker_count_down(&wn->stats->handshaking);
+    }
+    admission_leave(&w->admission);
+    worker_count_down(&wn->stats->open);
+    if (s->user) {
+        if (s->unreported)
+            alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);
+        atomic_fetch_sub_explicit(&s->user->sessions, 1, memory_order_relaxed);
+        workers_user_unref(w->all, s->user);
+    }
+    view_unref(s->view);
+    list_del(&s->node);
+    pool_release(w->pool, s, sizeof(*s));
+}
+
+enum status session_chain_run(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    uint64_t wake = UINT64_MAX;
+    enum status st = chain_run(&s->in, &w->ev, loop_now_us(w->loop), loop_unix_s(w->loop), &wake);
+    if (wake != UINT64_MAX && (!timer_armed(&s->timer) || wake / 1000 < s->timer.at_ms))
+        loop_timer_at(w->loop, &s->timer, wake / 1000 + 1);
+    return st;
+}
+
+enum status session_flush_client(struct session *s)
+{
+    struct bufq *out = chain_bottom_out(&s->in);
+    int err = 0;
+    if (out->head) {
+        if (!s->client.writable)
+            return ST_FULL;
+        s->spoke = true;
+        enum status st = conn_write(&s->client, out, worker_of(s)->pool, NULL, &err);
+        if (st != ST_OK)
+            return st;
+    }
+    if (out->eof)
+        conn_shutdown(&s->client);
+    return ST_OK;
+}
+
+static void log_failure(struct session *s, const struct why *why)
+{
+    struct worker *w = worker_of(s);
+    if (why->text == NULL || !log_wants(w->log, LOG_INFO) || !worker_may_log(w))
+        return;
+    char peer[ADDR_STRLEN], target[TARGET_STRLEN] = "";
+    if (s->target_name)
+        target_str(s->target_name, target);
+    struct log_about about = {.node = s->wn->view->node->tag,
+                              .peer = addr_str(&s->info.peer, peer),
+                              .user = s->user ? s->user->uid : 0};
+    const char *to = target[0] ? " to " : "";
+    if (why->status == ST_E_IO || why->status == ST_E_CLOSED || why->status == ST_E_BUSY)
+        log_line(w->log, LOG_INFO, &about, "session%s%s failed: %s: %s", to, target, why->text,
+                 why->number ? strerror((int)why->number) : status_str(why->status));
+    else if (why->number)
+        log_line(w->log, LOG_INFO, &about, "session%s%s failed: %s (%ld)", to, target, why->text,
+                 why->number);
+    else
+        log_line(w->log, LOG_INFO, &about, "session%s%s failed: %s", to, target, why->text);
+}
+
+/* Closing a socket with unread bytes sends RST, which can destroy what the client has not read yet. So: FIN, then its bytes are
+ * thrown away until it closes too. True when the socket may be closed. */
+static bool lingered(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    if (!s->spoke || s->client.eof || s->client.broken)
+        return true;
+    conn_shutdown(&s->client);
+    struct bufq waste;
+    bufq_init(&waste, DRAIN_BYTES);
+    int err = 0;
+    enum status st = ST_OK;
+    for (int i = 0; i < 4 && st == ST_OK && s->client.readable; i++)
+        st = conn_read(&s->client, &waste, BLK_READ, w->pool, &err);
+    bufq_clear(&waste, w->pool);
+    if (st == ST_OK && s->client.readable)
+        loop_task_add(w->loop, &s->task);
+    return st == ST_EOF || st < 0;
+}
+
+/* Nothing more to relay: what the layers have to say goes out, then the socket closes. */
+static void flush_and_close(struct session *s)
+{
+    if (s->state != SESSION_FLUSHING) {
+        s->state = SESSION_FLUSHING;
+        session_deadline(s, FLUSH_DEADLINE_MS);
+        direct_dial_cancel(&s->dial);
+        direct_udp_close(s->udp);
+        s->udp = NULL;
+        conn_close(&s->target, false);
+    }
+    enum status st = conn_is_open(&s->client) ? session_flush_client(s) : ST_E_CLOSED;
+    if (st == ST_FULL || (st == ST_OK && !lingered(s)))
+        return; /* on_client or the deadline comes back */
+    session_close(s, false);
+}
+
+void session_fail(struct session *s, const struct why *why)
+{
+    log_failure(s, why);
+    if (s->stranger)
+        worker_count(&s->wn->stats->rejected, 1);
+    flush_and_close(s);
+}
+
+void session_give_up(struct session *s, const struct why *why)
+{
+    log_failure(s, why);
+    session_end(s);
+}
+
+void session_end(struct session *s)
+{
+    if (s->state == SESSION_FLUSHING)
+        return;
+    chain_down(&s->in)->eof = true;
+    enum status st = session_chain_run(s);
+    (void)st; /* whatever the layers managed to say is what goes out */
+    chain_bottom_out(&s->in)->eof = true;
+    flush_and_close(s);
+}
+
+/* ---- the beginning of a connection ---- */
+
+/* Eats the PROXY header. True: it is there and the handshake may begin. */
+static bool read_proxy_header(struct session *s)
+{
+    struct bufq *in = chain_bottom_in(&s->in);
+    struct worker *w = worker_of(s);
+    size_t have = in->bytes < PROXY_HEADER_MAX ? in->bytes : PROXY_HEADER_MAX;
+    const uint8_t *p = have ? bufq_pullup(in, have, w->pool) : NULL;
+    struct proxy_header h;
+    size_t used = 0;
+    enum status st = p ? proxy_header_parse(p, have, &h, &used) : ST_MORE;
+    if (st == ST_MORE && !in->eof)
+        return false;
+    if (st != ST_OK) {
+        struct why why = {ST_E_PROTO, "PROXY header missing or malformed", 0};
+        session_fail(s, &why);
+        return false;
+    }
+    bufq_drop(in, used, w->pool);
+    if (h.src.family != ADDR_NONE) {
+        s->info.peer = h.src;
+        s->info.local = h.dst;
+    }
+    s->state = SESSION_HANDSHAKE;
+    session_deadline(s, s->view->node->timeouts.handshake);
+    return true;
+}
+
+static void handshake(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    struct bufq *in = chain_bottom_in(&s->in);
+    int err = 0;
+    enum status st = ST_MORE;
+    if (s->client.readable && in->bytes < HANDSHAKE_READ)
+        st = conn_read(&s->client, in, HANDSHAKE_READ, w->pool, &err);
+    if (st == ST_EOF)
+        in->eof = true;
+    if (st < 0) {
+        session_close(s, false);
+        return;
+    }
+    if (s->state == SESSION_PROXY && !read_proxy_header(s))
+        return;
+    st = session_chain_run(s);
+    if (st < 0) {
+        struct why why = w->ev.why;
+        if (why.text == NULL)
+            why = (struct why){st, status_str(st), 0};
+        session_fail(s, &why);
+        return;
+    }
+    uint32_t seen = w->ev.mask;
+    enum status out = session_flush_client(s);
+    if (out < 0) {
+        session_close(s, false);
+        return;
+    }
+    if (seen & EV_REQUEST)
+        session_request(s, &w->ev.request);
+    else if (seen & EV_DIVERT)
+        session_divert(s);
+    else if (chain_up(&s->in)->eof || in->eof)
+        session_close(s, false); /* went away before it said what it wanted */
+    else if (s->client.readable)
+        loop_task_add(w->loop, &s->task);
+}
+
+void session_run(struct session *s)
+{
+    switch (s->state) {
+    case SESSION_PROXY:
+    case SESSION_HANDSHAKE:
+        handshake(s);
+        return;
+    case SESSION_DIALING:
+        return; /* what the client sends meanwhile waits in its socket; the dial has its own deadline */
+    case SESSION_RELAY:
+        relay_bytes_run(s);
+        return;
+    case SESSION_PACKETS:
+        relay_packets_run(s);
+        return;
+    case SESSION_FLUSHING:
+        flush_and_close(s);
+        return;
+    }
+}

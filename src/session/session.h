@@ -1,0 +1,96 @@
+/* session/session.h - one client connection from accept to close: handshake, request, dial, relay.
+ *
+ *   PROXY ----> HANDSHAKE --request--> DIALING ----> RELAY ---+
+ *                   |                      ^   \---> PACKETS -+--> FLUSHING --> freed
+ *                   +------ divert --------+                  |
+ *                   +------ error ----------------------------+
+ *
+ * Every wait has a deadline on the one timer. An open session holds its layers' state and two connections, no blk while nothing moves.
+ * Single-threaded: belongs to its worker. */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "base/list.h"
+#include "io/conn.h"
+#include "io/splice.h"
+#include "outbound/direct.h"
+#include "policy/view.h"
+#include "stream/chain.h"
+
+struct worker_node;
+
+enum session_state {
+    SESSION_PROXY,     /* waits for the PROXY header */
+    SESSION_HANDSHAKE, /* layers are at work, no request yet */
+    SESSION_DIALING,   /* the target is resolved or connected to */
+    SESSION_RELAY,     /* bytes, both ways */
+    SESSION_PACKETS,   /* datagrams inside the client's stream */
+    SESSION_FLUSHING,  /* last bytes to the client (an alert, a Close frame), then close */
+};
+
+struct session {
+    struct list node; /* in worker_node.sessions */
+    struct worker_node *wn;
+    struct task task;   /* more to do, others first */
+    struct timer timer; /* deadline of the state, or idle */
+    struct conn client, target;
+    struct chain in, out; /* client's layers; target's layers */
+    struct env env;
+    struct conn_info info;
+    struct addr source;       /* of the socket: admission and listing count by it */
+    struct user_rt *user;     /* a reference; NULL: stranger, or fallback */
+    struct view *view;        /* pinned until the relay begins */
+    struct direct_dial dial;
+    struct direct_udp *udp;
+    const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
+    struct target *target_name; /* pool_alloc'ed while dialing, for logs and retries */
+    struct splice up_pipe, down_pipe;
+    uint64_t active_ms;  /* last payload */
+    uint64_t unreported; /* payload bytes since the last alive report */
+    uint32_t idle_ms;    /* of the current phase */
+    uint32_t uplink_only_ms, downlink_only_ms;
+    uint8_t state; /* enum session_state */
+    bool stranger; /* counted as one by admission */
+    bool up_done, down_done; /* FIN passed on in that direction */
+    bool udp_readable;       /* the UDP flow may have datagrams */
+    bool spoke;              /* bytes were sent to the client: a close must not destroy them */
+    bool target_failed;      /* reset or error of the target: the client gets what is queued, then the end */
+};
+
+/* Takes @fd over and begins; on failure it is closed. */
+void session_accept(struct worker_node *wn, int fd, const struct addr *peer);
+/* Ends @s at once: bytes in queues are lost, the session is freed. @reset: RST to the client. */
+void session_close(struct session *s, bool reset);
+/* Ends the session of a removed user or node: FIN after what is queued, freed soon after. */
+void session_end(struct session *s);
+
+/* ---- between the files of session/ ---- */
+
+/* Runs the state machine once: reads, runs layers, writes. May free @s. */
+void session_run(struct session *s);
+/* One chain_run of the client's side with the worker's clock; arms the timer if a layer asks. */
+NODISCARD enum status session_chain_run(struct session *s);
+/* Writes what the client's layers left to send. ST_OK, ST_FULL or an error: then the client is gone. */
+NODISCARD enum status session_flush_client(struct session *s);
+/* A layer or a stranger failed: logs @why (rate-limited), sends what the layers left, closes. */
+void session_fail(struct session *s, const struct why *why);
+/* The layers are sound but the session cannot go on (dial failed): logs, then session_end. */
+void session_give_up(struct session *s, const struct why *why);
+/* Arms the timer @ms from now. */
+void session_deadline(struct session *s, uint32_t ms);
+
+/* session_open.c: from the request to the relay. */
+void session_request(struct session *s, const struct request *req);
+void session_divert(struct session *s);
+
+/* session/relay_bytes.c, relay_packets.c */
+void relay_bytes_start(struct session *s);
+void relay_bytes_run(struct session *s);
+/* Opens the UDP side; on failure @why->text is set. */
+void relay_packets_open(struct session *s, const struct direct_conf *conf,
+                        const struct target *target, struct why *why);
+void relay_packets_run(struct session *s);
+/* Adds payload to the user's counters and to the node's, in one place. */
+void relay_count(struct session *s, uint64_t up, uint64_t down);
+
+#endif

@@ -1,0 +1,234 @@
+/* From the request to the relay: counts the user in, dials his target (or the fallback), begins the relay. */
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/proxy_header.h"
+#include "io/dial.h"
+#include "io/sockaddr.h"
+#include "session/session.h"
+#include "session/worker.h"
+#include "session/workers.h"
+
+#define DIAL_DEADLINE_MS 15000
+#define RELAY_QUEUE_CAP (1024u * 1024 + 256u * 1024) /* a bulk turn and what the last one left */
+
+static void on_target(struct conn *c)
+{
+    session_run(LIST_ENTRY(c, struct session, target));
+}
+
+static void fail(struct session *s, enum status st, const char *text, long number)
+{
+    struct why why = {st, text, number};
+    session_give_up(s, &why);
+}
+
+static void no_stranger_any_more(struct session *s)
+{
+    if (!s->stranger)
+        return;
+    s->stranger = false;
+    admission_known(&s->wn->worker->admission, &s->source);
+    worker_count_down(&s->wn->stats->handshaking);
+}
+
+static void raise_caps(struct chain *c)
+{
+    for (unsigned i = 0; i <= c->count; i++)
+        c->in[i].cap = c->out[i].cap = RELAY_QUEUE_CAP;
+}
+
+static void write_access_line(struct session *s, const struct request *req)
+{
+    struct worker *w = s->wn->worker;
+    if (w->access == NULL)
+        return;
+    char from[ADDR_STRLEN], to[TARGET_STRLEN], line[640];
+    const char *net = req->network == NETWORK_UDP ? "udp" : "tcp";
+    int n = snprintf(line, sizeof(line), "%lld from tcp:%s accepted %s:%s [%s -> direct] user: %llu\n",
+                     (long long)loop_unix_s(w->loop), addr_str(&s->info.peer, from), net,
+                     target_str(&req->target, to), s->wn->view->node->tag,
+                     (unsigned long long)s->user->uid);
+    if (n > 0)
+        w->access->write(w->access, line,
+                         (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+/* The target (or fallback) is connected: relay from now on. Frees what only the opening needed. */
+static void begin_relay(struct session *s)
+{
+    struct worker *w = s->wn->worker;
+    pool_release(w->pool, s->target_name, sizeof(*s->target_name));
+    s->target_name = NULL;
+    conn_info_clear(w->pool, &s->info);
+    view_unref(s->view);
+    s->view = NULL;
+    s->env.users = NULL;
+    s->fallback = NULL;
+    raise_caps(&s->in);
+    s->active_ms = loop_now_ms(w->loop);
+    session_deadline(s, s->idle_ms);
+    if (s->state == SESSION_PACKETS)
+        relay_packets_run(s);
+    else
+        relay_bytes_start(s);
+}
+
+/* The PROXY header a fallback wants comes before everything the client sent. */
+static enum status put_proxy_header(struct session *s, struct bufq *out)
+{
+    if (s->fallback == NULL || s->fallback->xver == 0)
+        return ST_OK;
+    if (s->info.local.family == ADDR_NONE)
+        sockaddr_local(s->client.watch.fd, &s->info.local);
+    uint8_t head[PROXY_HEADER_BUILD_MAX];
+    size_t n = proxy_header_build(head, s->fallback->xver, &s->info.peer, &s->info.local);
+    return bufq_put(out, head, n, s->wn->worker->pool);
+}
+
+static void connected(struct session *s)
+{
+    enum status st = chain_init(&s->out, &s->env, NULL, 0);
+    if (st == ST_OK)
+        st = put_proxy_header(s, chain_down(&s->out));
+    if (st != ST_OK) {
+        fail(s, st, "no memory for the relay", 0);
+        return;
+    }
+    raise_caps(&s->out);
+    s->state = SESSION_RELAY;
+    begin_relay(s);
+}
+
+/* While the target connects its events come here through session_run's DIALING state. */
+static void on_connecting(struct conn *c)
+{
+    struct session *s = LIST_ENTRY(c, struct session, target);
+    int err = 0;
+    enum status st = conn_connected(c, &err);
+    if (st == ST_MORE)
+        return;
+    if (st != ST_OK) {
+        fail(s, ST_E_IO, "connecting to the target", err);
+        return;
+    }
+    c->notify = on_target;
+    connected(s);
+}
+
+static void take_fd(struct session *s, int fd, bool is_connected)
+{
+    enum status st = conn_open(&s->target, s->wn->worker->loop, fd, !is_connected,
+                               is_connected ? on_target : on_connecting);
+    if (st != ST_OK) {
+        fail(s, st, "cannot watch the target's socket", 0);
+        return;
+    }
+    if (is_connected)
+        connected(s);
+    else
+        session_deadline(s, DIAL_DEADLINE_MS);
+}
+
+static void on_dialed(struct direct_dial *h, const struct direct_result *r)
+{
+    struct session *s = LIST_ENTRY(h, struct session, dial);
+    if (r->status != ST_OK)
+        fail(s, r->why.status, r->why.text, r->why.number);
+    else
+        take_fd(s, r->fd, r->connected);
+}
+
+static void dial(struct session *s, const struct direct_conf *conf, const struct target *t)
+{
+    struct worker *w = s->wn->worker;
+    struct direct_result now;
+    s->state = SESSION_DIALING;
+    session_deadline(s, DIAL_DEADLINE_MS);
+    enum status st = direct_dial_start(&s->dial, &w->out, conf, t, on_dialed, &now);
+    if (st == ST_OK)
+        take_fd(s, now.fd, now.connected);
+    else if (st != ST_MORE)
+        fail(s, now.why.status, now.why.text, now.why.number);
+}
+
+static void keep_target(struct session *s, const struct target *t)
+{
+    /* Only for logs: without memory the line says less. */
+    s->target_name = pool_alloc(s->wn->worker->pool, sizeof(*t));
+    if (s->target_name)
+        *s->target_name = *t;
+}
+
+static uint32_t packets_idle_ms(const struct session *s, const struct target *t)
+{
+    uint32_t idle = s->view->node->timeouts.idle;
+    uint32_t most = t->addr.port == 53 ? 20000 : 120000;
+    return idle < most ? idle : most;
+}
+
+void session_request(struct session *s, const struct request *req)
+{
+    const struct view_node *n = s->view->node;
+    struct direct_conf conf;
+    user_ref(req->user);
+    s->user = req->user;
+    atomic_fetch_add_explicit(&s->user->sessions, 1, memory_order_relaxed);
+    no_stranger_any_more(s);
+    write_access_line(s, req);
+    keep_target(s, &req->target);
+    direct_conf_of(&conf, n);
+    s->uplink_only_ms = n->timeouts.uplink_only;
+    s->downlink_only_ms = n->timeouts.downlink_only;
+    if (req->network == NETWORK_TCP) {
+        s->idle_ms = n->timeouts.idle;
+        dial(s, &conf, &req->target);
+        return;
+    }
+    struct why why = {0};
+    s->idle_ms = packets_idle_ms(s, &req->target);
+    s->state = SESSION_PACKETS;
+    relay_packets_open(s, &conf, &req->target, &why);
+    if (why.text)
+        session_give_up(s, &why);
+    else
+        begin_relay(s);
+}
+
+void session_divert(struct session *s)
+{
+    const struct view_node *n = s->view->node;
+    chain_divert(&s->in);
+    struct bufq *up = chain_up(&s->in);
+    uint8_t first[128];
+    size_t len = bufq_peek(up, first, sizeof(first));
+    s->fallback = n->fallback ? fallback_find(n->fallback, s->info.sni, s->info.alpn, first, len)
+                              : NULL;
+    if (s->fallback == NULL) {
+        session_close(s, false);
+        return;
+    }
+    no_stranger_any_more(s);
+    s->idle_ms = n->timeouts.idle;
+    s->uplink_only_ms = n->timeouts.uplink_only;
+    s->downlink_only_ms = n->timeouts.downlink_only;
+    if (s->fallback->kind == FALLBACK_UNIX) {
+        struct dial_result r;
+        s->state = SESSION_DIALING;
+        enum status st = dial_unix(s->fallback->host, s->fallback->padded, &r);
+        if (st == ST_OK)
+            take_fd(s, r.fd, true);
+        else
+            fail(s, st, "connecting to the fallback", r.err);
+        return;
+    }
+    struct target t;
+    if (target_set_host(&t, s->fallback->host, strlen(s->fallback->host), s->fallback->port) !=
+        ST_OK) {
+        fail(s, ST_E_CONFIG, "fallback destination is no host name", 0);
+        return;
+    }
+    keep_target(s, &t);
+    struct direct_conf conf = {.allow_private = true};
+    dial(s, &conf, &t);
+}

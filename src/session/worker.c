@@ -1,0 +1,318 @@
+#include "session/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/sockaddr.h"
+#include "session/session.h"
+#include "session/workers.h"
+
+#define SECOND_MS 1000
+#define RETRY_MS 3000       /* between tries to open a busy port */
+#define LOG_LINES_SECOND 20 /* about sessions; more are counted and said in one line */
+
+bool worker_may_log(struct worker *w)
+{
+    if (w->log_tokens == 0) {
+        w->log_dropped++;
+        return false;
+    }
+    w->log_tokens--;
+    return true;
+}
+
+unsigned worker_bulk_flows(struct worker *w)
+{
+    uint64_t now = loop_now_us(w->loop);
+    if (now != w->bulk_round_us) {
+        w->bulk_round_us = now;
+        w->bulk_flows = w->bulk_seen;
+        w->bulk_seen = 0;
+    }
+    w->bulk_seen++;
+    return w->bulk_flows ? w->bulk_flows : 1;
+}
+
+static void resume_listeners(struct worker *w)
+{
+    for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
+        struct worker_node *wn = w->nodes[i];
+        for (unsigned j = 0; wn && j < wn->listener_count; j++)
+            if (!timer_armed(&wn->listeners[j].pause))
+                listener_resume(&wn->listeners[j]);
+    }
+}
+
+static void every_second(struct timer *t)
+{
+    struct worker *w = LIST_ENTRY(t, struct worker, second);
+    if (w->log_dropped)
+        log_line(w->log, LOG_INFO, NULL, "%u more lines about failed sessions were left out",
+                 w->log_dropped);
+    w->log_dropped = 0;
+    w->log_tokens = LOG_LINES_SECOND;
+    pool_trim(w->pool);
+    if (admission_may_resume(&w->admission))
+        resume_listeners(w);
+    loop_timer_in(w->loop, t, SECOND_MS);
+}
+
+enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_max)
+{
+    w->log_tokens = LOG_LINES_SECOND;
+    timer_init(&w->second, every_second);
+    w->loop = loop_new();
+    w->pool = pool_new(memory_budget);
+    w->pipes = splice_pool_new();
+    if (w->loop == NULL || w->pool == NULL || w->pipes == NULL)
+        return ST_E_NOMEM;
+    w->mailbox = mailbox_new(w->loop, w);
+    if (w->mailbox == NULL)
+        return ST_E_IO;
+    enum status st = admission_init(&w->admission, sessions_max);
+    if (st != ST_OK)
+        return st;
+    w->out.loop = w->loop;
+    w->out.pool = w->pool;
+    st = udp_batch_new(w->pool, &w->out.batch);
+    if (st != ST_OK)
+        return st;
+    st = resolver_new(w->loop, NULL, &w->out.resolver);
+    if (st != ST_OK)
+        return st;
+    loop_timer_in(w->loop, &w->second, SECOND_MS);
+    return ST_OK;
+}
+
+static void close_listeners(struct worker_node *wn)
+{
+    for (unsigned i = 0; i < wn->listener_count; i++)
+        listener_close(&wn->listeners[i]);
+    wn->listener_count = 0;
+}
+
+static void node_free(struct worker *w, struct worker_node *wn)
+{
+    close_listeners(wn);
+    LIST_FOREACH(n, tmp, &wn->sessions)
+        session_close(LIST_ENTRY(n, struct session, node), false);
+    loop_timer_del(w->loop, &wn->retry);
+    loop_timer_del(w->loop, &wn->drain);
+    alive_fini(&wn->alive);
+    w->nodes[wn->view->node_no] = NULL;
+    view_unref(wn->view);
+    free(wn);
+}
+
+void worker_fini(struct worker *w)
+{
+    mailbox_free(w->mailbox); /* delivers first: what was published must be found and freed below */
+    for (unsigned i = 0; i < VIEW_NODES_MAX; i++)
+        if (w->nodes[i])
+            node_free(w, w->nodes[i]);
+    resolver_free(w->out.resolver);
+    udp_batch_free(w->out.batch);
+    splice_pool_free(w->pipes);
+    admission_fini(&w->admission);
+    pool_free(w->pool);
+    loop_free(w->loop);
+}
+
+/* SO_REUSEPORT would let a second process of the same user share the port in silence and take half of the connections. A plain bind
+ * tells whether somebody else is there. */
+static enum status probe_port(const struct addr *where, bool v6only, int *err)
+{
+    union sockaddr_any sa;
+    socklen_t len = sockaddr_from_addr(&sa, where);
+    int on = 1, only = v6only, fd = socket(sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        *err = errno;
+        return ST_E_IO;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (sa.any.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+    int rc = bind(fd, &sa.any, len);
+    *err = errno;
+    close(fd);
+    if (rc == 0)
+        return ST_OK;
+    return *err == EADDRINUSE ? ST_E_BUSY : ST_E_IO;
+}
+
+static bool listens_on(const struct worker_node *wn, const struct addr *where)
+{
+    for (unsigned i = 0; i < wn->listener_count; i++)
+        if (addr_equal(&wn->listeners[i].where, where))
+            return true;
+    return false;
+}
+
+/* Watches and timers hold the listener's address, so an array with a gap is closed by reopening what moved: rare, and the kernel's queue
+ * of that one worker is the only thing it touches. */
+static void drop_stale_listeners(struct worker_node *wn)
+{
+    const struct view_node *n = wn->view->node;
+    for (unsigned i = 0; i < wn->listener_count; i++) {
+        bool wanted = false;
+        for (unsigned j = 0; j < n->listen_count; j++)
+            wanted |= addr_equal(&wn->listeners[i].where, &n->listen[j]);
+        if (!wanted) {
+            close_listeners(wn);
+            return;
+        }
+    }
+}
+
+static void open_listeners(struct worker_node *wn)
+{
+    struct worker *w = wn->worker;
+    const struct view_node *n = wn->view->node;
+    struct why why = {0};
+    const struct addr *where = NULL;
+    int err = 0;
+    if (wn->removing)
+        return;
+    drop_stale_listeners(wn);
+    for (unsigned i = 0; i < n->listen_count && why.text == NULL; i++) {
+        where = &n->listen[i];
+        if (listens_on(wn, where))
+            continue;
+        enum status st = w->no == 0 ? probe_port(where, n->listen_v6only, &err) : ST_OK;
+        struct listener *l = &wn->listeners[wn->listener_count];
+        if (st == ST_OK)
+            st = listener_open(l, wn, where, n->listen_v6only, n->tfo, &err);
+        if (st == ST_OK)
+            wn->listener_count++;
+        else
+            why_set(&why, st, "cannot listen", err);
+    }
+    if (why.text)
+        loop_timer_in(w->loop, &wn->retry, RETRY_MS);
+    else if (w->no == 0)
+        workers_open_rest(w, wn->view->node_no);
+    if (w->no == 0 || why.text)
+        workers_tell_listening(w, wn->view->node_no, why, where);
+}
+
+static void retry_listeners(struct timer *t)
+{
+    open_listeners(LIST_ENTRY(t, struct worker_node, retry));
+}
+
+void worker_open_listeners(struct worker *w, uint32_t node_no)
+{
+    if (w->nodes[node_no])
+        open_listeners(w->nodes[node_no]);
+}
+
+static void node_empty_check(struct worker *w, struct worker_node *wn)
+{
+    if (!wn->removing || !list_empty(&wn->sessions))
+        return;
+    uint32_t no = wn->view->node_no;
+    node_free(w, wn);
+    workers_tell_gone(w, no);
+}
+
+static void drain_over(struct timer *t)
+{
+    struct worker_node *wn = LIST_ENTRY(t, struct worker_node, drain);
+    LIST_FOREACH(n, tmp, &wn->sessions)
+        session_close(LIST_ENTRY(n, struct session, node), false);
+    node_empty_check(wn->worker, wn);
+}
+
+void worker_publish(struct worker *w, struct view *v)
+{
+    struct worker_node *wn = w->nodes[v->node_no];
+    if (wn == NULL) {
+        wn = calloc(1, sizeof(*wn));
+        if (wn == NULL) {
+            view_unref(v);
+            struct why why = {ST_E_NOMEM, "no memory for the node", 0};
+            workers_tell_listening(w, v->node_no, why, NULL);
+            return;
+        }
+        wn->worker = w;
+        wn->stats = &w->stats[v->node_no];
+        list_init(&wn->sessions);
+        timer_init(&wn->retry, retry_listeners);
+        timer_init(&wn->drain, drain_over);
+        w->nodes[v->node_no] = wn;
+    }
+    wn->removing = false;
+    loop_timer_del(w->loop, &wn->drain);
+    view_unref(wn->view);
+    wn->view = v;
+    /* The first worker finds out whether the port is free; the others follow when it is. */
+    if (w->no == 0)
+        open_listeners(wn);
+}
+
+void worker_close_removed(struct worker *w, uint32_t node_no)
+{
+    struct worker_node *wn = w->nodes[node_no];
+    if (wn == NULL)
+        return;
+    LIST_FOREACH(n, tmp, &wn->sessions)
+    {
+        struct session *s = LIST_ENTRY(n, struct session, node);
+        if (s->user && atomic_load_explicit(&s->user->removed, memory_order_relaxed))
+            session_end(s);
+    }
+}
+
+void worker_remove(struct worker *w, uint32_t node_no, uint32_t drain_ms)
+{
+    struct worker_node *wn = w->nodes[node_no];
+    if (wn == NULL) {
+        workers_tell_gone(w, node_no);
+        return;
+    }
+    wn->removing = true;
+    close_listeners(wn);
+    loop_timer_del(w->loop, &wn->retry);
+    loop_timer_in(w->loop, &wn->drain, drain_ms);
+    if (drain_ms == 0 || list_empty(&wn->sessions))
+        drain_over(&wn->drain);
+}
+
+void worker_adopt(struct worker *w, uint32_t node_no, int fd, const struct addr *peer)
+{
+    if (w->nodes[node_no])
+        session_accept(w->nodes[node_no], fd, peer);
+    else
+        close(fd);
+}
+
+void worker_stop_accepting(struct worker *w)
+{
+    for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
+        if (w->nodes[i] == NULL)
+            continue;
+        loop_timer_del(w->loop, &w->nodes[i]->retry);
+        close_listeners(w->nodes[i]);
+    }
+}
+
+/* Open sessions count with what they moved since the last report, closed ones are in the table already. */
+struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t *n)
+{
+    struct worker_node *wn = w->nodes[node_no];
+    *n = 0;
+    if (wn == NULL)
+        return NULL;
+    LIST_FOREACH(node, tmp, &wn->sessions)
+    {
+        struct session *s = LIST_ENTRY(node, struct session, node);
+        if (s->user == NULL)
+            continue;
+        alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);
+        s->unreported = 0;
+    }
+    return alive_take(&wn->alive, n);
+}

@@ -1,0 +1,102 @@
+/* session/worker.h - one data-plane thread: its loop, pools, nodes and sessions. Everything in it is touched by its own thread only, but for the
+ * atomics and the mailbox. */
+#ifndef SESSION_WORKER_H
+#define SESSION_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/span.h"
+#include "io/loop.h"
+#include "io/mailbox.h"
+#include "io/splice.h"
+#include "outbound/direct.h"
+#include "policy/meter.h"
+#include "policy/plane.h"
+#include "session/admission.h"
+#include "session/alive.h"
+#include "session/listener.h"
+#include "stream/layer.h"
+
+struct workers;
+
+/* Sums of one node in one worker: written by the worker, read by the control thread at any time, so they outlive the worker_node. */
+struct worker_stats {
+    _Atomic uint64_t accepted, rejected, open, handshaking, up, down;
+};
+
+/* What a worker does for one node. */
+struct worker_node {
+    struct view *view; /* current; one reference */
+    struct worker *worker;
+    struct list sessions;
+    struct listener listeners[VIEW_LISTEN_MAX];
+    unsigned listener_count;
+    struct timer retry; /* opens listeners that were busy */
+    struct timer drain; /* armed while the node is being removed */
+    bool removing, told_listening;
+    struct alive_table alive;
+    struct worker_stats *stats; /* = worker->stats[node_no] */
+};
+
+struct worker {
+    unsigned no;
+    struct workers *all;
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox *mailbox;
+    struct pool *pool;
+    struct rng *rng;
+    struct crypto_ctx *crypto;
+    struct splice_pool *pipes;
+    struct direct_env out;
+    struct meter meter;
+    struct admission admission;
+    const struct log *log;
+    struct log_sink *access; /* NULL: no access log */
+    struct timer second;     /* trims pools, resumes accepting */
+    struct events ev;        /* scratch of the chain_run in progress */
+    uint32_t log_tokens, log_dropped; /* lines about sessions this second */
+    uint32_t bulk_flows, bulk_seen; /* bulk turns in the last round, and so far in this one */
+    uint64_t bulk_round_us;
+    struct worker_node *nodes[VIEW_NODES_MAX];
+    struct worker_stats stats[VIEW_NODES_MAX];
+};
+
+/* Adds to a counter that only this worker writes. */
+static inline void worker_count(_Atomic uint64_t *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+static inline void worker_count_down(_Atomic uint64_t *c)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) - 1,
+                          memory_order_relaxed);
+}
+
+/* Prepares a worker whose rng, crypto, meter, log, access and all are set. ST_OK, ST_E_NOMEM, ST_E_IO. */
+NODISCARD enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_max);
+void worker_fini(struct worker *w);
+
+/* The worker's side of struct plane, in its own thread. */
+void worker_publish(struct worker *w, struct view *v);
+void worker_remove(struct worker *w, uint32_t node_no, uint32_t drain_ms);
+/* The port was found free: opens this worker's listeners. */
+void worker_open_listeners(struct worker *w, uint32_t node_no);
+void worker_stop_accepting(struct worker *w);
+/* (user, source) pairs since the last call, as alive_take. */
+struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t *n);
+void worker_close_removed(struct worker *w, uint32_t node_no);
+/* Takes a connection that another worker accepted. */
+void worker_adopt(struct worker *w, uint32_t node_no, int fd, const struct addr *peer);
+
+/* How many flows moved bulk in the last round of the loop (at least 1), this one counted for the next: they share the turn size. */
+unsigned worker_bulk_flows(struct worker *w);
+
+/* May one more line about a session be logged this second? Counts those that may not. */
+bool worker_may_log(struct worker *w);
+
+#endif

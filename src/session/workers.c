@@ -1,0 +1,468 @@
+/* The plane: turns the control thread's calls into messages, and what workers have to say into calls of the sink. */
+#include "session/workers.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/worker.h"
+
+#define HAND_OVER_MIN 100 /* thousandths of busyness below which nobody is worth relieving */
+
+struct workers {
+    struct workers_conf conf;
+    struct mailbox *to_control;
+    struct worker *list[WORKERS_MAX];
+    unsigned made, running;
+    unsigned gone_pending[VIEW_NODES_MAX]; /* workers that still have a removed node; control thread only */
+};
+
+/* ---- messages into a worker ---- */
+
+struct removed_users {
+    atomic_uint pending; /* workers that have not closed them yet */
+    size_t n;
+    struct user_rt *users[];
+};
+
+struct node_message {
+    struct message msg;
+    struct view *view;
+    struct removed_users *removed;
+    uint32_t node_no, ms;
+    int fd;
+    struct addr peer;
+};
+
+static struct node_message *message_new(void (*fn)(struct message *, void *))
+{
+    struct node_message *m = calloc(1, sizeof(*m));
+    /* The control plane cannot go on without its orders being carried out, nor can it say so to anyone. */
+    BUG_ON(m == NULL);
+    m->msg.fn = fn;
+    return m;
+}
+
+static void on_publish(struct message *msg, void *receiver)
+{
+    struct node_message *m = (struct node_message *)(void *)msg;
+    struct worker *w = receiver;
+    worker_publish(w, m->view);
+    if (m->removed) {
+        worker_close_removed(w, m->node_no);
+        if (atomic_fetch_sub(&m->removed->pending, 1) == 1) {
+            for (size_t i = 0; i < m->removed->n; i++)
+                workers_user_unref(w->all, m->removed->users[i]);
+            free(m->removed);
+        }
+    }
+    free(m);
+}
+
+static void plane_publish(void *self, struct view *v, struct user_rt *const *removed, size_t n)
+{
+    struct workers *ws = self;
+    struct removed_users *list = NULL;
+    ws->gone_pending[v->node_no] = 0;
+    if (n > 0) {
+        list = malloc(sizeof(*list) + n * sizeof(removed[0]));
+        BUG_ON(list == NULL);
+        atomic_init(&list->pending, ws->running);
+        list->n = n;
+        memcpy(list->users, removed, n * sizeof(removed[0]));
+        for (size_t i = 0; i < n; i++)
+            atomic_store_explicit(&removed[i]->removed, true, memory_order_relaxed);
+    }
+    for (unsigned i = 0; i < ws->running; i++) {
+        struct node_message *m = message_new(on_publish);
+        m->view = view_ref(v);
+        m->node_no = v->node_no;
+        m->removed = list;
+        mailbox_send(ws->list[i]->mailbox, &m->msg);
+    }
+    view_unref(v);
+}
+
+static void on_remove(struct message *msg, void *receiver)
+{
+    struct node_message *m = (struct node_message *)(void *)msg;
+    worker_remove(receiver, m->node_no, m->ms);
+    free(m);
+}
+
+static void plane_remove(void *self, uint32_t node_no, uint32_t drain_ms)
+{
+    struct workers *ws = self;
+    ws->gone_pending[node_no] = ws->running;
+    for (unsigned i = 0; i < ws->running; i++) {
+        struct node_message *m = message_new(on_remove);
+        m->node_no = node_no;
+        m->ms = drain_ms;
+        mailbox_send(ws->list[i]->mailbox, &m->msg);
+    }
+}
+
+static void on_open_rest(struct message *msg, void *receiver)
+{
+    struct node_message *m = (struct node_message *)(void *)msg;
+    worker_open_listeners(receiver, m->node_no);
+    free(m);
+}
+
+void workers_open_rest(struct worker *first, uint32_t node_no)
+{
+    struct workers *ws = first->all;
+    for (unsigned i = 0; i < ws->running; i++) {
+        if (ws->list[i] == first)
+            continue;
+        struct node_message *m = message_new(on_open_rest);
+        m->node_no = node_no;
+        mailbox_send(ws->list[i]->mailbox, &m->msg);
+    }
+}
+
+static void on_adopt(struct message *msg, void *receiver)
+{
+    struct node_message *m = (struct node_message *)(void *)msg;
+    worker_adopt(receiver, m->node_no, m->fd, &m->peer);
+    free(m);
+}
+
+bool workers_hand_over(struct worker *from, uint32_t node_no, int fd, const struct addr *peer)
+{
+    struct workers *ws = from->all;
+    unsigned mine = loop_busy(from->loop), least = mine;
+    if (ws->running < 2 || mine < HAND_OVER_MIN)
+        return false;
+    struct worker *to = from;
+    for (unsigned i = 0; i < ws->running; i++) {
+        unsigned busy = loop_busy(ws->list[i]->loop);
+        if (busy < least) {
+            least = busy;
+            to = ws->list[i];
+        }
+    }
+    if (to == from || mine <= least + least / 4 + HAND_OVER_MIN)
+        return false;
+    struct node_message *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return false;
+    m->msg.fn = on_adopt;
+    m->node_no = node_no;
+    m->fd = fd;
+    m->peer = *peer;
+    mailbox_send(to->mailbox, &m->msg);
+    return true;
+}
+
+/* ---- messages to the control thread ---- */
+
+struct told {
+    struct message msg;
+    uint32_t node_no;
+    struct why why;
+    struct addr where;
+    struct user_rt *user;
+    bool has_where;
+    unsigned worker;
+};
+
+static void on_user_released(struct message *msg, void *receiver)
+{
+    struct told *t = (struct told *)(void *)msg;
+    struct workers *ws = receiver;
+    ws->conf.sink->user_released(ws->conf.sink->self, t->user);
+    free(t);
+}
+
+void workers_user_unref(struct workers *ws, struct user_rt *u)
+{
+    if (!user_unref(u))
+        return;
+    struct told *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return; /* his slot stays taken until the next start; nothing is lost */
+    t->msg.fn = on_user_released;
+    t->user = u;
+    mailbox_send(ws->to_control, &t->msg);
+}
+
+static void on_listening(struct message *msg, void *receiver)
+{
+    struct told *t = (struct told *)(void *)msg;
+    struct workers *ws = receiver;
+    ws->conf.sink->listening(ws->conf.sink->self, t->node_no, t->why,
+                             t->has_where ? &t->where : NULL);
+    free(t);
+}
+
+void workers_tell_listening(struct worker *w, uint32_t node_no, struct why why,
+                            const struct addr *where)
+{
+    struct told *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return;
+    t->msg.fn = on_listening;
+    t->node_no = node_no;
+    t->why = why;
+    if (where) {
+        t->where = *where;
+        t->has_where = true;
+    }
+    mailbox_send(w->all->to_control, &t->msg);
+}
+
+static void on_gone(struct message *msg, void *receiver)
+{
+    struct told *t = (struct told *)(void *)msg;
+    struct workers *ws = receiver;
+    unsigned *left = &ws->gone_pending[t->node_no];
+    if (*left > 0 && --*left == 0)
+        ws->conf.sink->node_gone(ws->conf.sink->self, t->node_no);
+    free(t);
+}
+
+void workers_tell_gone(struct worker *w, uint32_t node_no)
+{
+    struct told *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return;
+    t->msg.fn = on_gone;
+    t->node_no = node_no;
+    mailbox_send(w->all->to_control, &t->msg);
+}
+
+/* ---- alive reports: one list a worker, merged when the last has come ---- */
+
+struct alive_report {
+    struct workers *ws;
+    uint32_t node_no;
+    unsigned pending;
+    struct plane_alive *list;
+    size_t n;
+};
+
+struct alive_part {
+    struct message msg;
+    struct alive_report *report;
+    struct worker *worker;
+    struct plane_alive *list;
+    size_t n;
+};
+
+static int by_user_and_ip(const void *a, const void *b)
+{
+    const struct plane_alive *x = a, *y = b;
+    if (x->uid != y->uid)
+        return x->uid < y->uid ? -1 : 1;
+    if (x->ip.family != y->ip.family)
+        return x->ip.family < y->ip.family ? -1 : 1;
+    return memcmp(x->ip.ip, y->ip.ip, sizeof(x->ip.ip));
+}
+
+/* The same source may have had sessions on several workers. */
+static size_t merge_pairs(struct plane_alive *list, size_t n)
+{
+    size_t out = 0;
+    if (n == 0)
+        return 0;
+    qsort(list, n, sizeof(list[0]), by_user_and_ip);
+    for (size_t i = 1; i < n; i++) {
+        if (by_user_and_ip(&list[out], &list[i]) == 0)
+            list[out].bytes += list[i].bytes;
+        else
+            list[++out] = list[i];
+    }
+    return out + 1;
+}
+
+static void on_alive_part(struct message *msg, void *receiver)
+{
+    struct alive_part *part = (struct alive_part *)(void *)msg;
+    struct workers *ws = receiver;
+    struct alive_report *r = part->report;
+    if (part->n > 0) {
+        struct plane_alive *all = realloc(r->list, (r->n + part->n) * sizeof(*all));
+        if (all) {
+            memcpy(all + r->n, part->list, part->n * sizeof(*all));
+            r->list = all;
+            r->n += part->n;
+        }
+    }
+    free(part->list);
+    free(part);
+    if (--r->pending > 0)
+        return;
+    r->n = merge_pairs(r->list, r->n);
+    ws->conf.sink->alive(ws->conf.sink->self, r->node_no, r->list, r->n);
+    free(r->list);
+    free(r);
+}
+
+static void on_collect(struct message *msg, void *receiver)
+{
+    struct alive_part *part = (struct alive_part *)(void *)msg;
+    struct worker *w = receiver;
+    part->list = worker_take_alive(w, part->report->node_no, &part->n);
+    part->msg.fn = on_alive_part;
+    mailbox_send(w->all->to_control, &part->msg);
+}
+
+static void plane_collect_alive(void *self, uint32_t node_no)
+{
+    struct workers *ws = self;
+    struct alive_report *r = calloc(1, sizeof(*r));
+    BUG_ON(r == NULL);
+    *r = (struct alive_report){.ws = ws, .node_no = node_no, .pending = ws->running};
+    for (unsigned i = 0; i < ws->running; i++) {
+        struct alive_part *part = calloc(1, sizeof(*part));
+        BUG_ON(part == NULL);
+        part->report = r;
+        part->msg.fn = on_collect;
+        mailbox_send(ws->list[i]->mailbox, &part->msg);
+    }
+}
+
+static uint64_t load(const _Atomic uint64_t *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static void plane_stats(void *self, uint32_t node_no, struct plane_stats *out)
+{
+    struct workers *ws = self;
+    memset(out, 0, sizeof(*out));
+    uint32_t from = node_no == UINT32_MAX ? 0 : node_no;
+    uint32_t to = node_no == UINT32_MAX ? VIEW_NODES_MAX : node_no + 1;
+    for (unsigned i = 0; i < ws->made; i++) {
+        for (uint32_t n = from; n < to; n++) {
+            const struct worker_stats *st = &ws->list[i]->stats[n];
+            out->accepted += load(&st->accepted);
+            out->rejected += load(&st->rejected);
+            out->open += load(&st->open);
+            out->handshaking += load(&st->handshaking);
+            out->up += load(&st->up);
+            out->down += load(&st->down);
+        }
+    }
+}
+
+void workers_plane(struct workers *ws, struct plane *plane)
+{
+    *plane = (struct plane){.self = ws,
+                            .workers = ws->conf.count,
+                            .publish = plane_publish,
+                            .remove = plane_remove,
+                            .collect_alive = plane_collect_alive,
+                            .stats = plane_stats};
+}
+
+void workers_log_overload(struct worker *w)
+{
+    if (worker_may_log(w))
+        log_line(w->log, LOG_WARNING, NULL,
+                 "worker %u is at its limit of %zu connections: new ones wait in the kernel's queue",
+                 w->no, w->admission.sessions_max);
+}
+
+/* ---- life ---- */
+
+static void *thread_main(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "v2sp-worker-%u", w->no % 100);
+    pthread_setname_np(pthread_self(), name);
+    loop_run(w->loop);
+    return NULL;
+}
+
+static enum status start_thread(struct worker *w)
+{
+    /* Signals belong to the control thread. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&w->thread, NULL, thread_main, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc == 0 ? ST_OK : ST_E_IO;
+}
+
+static enum status make_worker(struct workers *ws, unsigned i)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    if (w == NULL)
+        return ST_E_NOMEM;
+    ws->list[ws->made++] = w;
+    w->no = i;
+    w->all = ws;
+    w->rng = ws->conf.rngs[i];
+    w->crypto = ws->conf.cryptos[i];
+    w->meter = ws->conf.meters[i];
+    w->log = ws->conf.log;
+    w->access = ws->conf.access;
+    return worker_init(w, ws->conf.memory_budget / ws->conf.count,
+                       ws->conf.sessions_max / ws->conf.count);
+}
+
+enum status workers_new(const struct workers_conf *conf, struct workers **out)
+{
+    BUG_ON(conf->count == 0 || conf->count > WORKERS_MAX);
+    struct workers *ws = calloc(1, sizeof(*ws));
+    if (ws == NULL)
+        return ST_E_NOMEM;
+    ws->conf = *conf;
+    enum status st = ST_OK;
+    ws->to_control = mailbox_new(conf->control, ws);
+    if (ws->to_control == NULL)
+        st = ST_E_IO;
+    for (unsigned i = 0; i < conf->count && st == ST_OK; i++)
+        st = make_worker(ws, i);
+    for (unsigned i = 0; i < conf->count && st == ST_OK; i++) {
+        st = start_thread(ws->list[i]);
+        if (st == ST_OK)
+            ws->running++;
+    }
+    if (st != ST_OK) {
+        workers_free(ws);
+        return st;
+    }
+    *out = ws;
+    return ST_OK;
+}
+
+static void on_stop_accepting(struct message *msg, void *receiver)
+{
+    worker_stop_accepting(receiver);
+    free((struct node_message *)(void *)msg);
+}
+
+void workers_stop_accepting(struct workers *ws)
+{
+    for (unsigned i = 0; i < ws->running; i++)
+        mailbox_send(ws->list[i]->mailbox, &message_new(on_stop_accepting)->msg);
+}
+
+static void on_stop(struct message *msg, void *receiver)
+{
+    loop_stop(((struct worker *)receiver)->loop);
+    free((struct node_message *)(void *)msg);
+}
+
+void workers_free(struct workers *ws)
+{
+    if (ws == NULL)
+        return;
+    for (unsigned i = 0; i < ws->running; i++)
+        mailbox_send(ws->list[i]->mailbox, &message_new(on_stop)->msg);
+    for (unsigned i = 0; i < ws->running; i++)
+        pthread_join(ws->list[i]->thread, NULL);
+    ws->running = 0;
+    for (unsigned i = 0; i < ws->made; i++) {
+        worker_fini(ws->list[i]);
+        free(ws->list[i]);
+    }
+    mailbox_free(ws->to_control);
+    free(ws);
+}

@@ -1,0 +1,57 @@
+/* session/workers.h - the set of workers: the data plane behind struct plane. Made and driven by the control thread. */
+#ifndef SESSION_WORKERS_H
+#define SESSION_WORKERS_H
+
+#include <stddef.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "policy/meter.h"
+#include "policy/plane.h"
+
+struct loop;
+struct worker;
+struct workers;
+struct rng;
+struct crypto_ctx;
+
+#define WORKERS_MAX 64
+
+struct workers_conf {
+    unsigned count;
+    struct loop *control;         /* loop of the control thread: sink calls arrive there */
+    const struct plane_sink *sink;
+    const struct log *log;
+    struct log_sink *access;      /* NULL: no access log */
+    const struct meter *meters;   /* one a worker */
+    struct rng *const *rngs;      /* one a worker, used by that worker only */
+    struct crypto_ctx *const *cryptos;
+    size_t memory_budget;         /* of all workers together; 0 = none */
+    size_t sessions_max;          /* of all workers together */
+};
+
+/* Starts the threads. @conf is copied, what it points at outlives the workers. ST_OK, ST_E_NOMEM, ST_E_IO. */
+NODISCARD enum status workers_new(const struct workers_conf *conf, struct workers **out);
+/* Fills @plane, which stays valid until workers_free. */
+void workers_plane(struct workers *ws, struct plane *plane);
+/* Stops accepting everywhere; open sessions go on. */
+void workers_stop_accepting(struct workers *ws);
+/* Ends all sessions (counted to the last byte), joins the threads, delivers what they had to say, frees everything. */
+void workers_free(struct workers *ws);
+
+/* ---- for the workers themselves ---- */
+
+/* Gives a fresh connection to a worker that is clearly less busy. False: keep it. */
+bool workers_hand_over(struct worker *from, uint32_t node_no, int fd, const struct addr *peer);
+/* Drops a reference to @u from any thread; the last one is reported to the sink. */
+void workers_user_unref(struct workers *ws, struct user_rt *u);
+void workers_log_overload(struct worker *w);
+/* The first worker has the port: the others open their listeners. */
+void workers_open_rest(struct worker *first, uint32_t node_no);
+
+/* Messages to the control thread. */
+void workers_tell_listening(struct worker *w, uint32_t node_no, struct why why,
+                            const struct addr *where);
+void workers_tell_gone(struct worker *w, uint32_t node_no);
+
+#endif
