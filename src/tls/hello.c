@@ -198,7 +198,9 @@ enum status hello_parse(const uint8_t *msg, size_t len, struct hello *h)
                         .groups = none,
                         .sigalgs = none,
                         .key_shares = none};
-    if (reader_u8(&r) != MESSAGE_CLIENT_HELLO || reader_u24(&r) != reader_left(&r))
+    uint8_t message = reader_u8(&r);
+    uint32_t body = reader_u24(&r);
+    if (r.bad || message != MESSAGE_CLIENT_HELLO || body != reader_left(&r))
         return ST_E_PROTO;
     h->legacy_version = reader_u16(&r);
     h->random = reader_take(&r, 32);

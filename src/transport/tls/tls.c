@@ -1,0 +1,225 @@
+#include "transport/tls/tls.h"
+
+#include "crypto/mem.h"
+#include "tls/alert.h"
+#include "tls/hello.h"
+#include "tls/ossl.h"
+#include "tls/record.h"
+#include "transport/tls/tls_conf.h"
+
+/*  WAIT --whole ClientHello--> HANDSHAKE --Finished--> RECORDS (TLS 1.3, ours)
+ *                                              \-----> LIBRARY (TLS 1.2)      */
+enum state { WAIT, HANDSHAKE, RECORDS, LIBRARY };
+
+struct tls_server {
+    struct layer base;
+    const struct tls_conf *conf;
+    struct ossl *ossl; /* HANDSHAKE and LIBRARY */
+    uint8_t state;
+    bool update_owed; /* the client asked for new keys on our side */
+    struct record_keys rx, tx;
+};
+
+static struct tls_server *self(struct layer *l)
+{
+    return (struct tls_server *)(void *)l;
+}
+
+static enum status server_init(struct layer *l, const void *conf)
+{
+    self(l)->conf = conf;
+    return ST_OK;
+}
+
+static void drop_ossl(struct tls_server *s)
+{
+    if (s->ossl == NULL)
+        return;
+    ossl_fini(s->ossl);
+    pool_release(s->base.env->pool, s->ossl, sizeof(*s->ossl));
+    s->ossl = NULL;
+}
+
+static void server_fini(struct layer *l)
+{
+    struct tls_server *s = self(l);
+
+    drop_ossl(s);
+    record_keys_wipe(&s->rx);
+    record_keys_wipe(&s->tx);
+}
+
+/* ---- handshake --------------------------------------------------------------------------------- */
+
+static enum status wait_hello(struct tls_server *s, struct turn *t)
+{
+    size_t wire, msg;
+    enum status st = hello_locate(t->wire_in, TLS_HELLO_MAX, &wire, &msg);
+
+    if (st == ST_MORE) {
+        if (t->wire_in->eof)
+            return turn_fail(t, ST_E_CLOSED, "the client left before its TLS hello", 0);
+        if (t->wire_in->bytes > TLS_HELLO_WIRE_MAX)
+            return turn_fail(t, ST_E_LIMIT, "TLS hello too long", 0);
+        return st;
+    }
+    if (st == ST_E_LIMIT)
+        return turn_fail(t, st, "TLS hello too long", 0);
+    /* Like Go's server we say nothing to a peer who does not speak TLS. */
+    if (st != ST_OK)
+        return turn_fail(t, st, "not a TLS hello", 0);
+
+    s->ossl = pool_alloc(s->base.env->pool, sizeof(*s->ossl));
+    if (s->ossl == NULL)
+        return turn_fail(t, ST_E_NOMEM, "no memory for a TLS handshake", 0);
+    s->state = HANDSHAKE;
+    st = ossl_init(s->ossl, &s->conf->ossl);
+    return st == ST_OK ? ST_OK : turn_fail(t, st, "no memory for a TLS handshake", 0);
+}
+
+/* Tells the layers above what the client asked for. */
+static enum status publish(struct tls_server *s)
+{
+    const struct env *env = s->base.env;
+    const char *sni = ossl_sni(s->ossl);
+    unsigned alpn_len;
+    const uint8_t *alpn = ossl_alpn(s->ossl, &alpn_len);
+    enum status st = ST_OK;
+
+    env->info->tls13 = ossl_is_tls13(s->ossl);
+    if (sni != NULL) {
+        char low[256];
+        size_t n = 0;
+        for (; n < sizeof(low) && sni[n] != '\0'; n++)
+            low[n] = (char)(sni[n] >= 'A' && sni[n] <= 'Z' ? sni[n] + 32 : sni[n]);
+        if (n < sizeof(low))
+            st = conn_info_set(env->pool, &env->info->sni, low, n);
+    }
+    if (st == ST_OK && alpn_len > 0)
+        st = conn_info_set(env->pool, &env->info->alpn, (const char *)alpn, alpn_len);
+    return st;
+}
+
+static enum status handshake(struct tls_server *s, struct turn *t)
+{
+    const struct env *env = s->base.env;
+    enum status st = ossl_handshake(s->ossl, env->pool, t->wire_in, t->wire_out, &t->ev->why);
+
+    if (st == ST_MORE)
+        return st;
+    if (st == ST_OK) {
+        st = publish(s);
+        if (st == ST_OK && ossl_is_tls13(s->ossl)) {
+            st = ossl_take_keys(s->ossl, env->crypto, &s->rx, &s->tx);
+            s->state = RECORDS;
+        } else {
+            s->state = LIBRARY;
+        }
+        if (st != ST_OK)
+            (void)turn_fail(t, st, "cannot finish the TLS handshake", 0);
+    }
+    if (st != ST_OK || s->state == RECORDS)
+        drop_ossl(s);
+    if (st == ST_OK)
+        t->ev->mask |= EV_READY;
+    return st;
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------- */
+
+static enum status open_records(struct tls_server *s, struct turn *t)
+{
+    const struct env *env = s->base.env;
+    struct record_note note = {0};
+    enum status st = record_open(&s->rx, env->crypto, env->pool, t->wire_in, t->up, 0, &note);
+
+    s->update_owed |= note.update_asked;
+    if (st >= 0)
+        return st;
+    /* Out of memory the alert does not get out either: the error that counts is the first. */
+    if (note.alert != 0)
+        (void)!record_seal_alert(&s->tx, env->crypto, env->pool, note.alert, t->wire_out);
+    return turn_fail(t, st, note.text != NULL ? note.text : "cannot open a TLS record",
+                     note.peer_alert != 0 ? note.peer_alert : note.alert);
+}
+
+static enum status server_rx(struct layer *l, struct turn *t)
+{
+    struct tls_server *s = self(l);
+    enum status st = ST_OK;
+
+    if (s->state == WAIT)
+        st = wait_hello(s, t);
+    if (st == ST_OK && s->state == HANDSHAKE)
+        st = handshake(s, t);
+    if (st == ST_OK && s->state == RECORDS)
+        st = open_records(s, t);
+    if (st == ST_OK && s->state == LIBRARY)
+        st = ossl_read(s->ossl, l->env->pool, t->wire_in, t->up, t->wire_out, &t->ev->why);
+    /* A bare FIN ends the client's direction like close_notify: half of the world's clients send no more. */
+    if ((st == ST_OK || st == ST_MORE) && t->wire_in->eof)
+        t->up->eof = true;
+    return st;
+}
+
+static enum status server_tx(struct layer *l, struct turn *t)
+{
+    struct tls_server *s = self(l);
+    const struct env *env = l->env;
+    enum status st = ST_OK;
+
+    if (s->state == LIBRARY)
+        return ossl_write(s->ossl, env->pool, t->down, t->wire_out, &t->ev->why);
+    if (s->state != RECORDS)
+        return bufq_empty(t->down) ? ST_OK : ST_MORE;
+    /* One answer to any number of requests (RFC 8446 section 4.6.3), and none while the peer does not read. */
+    if (s->update_owed && bufq_room(t->wire_out) > 0) {
+        s->update_owed = false;
+        st = record_seal_update(&s->tx, env->crypto, env->pool, t->wire_out);
+    }
+    if (st == ST_OK)
+        st = record_seal(&s->tx, env->crypto, env->pool, t->down, t->wire_out);
+    return st < 0 ? turn_fail(t, st, "cannot seal a TLS record", 0) : st;
+}
+
+static enum status server_shut(struct layer *l, struct turn *t)
+{
+    struct tls_server *s = self(l);
+    const struct env *env = l->env;
+    enum status st = ST_OK;
+
+    if (s->state == RECORDS)
+        st = record_seal_alert(&s->tx, env->crypto, env->pool, TLS_ALERT_CLOSE_NOTIFY, t->wire_out);
+    else if (s->state == LIBRARY)
+        st = ossl_close(s->ossl, env->pool, t->wire_out, &t->ev->why);
+    t->wire_out->eof = true;
+    return st < 0 ? turn_fail(t, st, "cannot seal a TLS record", 0) : st;
+}
+
+bool tls_server_handshaking(const struct layer *l)
+{
+    return ((const struct tls_server *)(const void *)l)->state == HANDSHAKE;
+}
+
+const struct layer_ops tls_server_ops = {
+    .name = "tls",
+    .size = sizeof(struct tls_server),
+    .wire = PORT_BYTES,
+    .plain = PORT_BYTES,
+    .init = server_init,
+    .rx = server_rx,
+    .tx = server_tx,
+    .shut = server_shut,
+    .fini = server_fini,
+};
+
+static const char *const aliases[] = {NULL};
+
+const struct transport transport_tls = {
+    .name = "tls",
+    .aliases = aliases,
+    .role = TRANSPORT_SECURITY,
+    .parse_conf = tls_conf_parse,
+    .free_conf = tls_conf_free,
+    .server = &tls_server_ops,
+};
