@@ -9,8 +9,9 @@
 #include "tls/alert.h"
 #include "tls/ossl_io.h"
 
-#define MERGE_MAX                                                                                  \
-    4096u /* small spans are copied together up to one record, see tls/record_seal.c */
+#define IDLE_MAX  32u   /* as in tls/record_open.c */
+#define COPY_MAX  256u  /* as in tls/record_open.c */
+#define MERGE_MAX 4096u /* as in tls/record_seal.c */
 
 enum status ossl_init(struct ossl *o, const struct ossl_conf *c)
 {

@@ -8,8 +8,9 @@
 #include "transport/tls/tls_conf.h"
 
 /*  WAIT --whole ClientHello--> HANDSHAKE --Finished--> RECORDS (TLS 1.3, ours)
- *                                              \-----> LIBRARY (TLS 1.2)      */
-enum state { WAIT, HANDSHAKE, RECORDS, LIBRARY };
+ *                                              \-----> LIBRARY (TLS 1.2)
+ *  Any of them goes to DEAD by an error: nothing may follow the alert that was sent. */
+enum state { WAIT, HANDSHAKE, RECORDS, LIBRARY, DEAD };
 
 struct tls_server {
     struct layer base;
@@ -143,9 +144,8 @@ static enum status open_records(struct tls_server *s, struct turn *t)
                      note.peer_alert != 0 ? note.peer_alert : note.alert);
 }
 
-static enum status server_rx(struct layer *l, struct turn *t)
+static enum status run_rx(struct tls_server *s, struct turn *t)
 {
-    struct tls_server *s = self(l);
     enum status st = ST_OK;
 
     if (s->state == WAIT)
@@ -155,7 +155,17 @@ static enum status server_rx(struct layer *l, struct turn *t)
     if (st == ST_OK && s->state == RECORDS)
         st = open_records(s, t);
     if (st == ST_OK && s->state == LIBRARY)
-        st = ossl_read(s->ossl, l->env->pool, t->wire_in, t->up, t->wire_out, &t->ev->why);
+        st = ossl_read(s->ossl, s->base.env->pool, t->wire_in, t->up, t->wire_out, &t->ev->why);
+    return st;
+}
+
+static enum status server_rx(struct layer *l, struct turn *t)
+{
+    struct tls_server *s = self(l);
+    enum status st = run_rx(s, t);
+
+    if (st < 0)
+        s->state = DEAD;
     /* A bare FIN ends the client's direction like close_notify: half of the world's clients send no more. */
     if ((st == ST_OK || st == ST_MORE) && t->wire_in->eof)
         t->up->eof = true;
@@ -171,7 +181,7 @@ static enum status server_tx(struct layer *l, struct turn *t)
     if (s->state == LIBRARY)
         return ossl_write(s->ossl, env->pool, t->down, t->wire_out, &t->ev->why);
     if (s->state != RECORDS)
-        return bufq_empty(t->down) ? ST_OK : ST_MORE;
+        return bufq_empty(t->down) || s->state == DEAD ? ST_OK : ST_MORE;
     /* One answer to any number of requests (RFC 8446 section 4.6.3), and none while the peer does not read. */
     if (s->update_owed && bufq_room(t->wire_out) > 0) {
         s->update_owed = false;
