@@ -27,6 +27,21 @@ static void put_str(struct line *l, const char *s)
     put_raw(l, s, strlen(s));
 }
 
+/* All of it or nothing: half an escape sequence would spoil the line. */
+static void put_whole(struct line *l, const char *s, size_t n)
+{
+    if (sizeof(l->text) - 8 - l->len >= n)
+        put_raw(l, s, n);
+}
+
+/* The end of a JSON line goes into the bytes that put_raw keeps free. */
+static void put_end(struct line *l, const char *s)
+{
+    size_t n = strlen(s);
+    memcpy(l->text + l->len, s, n);
+    l->len += n;
+}
+
 /* Text from outside: control characters would let a peer forge lines, quotes would break JSON. */
 static void put_escaped(struct line *l, const char *s, bool json)
 {
@@ -35,11 +50,11 @@ static void put_escaped(struct line *l, const char *s, bool json)
         char esc[8];
         if (c < 0x20 || c == 0x7f) {
             snprintf(esc, sizeof(esc), json ? "\\u%04x" : "\\x%02x", c);
-            put_str(l, esc);
+            put_whole(l, esc, strlen(esc));
         } else if (json && (c == '"' || c == '\\')) {
             esc[0] = '\\';
             esc[1] = (char)c;
-            put_raw(l, esc, 2);
+            put_whole(l, esc, 2);
         } else {
             put_raw(l, s, 1);
         }
@@ -112,7 +127,7 @@ static void put_json(struct line *l, uint64_t us, enum log_level level,
     }
     put_str(l, ",\"msg\":\"");
     put_escaped(l, msg, true);
-    put_str(l, "\"}");
+    put_end(l, "\"}");
 }
 
 void log_line(const struct log *lg, enum log_level level, const struct log_about *about,
