@@ -48,7 +48,7 @@ static void read_row(sqlite3_stmt *st, struct db_node *n)
 /* Is @text among the words of @list, which are separated by single blanks? */
 static bool is_word_of(const char *list, const char *text)
 {
-    size_t len = strlen(text);
+    size_t len = strchr(text, ' ') == NULL ? strlen(text) : 0;
     for (const char *p = list; len > 0 && (p = strstr(p, text)) != NULL; p += len) {
         if ((p == list || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
             return true;
