@@ -28,9 +28,9 @@ enum resolve_want { RESOLVE_ANY, RESOLVE_IP4, RESOLVE_IP6 };
 
 /* Addresses of a name, IPv6 ones first; port 0. */
 struct resolve_answer {
-    enum status
-        status; /* ST_OK; ST_E_NOTFOUND no such name or no address of that family; ST_E_TIMEOUT;
-                 * ST_E_IO no server reachable or server failure; ST_E_NOMEM; ST_E_LIMIT */
+    /* ST_OK; ST_E_NOTFOUND no such name or no address of that family; ST_E_TIMEOUT; ST_E_IO no
+     * server reachable or server failure; ST_E_NOMEM; ST_E_LIMIT */
+    enum status status;
     size_t count;
     struct addr addrs[RESOLVE_ADDRS_MAX];
 };
@@ -41,22 +41,24 @@ struct resolve_req {
     struct resolve_wait {
         struct list node;
         struct resolver_entry *entry; /* NULL: not asked */
-    } wait[2];                        /* IPv6, IPv4 */
+        struct resolve_req *req;
+    } wait[2]; /* IPv6, IPv4 */
     struct timer timer;
     bool delayed; /* one family has answered, the timer is the RESOLVER_DELAY_MS */
     uint64_t deadline_ms;
     void (*fn)(struct resolve_req *, const struct resolve_answer *);
 };
 
-/* Reads /etc/resolv.conf, unless @servers names them: "ip[:port],[ip6]:port" (NULL: resolv.conf).
- * ST_OK, ST_E_NOMEM, or ST_E_CONFIG when the servers cannot be used. */
+/* Uses the servers of /etc/resolv.conf (and follows its changes), unless @servers names them:
+ * "ip[:port],[ip6]:port". ST_OK, ST_E_NOMEM, or ST_E_CONFIG when the servers cannot be used. */
 NODISCARD enum status resolver_new(struct loop *l, const char *servers, struct resolver **out);
 /* Requests under way are dropped without an answer. NULL is fine. Not from within an answer. */
 void resolver_free(struct resolver *r);
 /* Looks @name (NUL-terminated, <= 255 bytes, any case) up. @req must be idle.
  *   ST_OK    @now is filled, @fn is not called
  *   ST_MORE  @fn is called once, later, from the loop, with @req idle again; unless resolve_cancel
- * comes first error    @now->status says the same; @fn is not called */
+ *            comes first
+ *   error    @now->status says the same; @fn is not called */
 NODISCARD enum status resolver_get(struct resolver *r, const char *name, enum resolve_want want,
                                    struct resolve_req *req,
                                    void (*fn)(struct resolve_req *, const struct resolve_answer *),

@@ -28,8 +28,7 @@ struct direct_env {
 /* How to go out; copied where it is kept. */
 struct direct_conf {
     enum view_ip_strategy ip_strategy;
-    struct addr send_ip4, send_ip6; /* source address by family. With only one of them, the other
-                                       family is not used at all */
+    struct addr send_ip4, send_ip6; /* source; with only one, the other family is not used */
     bool allow_private;
     bool tfo;            /* TCP_FASTOPEN_CONNECT */
     uint32_t timeout_ms; /* of resolution and race together; 0 = DIAL_TIMEOUT_MS */
@@ -39,16 +38,16 @@ struct direct_conf {
  * allow_private. */
 void direct_conf_of(struct direct_conf *conf, const struct view_node *node);
 
-/* ---- TCP ---------------------------------------------------------------------------------------
- */
+/* ---- TCP ------------------------------------------------------------------------------------- */
 
 struct direct_result {
     enum status status; /* as why.status; ST_OK */
     int fd;             /* the receiver's now; non-blocking, in no epoll set; -1 on error */
     bool connected;     /* false: connect() is under way, watch for writable, then ask SO_ERROR */
     struct addr addr;   /* the final address */
-    struct why why; /* ST_E_REFUSED private or no family left; ST_E_NOTFOUND, ST_E_TIMEOUT, ST_E_IO,
-                       ST_E_LIMIT, ST_E_NOMEM; number = errno */
+    /* ST_E_REFUSED private, port 0 or no family left; ST_E_NOTFOUND, ST_E_TIMEOUT, ST_E_IO,
+     * ST_E_LIMIT, ST_E_NOMEM; number = errno */
+    struct why why;
 };
 
 /* Embedded by the session; zeroed = idle. State exists (in the pool) only while dialing. */
@@ -59,7 +58,8 @@ struct direct_dial {
 /* Dials @t.
  *   ST_OK    @now holds the fd, @fn is not called (an IP target, or a cached name with one address)
  *   ST_MORE  @fn is called once from the loop, with @h idle again, unless direct_dial_cancel comes
- * first error    @now says why; @fn is not called */
+ *            first
+ *   error    @now says why; @fn is not called */
 NODISCARD enum status direct_dial_start(struct direct_dial *h, const struct direct_env *env,
                                         const struct direct_conf *conf, const struct target *t,
                                         void (*fn)(struct direct_dial *,
@@ -68,15 +68,12 @@ NODISCARD enum status direct_dial_start(struct direct_dial *h, const struct dire
 /* Harmless when idle. */
 void direct_dial_cancel(struct direct_dial *h);
 
-/* ---- UDP ---------------------------------------------------------------------------------------
- */
+/* ---- UDP ------------------------------------------------------------------------------------- */
 
 enum direct_udp_events {
     DIRECT_UDP_READABLE = 1, /* direct_udp_recv may have something */
-    DIRECT_UDP_WRITABLE =
-        2, /* direct_udp_send may go on: the name is resolved, or the socket has room */
-    DIRECT_UDP_FAILED =
-        4, /* the name of the target has no usable address: see why; the flow may be closed */
+    DIRECT_UDP_WRITABLE = 2, /* direct_udp_send may go on: name resolved, or room in the socket */
+    DIRECT_UDP_FAILED = 4,   /* the target's name has no usable address: see why; close the flow */
 };
 
 /* A full-cone flow: one port for all destinations, replies from anyone. Heap object (pool). */

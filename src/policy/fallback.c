@@ -4,7 +4,8 @@
 
 #include "base/arena.h"
 
-/* Three levels of short lists, searched in order: a node has a handful of fallbacks and few connections need them. */
+/* Three levels of short lists, searched in order: a node has a handful of fallbacks and few
+ * connections need them. */
 struct path_row {
     struct path_row *next;
     const char *path;
@@ -42,7 +43,7 @@ static char *lower_copy(struct arena *a, const char *text)
     return copy;
 }
 
-/* ---- the three levels: find, and add where missing ---------------------------------------------- */
+/* ---- the three levels: find, and add where missing ------------------------------------------- */
 
 static struct name_row *name_find(const struct fallback_table *t, const char *name)
 {
@@ -111,7 +112,7 @@ static enum status path_put(struct arena *a, struct alpn_row *r, const char *pat
     return ST_OK;
 }
 
-/* ---- reading a row ------------------------------------------------------------------------------ */
+/* ---- reading a row --------------------------------------------------------------------------- */
 
 static enum status parse_port(const char *text, uint16_t *port)
 {
@@ -210,7 +211,7 @@ static enum status add_rule(struct arena *a, struct fallback_table *t,
     return r == NULL ? ST_E_NOMEM : path_put(a, r, path, dest, true);
 }
 
-/* ---- inheritance -------------------------------------------------------------------------------- */
+/* ---- inheritance ----------------------------------------------------------------------------- */
 
 static enum status copy_missing(struct arena *a, struct alpn_row *to, const struct alpn_row *from)
 {
@@ -220,8 +221,9 @@ static enum status copy_missing(struct arena *a, struct alpn_row *to, const stru
     return ST_OK;
 }
 
-/* The order matters, as in Xray-core: first every name gets the ALPN keys of "", then every ALPN its name's
- * paths for any ALPN, and only then what name "" has: a name's own general rule beats a foreign special one. */
+/* The order matters, as in Xray-core: first every name gets the ALPN keys of "", then every ALPN
+ * its name's paths for any ALPN, and only then what name "" has: a name's own general rule beats a
+ * foreign special one. */
 static enum status inherit(struct arena *a, struct fallback_table *t)
 {
     struct name_row *any = name_find(t, "");
@@ -266,7 +268,7 @@ enum status fallback_build(struct arena *a, const struct fallback_rule *rules, s
     return ST_OK;
 }
 
-/* ---- lookup ------------------------------------------------------------------------------------- */
+/* ---- lookup ---------------------------------------------------------------------------------- */
 
 /* Exact, else the longest configured name that is part of the SNI, else the general rows. */
 static const struct name_row *pick_name(const struct fallback_table *t, const char *sni)
@@ -286,7 +288,8 @@ static const struct name_row *pick_name(const struct fallback_table *t, const ch
     return best != NULL ? best : name_find(t, "");
 }
 
-/* The path of an HTTP/1 request line; *@len is 0 when there is none. Byte 4 is '*' in the HTTP/2 preface. */
+/* The path of an HTTP/1 request line; *@len is 0 when there is none. Byte 4 is '*' in the HTTP/2
+ * preface. */
 static const uint8_t *request_path(const uint8_t *first, size_t n, size_t *len)
 {
     size_t start = 4, end;

@@ -89,7 +89,8 @@ static void refuses_bad_path_and_version(void **state)
     arena_free(a);
 }
 
-/* What the real server did with a default row and one for /ws (vectors vless.json, fallback_sink_received). */
+/* What the real server did with a default row and one for /ws (vectors vless.json,
+ * fallback_sink_received). */
 static void sends_paths_where_the_reference_does(void **state)
 {
     static const struct fallback_rule rules[] = {{.dest = "1"}, {.dest = "2", .path = "/ws"}};
@@ -179,7 +180,8 @@ static void later_duplicates_win(void **state)
     arena_free(a);
 }
 
-/* (a) names get the ALPN keys of "", (b) an ALPN the paths of its name's "", (c) a name what "" still has beyond. */
+/* (a) names get the ALPN keys of "", (b) an ALPN the paths of its name's "", (c) a name what ""
+ * still has beyond. */
 static void inherits_in_the_order_of_the_reference(void **state)
 {
     static const struct fallback_rule rules[] = {
@@ -193,7 +195,8 @@ static void inherits_in_the_order_of_the_reference(void **state)
     const struct fallback_table *t = build(a, rules, COUNT(rules));
 
     (void)state;
-    /* n has ALPN h2 through (a), filled from n's own "" by (b) before (c) could bring 2; /g comes by (c). */
+    /* n has ALPN h2 through (a), filled from n's own "" by (b) before (c) could bring 2; /g comes
+     * by (c). */
     assert_int_equal(find(t, "n.example", "h2", "x"), 4);
     assert_int_equal(find(t, "n.example", "h2", "GET /g HTTP/1.1\r\n\r\n"), 3);
     assert_int_equal(find(t, "n.example", NULL, "GET /g HTTP/1.1\r\n\r\n"), 3);

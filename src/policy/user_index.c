@@ -6,7 +6,8 @@
 #include "base/bytes.h"
 #include "crypto/siphash.h"
 
-/* Linear probing at a load of at most 2/3: about two probes for a known user, five for an unknown one. */
+/* Linear probing at a load of at most 2/3: about two probes for a known user, five for an unknown
+ * one. */
 struct user_index {
     struct arena *arena;               /* holds this object too */
     uint8_t hash_key[SIPHASH_KEY_LEN]; /* secret: nobody can choose keys that meet in one place */
@@ -27,7 +28,8 @@ static struct key key_of(const uint8_t uuid[UUID_LEN])
 static bool same_key(const struct user_rt *u, struct key k)
 {
     struct key other = key_of(u->uuid);
-    /* Both halves are always compared: how long it takes does not tell how much of a guess was right. */
+    /* Both halves are always compared: how long it takes does not tell how much of a guess was
+     * right. */
     return ((other.a ^ k.a) | (other.b ^ k.b)) == 0;
 }
 

@@ -6,7 +6,8 @@
 #include "proto/vless/header.h"
 #include "proto/vless/vless.h"
 
-/* What the panel asks for and this server does not do must stop the node: its users would all be turned away without a word. */
+/* What the panel asks for and this server does not do must stop the node: its users would all be
+ * turned away without a word. */
 static enum status parse_conf(struct arena *a, const struct json_t *node,
                               const struct conf_context *ctx, const void **conf,
                               struct conf_error *err)

@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 
-/* ---- addons: protobuf --------------------------------------------------------------------------- */
+/* ---- addons: protobuf ------------------------------------------------------------------------ */
 
 enum wire_type { WIRE_VARINT, WIRE_FIXED64, WIRE_BYTES, WIRE_GROUP, WIRE_GROUP_END, WIRE_FIXED32 };
 
@@ -28,7 +28,8 @@ static uint64_t read_varint(struct reader *r)
     return 0;
 }
 
-/* Go's protobuf refuses a string field that is not UTF-8 (surrogates and overlong forms are not). */
+/* Go's protobuf refuses a string field that is not UTF-8 (surrogates and overlong forms are
+ * not). */
 static bool is_utf8(const uint8_t *p, size_t len)
 {
     struct reader r = reader_of(p, len);
@@ -120,7 +121,7 @@ enum status vless_addons_parse(const uint8_t *p, size_t len, enum vless_flow *fl
     return r.bad || depth > 0 ? ST_E_PROTO : ST_OK;
 }
 
-/* ---- header ------------------------------------------------------------------------------------- */
+/* ---- header ---------------------------------------------------------------------------------- */
 
 enum address_type { ADDRESS_IP4 = 1, ADDRESS_NAME = 2, ADDRESS_IP6 = 3 };
 

@@ -30,14 +30,15 @@ struct vless_header {
 
 /* Reads a header from the beginning of @p.
  *   ST_OK       @h is filled
- *   ST_MORE     what is there is sound, but not all; always so below h->len, never at VLESS_HEADER_MAX
+ *   ST_MORE     what is there is sound, but not all; always so below h->len, never at
+ *               VLESS_HEADER_MAX
  *   ST_E_PROTO  never a header, however it goes on; @why says where it broke
  * The uuid is the caller's to look up (VLESS_ID_AT). */
 NODISCARD enum status vless_header_parse(const uint8_t *p, size_t len, struct vless_header *h,
                                          struct why *why);
 
-/* Reads the addons message (protobuf: field 1 string Flow, field 2 bytes Seed; unknown fields of any kind are skipped). ST_OK or ST_E_PROTO
- * (malformed: what a protobuf library would refuse). */
+/* Reads the addons message (protobuf: field 1 string Flow, field 2 bytes Seed; unknown fields of
+ * any kind are skipped). ST_OK or ST_E_PROTO (malformed: what a protobuf library would refuse). */
 NODISCARD enum status vless_addons_parse(const uint8_t *p, size_t len, enum vless_flow *flow);
 
 #endif

@@ -26,7 +26,7 @@ static enum status server_init(struct layer *l, const void *conf)
     return ST_OK;
 }
 
-/* ---- request ------------------------------------------------------------------------------------ */
+/* ---- request --------------------------------------------------------------------------------- */
 
 /* Not a user of ours. Xray-core closes at once, without a byte, or hands over to its fallback. */
 static enum status not_ours(const struct vless *v, struct turn *t, const char *text)
@@ -99,9 +99,10 @@ static enum status rx_header(struct vless *v, struct turn *t)
     return ST_OK;
 }
 
-/* ---- datagrams up ------------------------------------------------------------------------------- */
+/* ---- datagrams up ---------------------------------------------------------------------------- */
 
-/* Takes @len bytes off the head of @q as one span: a view of the reader's blk when they lie together. */
+/* Takes @len bytes off the head of @q as one span: a view of the reader's blk when they lie
+ * together. */
 static struct span *take_datagram(struct bufq *q, uint32_t len, struct pool *p)
 {
     struct span *s;
@@ -180,10 +181,11 @@ static enum status server_rx(struct layer *l, struct turn *t)
     return ST_OK;
 }
 
-/* ---- down --------------------------------------------------------------------------------------- */
+/* ---- down ------------------------------------------------------------------------------------ */
 
-/* Puts @n bytes in front of @s, which is in no queue: in its head room, or in a copy when the blk is not ours alone. A copy that must not grow
- * over a blk leaves the rest to @rest (NULL: the span is small enough). Returns the span to send, NULL without memory (then @s is as it was). */
+/* Puts @n bytes in front of @s, which is in no queue: in its head room, or in a copy when the blk
+ * is not ours alone. A copy that must not grow over a blk leaves the rest to @rest (NULL: the span
+ * is small enough). Returns the span to send, NULL without memory (then @s is as it was). */
 static struct span *prepend(struct pool *p, struct span *s, const uint8_t *head, uint32_t n,
                             struct bufq *rest)
 {
@@ -216,8 +218,8 @@ static struct span *prepend(struct pool *p, struct span *s, const uint8_t *head,
     return c;
 }
 
-/* The response header shares its write with the first bytes from the target, as Xray-core does it: alone on the wire it would mark the
- * protocol by its length. */
+/* The response header shares its write with the first bytes from the target, as Xray-core does it:
+ * alone on the wire it would mark the protocol by its length. */
 static enum status tx_first(struct vless *v, struct turn *t)
 {
     static const uint8_t response[RESPONSE_LEN] = {0, 0};

@@ -1,11 +1,11 @@
 /* proto/vless/vless.h - the VLESS server as a layer. Pure.
  *
- *   HEADER --header whole--> TCP  rx leaves at once; tx leaves with the first bytes down, after `00 00`
+ *   HEADER --header whole--> TCP  rx leaves at once; tx with the first bytes down, after `00 00`
  *      |                 \-> UDP  frames of length and datagram, both ways
  *      +--not ours, conf.fallback--> EV_DIVERT
  *
- * Source: specs VLESS sections 1-4 (Xray-core proxy/vless). Single-threaded, one per connection; no memory beyond its state. Flow
- * xtls-rprx-vision and the commands mux and reverse are refused. */
+ * Source: specs VLESS sections 1-4 (Xray-core proxy/vless). Single-threaded, one per connection;
+ * no memory beyond its state. Flow xtls-rprx-vision and the commands mux and reverse are refused. */
 #ifndef PROTO_VLESS_VLESS_H
 #define PROTO_VLESS_VLESS_H
 
@@ -13,7 +13,8 @@
 
 #include "stream/transport.h"
 
-/* The largest datagram a client takes (Xray-core proxy/vless/encoding: buffer of 8192 less the length). */
+/* The largest datagram a client takes (Xray-core proxy/vless/encoding: buffer of 8192 less the
+ * length). */
 #define VLESS_DATAGRAM_MAX 8190
 
 struct vless_conf {
@@ -25,8 +26,9 @@ struct vless_conf {
  *   ST_E_PROTO        the user is known, his header is broken
  *   ST_E_UNSUPPORTED  a flow or command that this server does not do
  *   ST_E_CLOSED       the client ended before its request was whole
- * The plain side carries bytes (NETWORK_TCP) or one span a datagram without peer (NETWORK_UDP). Datagrams down of 0 or more than
- * VLESS_DATAGRAM_MAX bytes are dropped, up of 0 or more than BLK_DATA. */
+ * The plain side carries bytes (NETWORK_TCP) or one span a datagram without peer (NETWORK_UDP).
+ * Datagrams down of 0 or more than VLESS_DATAGRAM_MAX bytes are dropped, up of 0 or more than
+ * BLK_DATA. */
 extern const struct layer_ops vless_server_ops;
 extern const struct proto proto_vless;
 

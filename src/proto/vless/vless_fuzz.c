@@ -1,4 +1,5 @@
-/* The layer in front of a relay that reads, answers and ends as the first byte says: no input breaks it, what it reports is well formed. */
+/* The layer in front of a relay that reads, answers and ends as the first byte says: no input
+ * breaks it, what it reports is well formed. */
 #include <stdlib.h>
 #include <string.h>
 

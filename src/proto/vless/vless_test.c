@@ -43,7 +43,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- one chain of the vless layer alone ---------------------------------------------------------- */
+/* ---- one chain of the vless layer alone ------------------------------------------------------ */
 
 struct bench {
     struct pool *pool;
@@ -99,7 +99,7 @@ static void assert_queue(const struct bufq *q, const char *hex)
     assert_memory_equal(got, want, n);
 }
 
-/* ---- vectors of the reference -------------------------------------------------------------------- */
+/* ---- vectors of the reference ---------------------------------------------------------------- */
 
 static struct json_t *load_vectors(void)
 {
@@ -184,7 +184,7 @@ static void reads_the_requests_of_the_reference(void **state)
     json_unref(all);
 }
 
-/* ---- header -------------------------------------------------------------------------------------- */
+/* ---- header ---------------------------------------------------------------------------------- */
 
 static void judges_addons_like_a_protobuf_library(void **state)
 {
@@ -277,7 +277,7 @@ static void the_longest_header_fits(void **state)
     assert_int_equal(h.len, VLESS_HEADER_MAX);
 }
 
-/* ---- what is refused ----------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 static void refuses_what_it_does_not_do(void **state)
 {
@@ -388,7 +388,7 @@ static void an_early_end_is_told(void **state)
     }
 }
 
-/* ---- down ---------------------------------------------------------------------------------------- */
+/* ---- down ------------------------------------------------------------------------------------ */
 
 static void push_down(struct bench *b, const char *hex)
 {
@@ -481,7 +481,7 @@ static void a_silent_target_still_gives_a_response_header(void **state)
     close_bench(&b);
 }
 
-/* ---- datagrams ----------------------------------------------------------------------------------- */
+/* ---- datagrams ------------------------------------------------------------------------------- */
 
 static void frames_become_datagrams_one_span_each(void **state)
 {
@@ -574,7 +574,7 @@ static void replies_are_framed_like_the_reference(void **state)
     json_unref(all);
 }
 
-/* ---- laws ---------------------------------------------------------------------------------------- */
+/* ---- laws ------------------------------------------------------------------------------------ */
 
 struct expected {
     const uint8_t *bytes;
@@ -692,7 +692,7 @@ static void keeps_the_laws_when_it_refuses(void **state)
                                   .written = written_as_expected});
 }
 
-/* ---- configuration ------------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 static void reads_the_settings_of_a_node(void **state)
 {

@@ -1,4 +1,5 @@
-/* transport/raw/raw.h - the network "tcp": the protocol's bytes as they are, so no layer at all (server is NULL).
+/* transport/raw/raw.h - the network "tcp": the protocol's bytes as they are, so no layer at all
+ * (server is NULL).
  *
  * parse_conf leaves *conf NULL. The HTTP header obfuscation (header.type "http") is refused. */
 #ifndef TRANSPORT_RAW_RAW_H
