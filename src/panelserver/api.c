@@ -157,8 +157,8 @@ static bool admit_parameters(const struct api_request *rq, struct api_call *call
         return refuse(r, 400, "BAD_PARAMETER", "Parameter node_id is not a whole number",
                       "node_id");
     call->node_id = strtoll(text, NULL, 10);
-    /* Not sent by all nodes (panel-api 2.1), and not compared with the node's type: a node whose type was changed in
-     * the panel must still be able to read its new configuration. */
+    /* Not sent by all nodes (panel-api 2.1), and not compared with the node's type: a node whose
+     * type was changed in the panel must still be able to read its new configuration. */
     st = http1_query_get(rq->query, "node_type", text, sizeof text);
     if (st != ST_E_NOTFOUND && (st != ST_OK || !is_node_type(text)))
         return refuse(r, 400, "BAD_PARAMETER",
@@ -188,7 +188,8 @@ static bool wrong_token(struct api *a, const struct api_request *rq, struct repl
     return refuse(r, 401, "WRONG_TOKEN", "The token is missing or wrong", NULL);
 }
 
-/* Who holds no token of this panel gets the same 401 for every node, so that node ids cannot be counted through. */
+/* Who holds no token of this panel gets the same 401 for every node, so that node ids cannot be
+ * counted through. */
 static bool admit_token(struct api *a, const struct api_request *rq, const struct api_call *call,
                         struct reply *r)
 {

@@ -1,7 +1,9 @@
-/* panelserver/api.h - the five actions of the v2sp panel API: a request in, a reply out. No sockets, no clock.
+/* panelserver/api.h - the five actions of the v2sp panel API: a request in, a reply out. No
+ * sockets, no clock.
  *
- * api_admit judges the head (method, path, rate, parameters, token, node) before one byte of a body is kept; api_answer does the
- * work. One thread. (Seed README "API Specification"; specs/panel-api sections 2, 5, 11-13.) */
+ * api_admit judges the head (method, path, rate, parameters, token, node) before one byte of a body
+ * is kept; api_answer does the work. One thread. (Seed README "API Specification"; specs/panel-api
+ * sections 2, 5, 11-13.) */
 #ifndef PANELSERVER_API_H
 #define PANELSERVER_API_H
 
@@ -39,7 +41,8 @@ struct api_call {
     char key[129]; /* Idempotency-Key, "" if none */
 };
 
-/* Borrows @conf's log and database; its loop and address are not looked at. NULL: no memory, or no random bytes. */
+/* Borrows @conf's log and database; its loop and address are not looked at. NULL: no memory, or no
+ * random bytes. */
 struct api *api_new(const struct panelserver_conf *conf);
 void api_free(struct api *a); /* NULL is fine */
 

@@ -55,7 +55,8 @@ static struct http1_str str(const char *text)
     return (struct http1_str){text, strlen(text)};
 }
 
-/* @tags: If-None-Match or the Idempotency-Key, as the method wants. Returns the status; the reply stays in f->reply. */
+/* @tags: If-None-Match or the Idempotency-Key, as the method wants. Returns the status; the reply
+ * stays in f->reply. */
 static unsigned ask_as(struct fix *f, const char *method, const char *path, const char *query,
                        const char *field, const char *body)
 {

@@ -26,8 +26,8 @@ static enum status pragma_int(struct db *db, const char *text, int64_t *out)
     return s == ST_EOF ? ST_E_IO : s;
 }
 
-/* Brings the tables to schema_version(), one step a transaction, so that two processes starting at once do
- * not both take a step: the version is read again under the write lock. */
+/* Brings the tables to schema_version(), one step a transaction, so that two processes starting at
+ * once do not both take a step: the version is read again under the write lock. */
 static enum status migrate(struct db *db)
 {
     int64_t version = 0, tables = 0, app = 0;
@@ -146,7 +146,8 @@ const char *db_error(const struct db *db)
 enum status db_begin(struct db *db)
 {
     BUG_ON(db->in_transaction);
-    /* IMMEDIATE takes the write lock now, where waiting is possible; a read that is upgraded later would fail at once. */
+    /* IMMEDIATE takes the write lock now, where waiting is possible; a read that is upgraded later
+     * would fail at once. */
     sqlite3_stmt *st = sql_stmt(db, "BEGIN IMMEDIATE");
     if (st == NULL)
         return ST_E_IO;
@@ -172,7 +173,8 @@ void db_rollback(struct db *db)
     if (!db->in_transaction)
         return;
     db->in_transaction = false;
-    /* A failed statement may have rolled back already (disk full); then there is nothing left to end. */
+    /* A failed statement may have rolled back already (disk full); then there is nothing left to
+     * end. */
     if (sqlite3_get_autocommit(db->handle) == 0)
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }

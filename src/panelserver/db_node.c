@@ -17,8 +17,8 @@ void db_node_init(struct db_node *n)
 {
     memset(n, 0, sizeof *n);
     n->enabled = true;
-    strcpy(n->type, "vless");
-    strcpy(n->network, "tcp");
+    memcpy(n->type, "vless", sizeof "vless");
+    memcpy(n->network, "tcp", sizeof "tcp");
     n->push_interval = n->pull_interval = 60;
 }
 
@@ -74,7 +74,8 @@ static bool is_token(const char *text)
     return strlen(text) >= 8;
 }
 
-/* Rewrites the settings as the database's JSON parser understands them, comments and blanks gone. */
+/* Rewrites the settings as the database's JSON parser understands them, comments and blanks gone.
+ */
 static enum status normalise_json(struct db *db, char *json, size_t size, const char *what)
 {
     if (json[0] == '\0')
@@ -144,7 +145,7 @@ enum status db_node_add(struct db *db, struct db_node *n)
         char token[TOKEN_STRLEN];
         if (token_new(token) != ST_OK)
             return sql_fail(db, ST_E_CRYPTO, "the kernel gives no random bytes");
-        strcpy(n->token, token);
+        memcpy(n->token, token, sizeof token);
     }
     enum status s = check(db, n);
     if (s != ST_OK)

@@ -33,8 +33,8 @@ static enum status claim_key(struct db *db, int64_t node_id, const char *key, co
     return sql_run(db, st);
 }
 
-/* Books one entry; *@known tells if there is such a user. A number is at most 2^50 (report.h) and a sum is held under
- * 2^62, because SQLite turns an overflowing integer into a float. */
+/* Books one entry; *@known tells if there is such a user. A number is at most 2^50 (report.h) and a
+ * sum is held under 2^62, because SQLite turns an overflowing integer into a float. */
 static enum status book(struct db *db, int64_t node_id, const struct report_push_entry *e,
                         int64_t day, bool *known)
 {
@@ -107,7 +107,8 @@ enum status db_traffic_push(struct db *db, int64_t node_id, const char *key,
     return s != ST_OK ? s : sql_leave(db, own, push(db, node_id, key, hash, report, now, out));
 }
 
-/* Addresses for one user, those already there only made young again. Repeated addresses meet the key of the table. */
+/* Addresses for one user, those already there only made young again. Repeated addresses meet the
+ * key of the table. */
 static enum status put_user(struct db *db, int64_t node_id, const struct report_alive *alive,
                             const struct report_alive_user *u, int64_t now, bool *known)
 {
@@ -137,7 +138,8 @@ static enum status put(struct db *db, int64_t node_id, const struct report_alive
 {
     sqlite3_stmt *st;
     enum status s;
-    /* First what the node said before about these users, all of them, so that a user named twice keeps both. */
+    /* First what the node said before about these users, all of them, so that a user named twice
+     * keeps both. */
     for (size_t i = 0; i < alive->count; i++) {
         if ((st = sql_stmt(db, "DELETE FROM alive WHERE user_id=?1 AND node_id=?2")) == NULL)
             return ST_E_IO;

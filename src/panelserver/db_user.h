@@ -63,7 +63,8 @@ NODISCARD enum status db_user_list(struct db *db, int64_t node_id, int64_t now,
                                    bool (*fn)(void *ctx, const struct db_user *u), void *ctx,
                                    int64_t *next);
 
-/* Is any user tied to this node? If not, its list is that of every other such node: users of all nodes. */
+/* Is any user tied to this node? If not, its list is that of every other such node: users of all
+ * nodes. */
 NODISCARD enum status db_user_any_tied(struct db *db, int64_t node_id, bool *out);
 
 #endif

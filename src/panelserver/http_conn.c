@@ -123,7 +123,8 @@ static void start_reply(struct http_conn *c)
     loop_timer_in(c->server->loop, &c->timer, HTTP_STALL_MS);
 }
 
-/* An answer the API was not asked for; the connection ends with it, because what follows cannot be told apart. */
+/* An answer the API was not asked for; the connection ends with it, because what follows cannot be
+ * told apart. */
 static void start_error(struct http_conn *c, unsigned status, const char *code, const char *message)
 {
     api_count_failed(c->server->api);
@@ -214,7 +215,8 @@ static void begin_request(struct http_conn *c, const struct http1_head *h)
     c->state = STATE_BODY;
     loop_timer_in(c->server->loop, &c->timer, HTTP_STALL_MS);
     if (wait) {
-        /* Nothing else is under way on this socket, so 25 bytes always fit; if not, the client goes on after a second by itself. */
+        /* Nothing else is under way on this socket, so 25 bytes always fit; if not, the client goes
+         * on after a second by itself. */
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         (void)!send(c->watch.fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
@@ -308,7 +310,8 @@ static void read_body(struct http_conn *c)
         answer(c);
 }
 
-/* Fills the buffer from the socket. False: nothing new for now, or the connection is gone (*@gone). */
+/* Fills the buffer from the socket. False: nothing new for now, or the connection is gone (*@gone).
+ */
 static bool fill(struct http_conn *c, bool *gone)
 {
     if (!c->readable || c->eof || c->in_len == sizeof c->in)
@@ -344,7 +347,8 @@ static void reply_sent(struct http_conn *c)
         tell_room(c->server);
         return;
     }
-    /* Closing with unread bytes would reset the connection and could take the reply from the peer. */
+    /* Closing with unread bytes would reset the connection and could take the reply from the peer.
+     */
     shutdown(c->watch.fd, SHUT_WR);
     c->state = STATE_LINGER;
     c->in_len = 0;

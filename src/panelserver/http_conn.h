@@ -1,9 +1,10 @@
-/* panelserver/http_conn.h - one HTTP/1.1 connection of the panel: heads, bodies, replies, deadlines. One thread, one loop.
+/* panelserver/http_conn.h - one HTTP/1.1 connection of the panel: heads, bodies, replies,
+ * deadlines. One thread, one loop.
  *
  *   HEAD -> (api_admit) -> BODY -> (api_answer) -> SEND -> HEAD | LINGER -> closed
  *
- * What a stranger can make it hold: one connection object (about 10 KiB) for 4 s. Only after api_admit has seen the right token
- * is a body kept. */
+ * What a stranger can make it hold: one connection object (about 10 KiB) for 4 s. Only after
+ * api_admit has seen the right token is a body kept. */
 #ifndef PANELSERVER_HTTP_CONN_H
 #define PANELSERVER_HTTP_CONN_H
 
@@ -27,7 +28,8 @@ struct loop;
 #define HTTP_LINGER_MS    2000u  /* for the peer to read a last reply before the socket goes */
 #define HTTP_SOURCE_CONNS 64u    /* of one source, loopback excepted */
 
-/* What the connections of one server share; the server fills all but conns, count and body_bytes. */
+/* What the connections of one server share; the server fills all but conns, count and body_bytes.
+ */
 struct http_server {
     struct loop *loop;
     const struct log *log;
@@ -39,8 +41,8 @@ struct http_server {
 };
 
 void http_server_init(struct http_server *s);
-/* Serves @fd (non-blocking; the connection's from now on, also on error: then it is closed) for @peer.
- * ST_OK; ST_E_NOMEM; ST_E_IO; ST_E_LIMIT (too many of this source). */
+/* Serves @fd (non-blocking; the connection's from now on, also on error: then it is closed) for
+ * @peer. ST_OK; ST_E_NOMEM; ST_E_IO; ST_E_LIMIT (too many of this source). */
 NODISCARD enum status http_conn_open(struct http_server *s, int fd, const struct addr *peer);
 /* Closes one connection that waits between requests; false if none does. */
 bool http_conn_close_idle(struct http_server *s);

@@ -1,4 +1,5 @@
-/* panelserver/reply.h - what the API answers: status, JSON body, and the few header fields that go with them. */
+/* panelserver/reply.h - what the API answers: status, JSON body, and the few header fields that go
+ * with them. */
 #ifndef PANELSERVER_REPLY_H
 #define PANELSERVER_REPLY_H
 
@@ -14,7 +15,8 @@ struct reply {
     const char *allow;      /* static; NULL: no such field */
 };
 
-/* {"message": @message, "code": @code, "details": {"parameter": @parameter}}, the seed's error shape; details are {} for
+/* {"message": @message, "code": @code, "details": {"parameter": @parameter}}, the seed's error
+ * shape; details are {} for
  * @parameter NULL. Never fails: without memory the body is missing. */
 void reply_error(struct reply *r, unsigned status, const char *code, const char *message,
                  const char *parameter);

@@ -78,7 +78,8 @@ static enum status read_user_id(struct body *b, int64_t *out)
     return st;
 }
 
-/* Steps into the outer map. ST_OK: inside; ST_EOF: it was PHP's empty array, and nothing follows. */
+/* Steps into the outer map. ST_OK: inside; ST_EOF: it was PHP's empty array, and nothing follows.
+ */
 static enum status open_map(struct body *b)
 {
     enum status st = next(b);

@@ -1,8 +1,9 @@
-/* panelserver/report.h - bodies of `push` and `alive`, read strictly into arrays: one wrong value refuses the whole body.
+/* panelserver/report.h - bodies of `push` and `alive`, read strictly into arrays: one wrong value
+ * refuses the whole body.
  *
- * Pure but for the arrays, which grow with what was really read, never by a claimed size. `[]` counts as `{}`: PHP writes an
- * empty map so. Several entries for one user add up. (Seed README "POST action=push", "POST action=alive";
- * specs/panel-api 2.5, 2.6.) */
+ * Pure but for the arrays, which grow with what was really read, never by a claimed size. `[]`
+ * counts as `{}`: PHP writes an empty map so. Several entries for one user add up. (Seed README
+ * "POST action=push", "POST action=alive"; specs/panel-api 2.5, 2.6.) */
 #ifndef PANELSERVER_REPORT_H
 #define PANELSERVER_REPORT_H
 
@@ -45,7 +46,8 @@ struct report_error {
 };
 
 /* Parses @len bytes. Whatever the answer, *@out is to be given to the matching fini.
- * ST_OK; ST_E_PROTO (@err says what and where); ST_E_LIMIT (a bound above, or nesting); ST_E_NOMEM. */
+ * ST_OK; ST_E_PROTO (@err says what and where); ST_E_LIMIT (a bound above, or nesting); ST_E_NOMEM.
+ */
 NODISCARD enum status report_parse_push(const char *body, size_t len, struct report_push *out,
                                         struct report_error *err);
 NODISCARD enum status report_parse_alive(const char *body, size_t len, struct report_alive *out,

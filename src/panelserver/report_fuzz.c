@@ -1,4 +1,5 @@
-/* Bodies of push and alive: whatever they say, the numbers and addresses that come out are within their bounds. */
+/* Bodies of push and alive: whatever they say, the numbers and addresses that come out are within
+ * their bounds. */
 #include "panelserver/report.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -6,8 +6,8 @@
 
 /* A step is never changed once released: a new one is added.
  *
- * users_version counts writes that change which users some node lists, whoever makes them: triggers do it, so that
- * no writer can forget. Traffic changes the list only when it crosses a quota. */
+ * users_version counts writes that change which users some node lists, whoever makes them: triggers
+ * do it, so that no writer can forget. Traffic changes the list only when it crosses a quota. */
 static const char *const STEPS[] = {
     "CREATE TABLE meta ("
     "  key TEXT PRIMARY KEY,"
@@ -36,7 +36,8 @@ static const char *const STEPS[] = {
     "  seen INTEGER NOT NULL DEFAULT 0"
     ");"
 
-    /* AUTOINCREMENT: the id of a deleted user is never given to another, whose traffic late reports would book. */
+    /* AUTOINCREMENT: the id of a deleted user is never given to another, whose traffic late reports
+       would book. */
     "CREATE TABLE users ("
     "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  name TEXT NOT NULL UNIQUE,"

@@ -1,4 +1,5 @@
-/* panelserver/schema.h - the tables of the panel's database, as steps from one version to the next. Private to db.c. */
+/* panelserver/schema.h - the tables of the panel's database, as steps from one version to the next.
+ * Private to db.c. */
 #ifndef PANELSERVER_SCHEMA_H
 #define PANELSERVER_SCHEMA_H
 

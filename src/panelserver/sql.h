@@ -24,13 +24,15 @@ struct db {
     char error[DB_ERROR_MAX];
 };
 
-/* The statement for @sql (a static string: its address is the key), reset and ready to bind; NULL with db->error filled. */
+/* The statement for @sql (a static string: its address is the key), reset and ready to bind; NULL
+ * with db->error filled. */
 sqlite3_stmt *sql_stmt(struct db *db, const char *sql);
-/* Binds parameters 1.. by @types: i int64_t, s const char * (NULL = SQL NULL, borrowed until the statement is reset),
- * b const void * and int. Cannot fail but for memory, which sql_step then reports. */
+/* Binds parameters 1.. by @types: i int64_t, s const char * (NULL = SQL NULL, borrowed until the
+ * statement is reset), b const void * and int. Cannot fail but for memory, which sql_step then
+ * reports. */
 void sql_bind(sqlite3_stmt *st, const char *types, ...);
-/* ST_OK: a row; ST_EOF: no more (and the statement is reset); else an error with db->error filled and the
- * statement reset: ST_E_BUSY (locked, or a constraint broken), ST_E_NOMEM, ST_E_IO. */
+/* ST_OK: a row; ST_EOF: no more (and the statement is reset); else an error with db->error filled
+ * and the statement reset: ST_E_BUSY (locked, or a constraint broken), ST_E_NOMEM, ST_E_IO. */
 NODISCARD enum status sql_step(struct db *db, sqlite3_stmt *st);
 /* Runs a statement that gives no rows. ST_OK or sql_step's errors. */
 NODISCARD enum status sql_run(struct db *db, sqlite3_stmt *st);

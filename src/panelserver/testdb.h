@@ -1,4 +1,5 @@
-/* panelserver/testdb.h - what the unit tests of this folder share: an empty database in memory with a node and users. */
+/* panelserver/testdb.h - what the unit tests of this folder share: an empty database in memory with
+ * a node and users. */
 #ifndef PANELSERVER_TESTDB_H
 #define PANELSERVER_TESTDB_H
 

@@ -20,7 +20,8 @@ void textbuf_put(struct textbuf *t, const char *text, size_t len);
 void textbuf_puts(struct textbuf *t, const char *text);
 void textbuf_printf(struct textbuf *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void textbuf_int(struct textbuf *t, int64_t v);
-/* The text in quotes as JSON wants it (RFC 8259 section 7). Bytes that are not UTF-8 become U+FFFD. */
+/* The text in quotes as JSON wants it (RFC 8259 section 7). Bytes that are not UTF-8 become U+FFFD.
+ */
 void textbuf_json(struct textbuf *t, const char *text);
 
 #endif

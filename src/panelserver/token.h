@@ -1,4 +1,5 @@
-/* panelserver/token.h - secrets of the panel: made from a CSPRNG (crypto/rng.h), compared in constant time. Thread-safe. */
+/* panelserver/token.h - secrets of the panel: made from a CSPRNG (crypto/rng.h), compared in
+ * constant time. Thread-safe. */
 #ifndef PANELSERVER_TOKEN_H
 #define PANELSERVER_TOKEN_H
 

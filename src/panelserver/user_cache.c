@@ -80,7 +80,8 @@ static struct user_cache_entry *make_room(struct user_cache *c, size_t len)
 enum status user_cache_get(struct user_cache *c, struct db *db, int64_t node_id, int64_t now,
                            struct body **out)
 {
-    /* The version is read before the list: a write in between makes the entry look older than it is, never newer. */
+    /* The version is read before the list: a write in between makes the entry look older than it
+     * is, never newer. */
     int64_t version;
     bool tied;
     enum status st = db_users_version(db, &version);

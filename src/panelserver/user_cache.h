@@ -1,7 +1,8 @@
-/* panelserver/user_cache.h - the answers to `user`, made once a change and kept: nodes ask every minute, lists run to megabytes.
+/* panelserver/user_cache.h - the answers to `user`, made once a change and kept: nodes ask every
+ * minute, lists run to megabytes.
  *
- * An entry is good while db_users_version stays and no listed user expires. Nodes without users of their own share
- * one entry. Holds at most USER_CACHE_ENTRIES bodies and about USER_CACHE_BYTES. */
+ * An entry is good while db_users_version stays and no listed user expires. Nodes without users of
+ * their own share one entry. Holds at most USER_CACHE_ENTRIES bodies and about USER_CACHE_BYTES. */
 #ifndef PANELSERVER_USER_CACHE_H
 #define PANELSERVER_USER_CACHE_H
 
@@ -30,7 +31,8 @@ struct user_cache {
 
 void user_cache_init(struct user_cache *c);
 void user_cache_fini(struct user_cache *c);
-/* The reply for @node_id at @now; *@out has a reference for the caller. ST_OK; ST_E_NOMEM; the errors of db_user_list. */
+/* The reply for @node_id at @now; *@out has a reference for the caller. ST_OK; ST_E_NOMEM; the
+ * errors of db_user_list. */
 NODISCARD enum status user_cache_get(struct user_cache *c, struct db *db, int64_t node_id,
                                      int64_t now, struct body **out);
 
