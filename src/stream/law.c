@@ -7,7 +7,8 @@
 #define UNIX_S    1763726047
 #define FAILS_MAX 100000u
 #define TALK_MAX  32768u
-#define IDLE_MAX  4u /* rounds without a byte moved before a run counts as over */
+#define BYTES_MAX 4096u /* cut byte by byte this far, then in small pieces: every piece is a blk */
+#define IDLE_MAX  4u    /* rounds without a byte moved before a run counts as over */
 
 enum cut { CUT_WHOLE, CUT_BYTE, CUT_RANDOM };
 
@@ -62,11 +63,11 @@ static void broken(struct run *r, const char *text, size_t at)
              (unsigned)r->way->seed, r->way->fail, r->way->sticky ? "+" : "", status_str(r->st));
 }
 
-static size_t cut_len(struct run *r, size_t left)
+static size_t cut_len(struct run *r, size_t at, size_t left)
 {
     size_t n = left;
     if (r->way->cut == CUT_BYTE)
-        n = 1;
+        n = at < BYTES_MAX ? 1 : 1 + random_below(r, 64);
     else if (r->way->cut == CUT_RANDOM)
         n = 1 + random_below(r, random_below(r, 4) == 0 ? 8000 : 40);
     if (n > BLK_DATA)
@@ -97,14 +98,13 @@ static struct span *span_made(struct run *r, const uint8_t *data, size_t n)
 
 static void cut_up(struct run *r, const uint8_t *data, size_t len)
 {
-    while (len > 0) {
-        size_t n = cut_len(r, len);
-        struct span *s = span_made(r, data, n);
+    for (size_t at = 0; at < len;) {
+        size_t n = cut_len(r, at, len - at);
+        struct span *s = span_made(r, data + at, n);
         if (s == NULL)
             return;
         bufq_push(&r->feed, s);
-        data += n;
-        len -= n;
+        at += n;
     }
 }
 
@@ -130,7 +130,7 @@ static bool push_down(struct run *r)
     if ((r->seen & r->c->events) != r->c->events || r->diverted)
         return false;
     if (left > 0 && bufq_room(down) > 0) {
-        size_t n = cut_len(r, left);
+        size_t n = cut_len(r, r->down_at, left);
         struct span *s = span_made(r, r->c->down + r->down_at, n);
         if (s == NULL)
             return false;
