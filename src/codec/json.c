@@ -7,6 +7,7 @@
 #undef json_is_object
 #undef json_is_array
 #undef json_is_string
+#undef json_is_null
 
 #include "codec/json.h"
 #include "codec/json_lax.h"
@@ -111,6 +112,12 @@ enum status json_parse(const char *text, size_t len, struct json_t **out, struct
 
     struct json_lax lax;
     json_error_t fault;
+    /* jansson takes a NUL for the end of its input; only inside a comment it is harmless. */
+    if (memchr(text, '\0', len) != NULL) {
+        enum status st = locate(text, len, err);
+        if (st != ST_OK)
+            return st;
+    }
     json_lax_init(&lax, text, len);
     json_t *value = json_load_callback(read_lax, &lax, JSON_DECODE_ANY, &fault);
     if (value != NULL && !lax.open) {
@@ -151,6 +158,11 @@ bool json_is_object(const struct json_t *v)
                          (json_typeof(v) == JSON_ARRAY && json_array_size(v) == 0));
 }
 
+bool json_is_null(const struct json_t *v)
+{
+    return v == NULL || json_typeof(v) == JSON_NULL;
+}
+
 bool json_is_array(const struct json_t *v)
 {
     return v != NULL && json_typeof(v) == JSON_ARRAY;
@@ -173,7 +185,7 @@ const struct json_t *json_at(const struct json_t *v, size_t i)
 
 static bool is_nothing(const json_t *v)
 {
-    if (v == NULL || json_typeof(v) == JSON_NULL)
+    if (json_is_null(v))
         return true;
     if (json_typeof(v) == JSON_STRING)
         return json_string_length(v) == 0;

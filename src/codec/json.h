@@ -33,6 +33,7 @@ void json_unref(struct json_t *v); /* NULL is fine */
 const struct json_t *json_get(const struct json_t *obj, const char *key);
 bool json_is_object(const struct json_t *v); /* {} ; an empty array counts, PHP cannot tell them apart */
 bool json_is_array(const struct json_t *v);
+bool json_is_null(const struct json_t *v); /* JSON's null; a NULL pointer counts */
 bool json_is_string(const struct json_t *v);
 size_t json_array_len(const struct json_t *v);                          /* 0 if no array */
 const struct json_t *json_at(const struct json_t *v, size_t i);         /* NULL past the end */

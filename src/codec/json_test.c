@@ -96,6 +96,10 @@ static void jansson_finds_what_is_left(void **state)
     assert_int_equal(parse("[\n99999999999999999999]", &v, &err), ST_E_PROTO);
     assert_int_equal(err.line, 2);
     assert_non_null(strstr(err.text, "integer"));
+    assert_int_equal(json_parse("2\0 rubbish", 10, &v, &err), ST_E_PROTO);
+    assert_string_equal(err.text, "found byte 0x00, expected the end of the text");
+    assert_int_equal(json_parse("2/*\0*/", 6, &v, &err), ST_OK);
+    json_unref(v);
     assert_int_equal(parse("[\"\xFF\"]", &v, &err), ST_E_PROTO);
     assert_true(err.text[0] != '\0');
 }
@@ -127,6 +131,8 @@ static void keys_in_any_case_last_wins(void **state)
     assert_null(json_get(v, "y"));
     assert_null(json_get(NULL, "y"));
     assert_true(json_is_object(json_get(v, "e")));
+    assert_true(json_is_null(NULL));
+    assert_false(json_is_null(v));
     assert_null(json_get(json_get(v, "e"), "y"));
     assert_true(json_is_array(json_get(v, "e")));
     json_unref(v);

@@ -54,12 +54,14 @@ struct config_cert {
     const struct config_env *dns_env;
     size_t dns_env_count;
     bool reject_unknown_sni;
+    const char *dir; /* <StateDir>/cert: where certificates lie that we make or obtain */
 };
 
 struct config_limits { /* 0 = unlimited */
     uint32_t speed_mbps, device, conn;
     bool dynamic;
-    uint32_t dynamic_period_s, dynamic_traffic_mb, dynamic_speed_mbps, dynamic_expire_s;
+    uint32_t dynamic_period_s, dynamic_speed_mbps, dynamic_expire_s;
+    uint64_t dynamic_traffic; /* bytes */
 };
 
 struct config_options {
@@ -79,7 +81,9 @@ struct config_options {
         *trusted_xff; /* TrustedXForwardedFor: header names whose presence makes it believed */
     size_t trusted_xff_count;
     bool tfo;
-    enum view_ip_strategy ip_strategy; /* EnableDNS and DNSType; VIEW_IP_ANY without */
+    enum view_ip_strategy ip_strategy; /* DNSType if EnableDNS, else VIEW_IP_ANY */
+    enum view_ip_strategy dns_type;    /* private: the two halves of ip_strategy */
+    bool dns;
     bool disable_sniffing, disable_iv_check, uot;
     bool fallback; /* EnableFallback; rows as fallback_build() takes them */
     const struct fallback_rule *fallbacks;
@@ -100,8 +104,8 @@ struct config_node {
     struct view_timeouts timeouts; /* of its core: XrayConnectionConfig or ConnectionConfig */
     const char *file;              /* where it is written, for messages */
     int line, column;
-    uint64_t
-        given; /* private: which options were written down locally, bit = row of the option table */
+    uint64_t given[3];  /* private: which options are written down, a bit a row of the key tables */
+    uint8_t digest[32]; /* private: of all there is above but file, line and column */
 };
 
 /* The same node across reloads: ApiHost, NodeID and NodeType are equal. */
@@ -118,8 +122,8 @@ bool config_node_equal(const struct config_node *a, const struct config_node *b)
 NODISCARD enum status config_node_merge(struct arena *a, const struct config_node *node,
                                         const struct json_t *reply, struct config_options *out,
                                         char problem[CONFIG_PROBLEM_MAX]);
-/* The node object to read server_port, network and the rest from: the matching entry of "Nodes" in a reply shaped like a whole configuration file, else
- * @reply itself. Borrowed; NULL if @reply is no object or has no entry for us. (Spec: panel-api section 2.2.) */
+/* The object to read server_port, network and the rest from: @reply itself when it has a server_port or no "Nodes", else the entry of "Nodes" with our
+ * NodeID, or its only one. Borrowed; NULL if @reply is no object or has no entry for us. (Spec: panel-api section 2.2.) */
 const struct json_t *config_node_reply(const struct config_node *node, const struct json_t *reply);
 
 #endif

@@ -1,0 +1,191 @@
+/* Every key of config.json, where its value goes, and whether it does something yet. A row that starts to work changes its state here and nowhere
+ * else. (Spec: node-config sections 2 to 8, 12, 17, 18.) */
+#include "control/config_keys.h"
+
+#define COUNT(a)   (sizeof(a) / sizeof((a)[0]))
+#define DAYS_MS(n) ((uint64_t)(n)*86400000u)
+
+/* Rows: name and what the macro's name says; W works, P may come from a panel as well. */
+#define W                .state = KEY_WORKS
+#define P                .state = KEY_WORKS, .panel = true
+#define LATER            .state = KEY_LATER
+#define OPT(m)           .part = PART_OPTION, .offset = offsetof(struct config_draft, opt.m)
+#define API(m)           .part = PART_API, .state = KEY_WORKS, .offset = offsetof(struct config_draft, api.m)
+#define BOOL             .kind = KIND_BOOL
+#define TEXT             .kind = KIND_TEXT
+#define U32(lo, hi)      .kind = KIND_U32, .min = (lo), .max = (hi)
+#define CUSTOM(fn)       .kind = KIND_CUSTOM, .read = (fn)
+#define IGNORED(because) .kind = KIND_NONE, .state = KEY_IGNORED, .why = (because)
+
+static const struct config_key log_keys[] = {
+    {"Level", W, CUSTOM(config_read_level)},
+    {"Output", .alias = "ErrorPath", W, CUSTOM(config_read_output)},
+    {"Format", W, CUSTOM(config_read_format)},
+    {"MaxSize", W, U32(0, 1u << 20), .offset = offsetof(struct config_log, max_size_mb)},
+    {"MaxBackups", W, U32(0, 10000), .offset = offsetof(struct config_log, max_backups)},
+    {"MaxAge", W, U32(0, 36500), .offset = offsetof(struct config_log, max_age_days)},
+    {"Compress", LATER, .kind = KIND_NONE},
+    {"Access", .alias = "AccessPath", LATER, TEXT, .offset = offsetof(struct config_log, access)},
+};
+const struct config_scope config_scope_log = {"Log", log_keys, COUNT(log_keys), CONFIG_NO_BITS};
+
+static const struct config_key top_keys[] = {
+    {"Log", W, .kind = KIND_OBJECT, .scope = &config_scope_log,
+     .offset = offsetof(struct config, log)},
+    {"Cores", .state = KEY_PLACE},
+    {"Nodes", .state = KEY_PLACE},
+    {"StateDir", W, TEXT, .offset = offsetof(struct config, state_dir)},
+    {"Workers", W, U32(0, 1024), .offset = offsetof(struct config, workers)},
+    {"MemoryBudget", W, .kind = KIND_BYTES, .unit = 1u << 20, .max = (uint64_t)1 << 44,
+     .offset = offsetof(struct config, memory_budget)},
+    {"DrainTimeout", W, .kind = KIND_MS, .unit = 1000, .min = 0, .max = DAYS_MS(1),
+     .offset = offsetof(struct config, drain_ms)},
+    {"PprofPort", IGNORED("there is no Go profiler in v2sp")},
+};
+const struct config_scope config_scope_top = {"the top level", top_keys, COUNT(top_keys),
+                                              CONFIG_NO_BITS};
+
+static const struct config_key core_log_keys[] = {
+    {"Level", IGNORED("there is one log, see Log.Level at the top level")},
+    {"AccessPath", LATER, TEXT, .offset = offsetof(struct config_core, access)},
+    {"ErrorPath", IGNORED("there is one log, see Log.Output at the top level")},
+    {"Disable", IGNORED("there is one log, see Log.Level at the top level")},
+    {"Output", IGNORED("there is one log, see Log.Output at the top level")},
+    {"Timestamp", .state = KEY_PLACE},
+};
+static const struct config_scope core_log = {"Log of a core", core_log_keys, COUNT(core_log_keys),
+                                             CONFIG_NO_BITS};
+
+static const struct config_key core_keys[] = {
+    {"Type", W, TEXT, .offset = offsetof(struct config_core, type)},
+    {"Name", W, TEXT, .offset = offsetof(struct config_core, name)},
+    {"Log", W, .kind = KIND_OBJECT, .scope = &core_log},
+    {"AssetPath", LATER, .kind = KIND_NONE},
+    {"DnsConfigPath", LATER, .kind = KIND_NONE},
+    {"RouteConfigPath", LATER, .kind = KIND_NONE},
+    {"OutboundConfigPath", LATER, .kind = KIND_NONE},
+    {"InboundConfigPath", LATER, .kind = KIND_NONE},
+    {"XrayConnectionConfig", .alias = "ConnectionConfig", W, CUSTOM(config_read_timeouts)},
+    {"NTP", IGNORED("v2sp does not set the clock; run an NTP service")},
+    {"OriginalPath", IGNORED("v2sp reads no sing-box configuration")},
+};
+const struct config_scope config_scope_core = {"Cores[]", core_keys, COUNT(core_keys),
+                                               CONFIG_NO_BITS};
+
+static const struct config_key cert_keys[] = {
+    {"CertMode", P, CUSTOM(config_read_cert_mode)},
+    {"CertDomain", P, CUSTOM(config_read_domain)},
+    {"CertFile", W, TEXT, .offset = offsetof(struct config_cert, cert_file)},
+    {"KeyFile", W, TEXT, .offset = offsetof(struct config_cert, key_file)},
+    {"Provider", W, TEXT, .offset = offsetof(struct config_cert, provider)},
+    {"Email", P, TEXT, .offset = offsetof(struct config_cert, email)},
+    {"DNSEnv", W, CUSTOM(config_read_dns_env)},
+    {"RejectUnknownSni", P, BOOL, .offset = offsetof(struct config_cert, reject_unknown_sni)},
+};
+const struct config_scope config_scope_cert = {"CertConfig", cert_keys, COUNT(cert_keys), 128};
+
+static const struct config_key dynamic_keys[] = {
+    {"Periodic", P, .kind = KIND_SECONDS, .unit = 1000, .max = DAYS_MS(7),
+     .offset = offsetof(struct config_limits, dynamic_period_s)},
+    {"Traffic", P, .kind = KIND_BYTES, .unit = 1, .max = (uint64_t)1 << 50,
+     .offset = offsetof(struct config_limits, dynamic_traffic)},
+    {"SpeedLimit", P, U32(0, 1000000),
+     .offset = offsetof(struct config_limits, dynamic_speed_mbps)},
+    {"ExpireTime", P, .kind = KIND_SECONDS, .unit = 60000, .max = DAYS_MS(40),
+     .offset = offsetof(struct config_limits, dynamic_expire_s)},
+};
+static const struct config_scope dynamic_scope = {"DynamicSpeedLimitConfig", dynamic_keys,
+                                                  COUNT(dynamic_keys), 184};
+
+static const struct config_key limit_keys[] = {
+    {"SpeedLimit", LATER, .panel = true, U32(0, 1000000),
+     .offset = offsetof(struct config_limits, speed_mbps)},
+    {"DeviceLimit", .alias = "IPLimit", LATER, .panel = true, U32(0, 1000000),
+     .offset = offsetof(struct config_limits, device)},
+    {"ConnLimit", LATER, .panel = true, U32(0, 10000000),
+     .offset = offsetof(struct config_limits, conn)},
+    {"EnableRealtime", IGNORED("counts always follow what is open now")},
+    {"EnableDynamicSpeedLimit", LATER, .panel = true, BOOL,
+     .offset = offsetof(struct config_limits, dynamic)},
+    {"DynamicSpeedLimitConfig", P, .kind = KIND_OBJECT, .scope = &dynamic_scope},
+    {"EnableIpRecorder", IGNORED("the panel's alive report is what counts devices")},
+    {"IpRecorderConfig", .state = KEY_PLACE},
+};
+const struct config_scope config_scope_limits = {"LimitConfig", limit_keys, COUNT(limit_keys), 160};
+
+static const struct config_key node_keys[] = {
+    {"Include", .state = KEY_PLACE, .part = PART_ENTRY},
+    {"ApiConfig", .state = KEY_PLACE, .part = PART_ENTRY},
+    {"Options", .alias = "ControllerConfig", .state = KEY_PLACE, .part = PART_ENTRY},
+
+    {"ApiHost", API(host), CUSTOM(config_read_api_host)},
+    {"ApiKey", API(key), TEXT},
+    {"NodeID", API(node_id), CUSTOM(config_read_node_id)},
+    {"NodeType", API(node_type), CUSTOM(config_read_node_type)},
+    {"PanelType", .part = PART_API | PART_ENTRY, W, CUSTOM(config_read_panel_type)},
+    {"Timeout", API(timeout_ms), CUSTOM(config_read_api_timeout)},
+    {"ApiSendIP", API(send_ip), CUSTOM(config_read_api_send_ip)},
+    {"ApiProxy", API(proxy), TEXT},
+    {"ApiCA", API(ca), TEXT},
+    {"ApiInsecure", API(insecure), BOOL},
+    {"RetryCount", .part = PART_API, IGNORED("calls are repeated with growing pauses")},
+    {"RuleListPath", .part = PART_API, LATER, .kind = KIND_NONE},
+    {"DisableCustomConfig", .part = PART_API, .state = KEY_PLACE},
+    {"VlessFlow", .part = PART_API, IGNORED("the flow comes from the panel")},
+
+    {"Name", .part = PART_OPTION, W, TEXT, .offset = offsetof(struct config_draft, name)},
+    {"Core", .part = PART_OPTION, W, TEXT, .offset = offsetof(struct config_draft, core)},
+    {"CoreName", .part = PART_OPTION, W, TEXT, .offset = offsetof(struct config_draft, core_name)},
+    {"ListenIP", .alias = "listen_ip", OPT(listen), P, CUSTOM(config_read_listen)},
+    {"Port", OPT(port), W, CUSTOM(config_read_port)},
+    {"SendIP", OPT(send_ip4), P, CUSTOM(config_read_send_ip)},
+    {"DeviceOnlineMinTraffic", OPT(online_min_bytes), P, .kind = KIND_BYTES, .unit = 1000,
+     .max = (uint64_t)1 << 50},
+    {"ReportMinTraffic", OPT(report_min_bytes), P, .kind = KIND_BYTES, .unit = 1024,
+     .max = (uint64_t)1 << 50},
+    {"LimitConfig", OPT(limits), P, .kind = KIND_OBJECT, .scope = &config_scope_limits},
+    {"CertConfig", OPT(cert), P, .kind = KIND_OBJECT, .scope = &config_scope_cert},
+    {"EnableXTLS", .part = PART_OPTION, IGNORED("the flow comes from the panel")},
+    {"EnableVless", .part = PART_API | PART_OPTION, W, BOOL,
+     .offset = offsetof(struct config_draft, enable_vless)},
+    {"EnableProxyProtocol", OPT(proxy_protocol), P, BOOL},
+    {"ProxyProtocolFrom", OPT(proxy_from), P, CUSTOM(config_read_proxy_from)},
+    {"TrustedXForwardedFor", .alias = "trusted_x_forwarded_for", OPT(trusted_xff), P,
+     CUSTOM(config_read_trusted)},
+    {"EnableTFO", OPT(tfo), P, BOOL},
+    {"EnableDNS", OPT(dns), P, BOOL},
+    {"DNSType", .alias = "DomainStrategy", OPT(dns_type), P, CUSTOM(config_read_dns_type)},
+    {"EnableUot", OPT(uot), .state = KEY_LATER, .panel = true, BOOL},
+    {"DisableIVCheck", OPT(disable_iv_check), .state = KEY_LATER, .panel = true, BOOL},
+    {"DisableSniffing", OPT(disable_sniffing), P, BOOL},
+    {"EnableSniff", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"SniffOverrideDestination", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"MultiplexConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"Hysteria2ConfigPath", .part = PART_OPTION, IGNORED("v2sp does not speak Hysteria")},
+    {"EnableFallback", OPT(fallback), P, BOOL},
+    {"FallBackConfigs", OPT(fallbacks), P, CUSTOM(config_read_fallbacks)},
+    {"AllowPrivate", OPT(allow_private), W, BOOL},
+    {"MassDeleteGuard", OPT(mass_delete_guard), W, BOOL},
+    {"ReportPolicy", OPT(at_least_once), W, CUSTOM(config_read_report_policy)},
+    {"DrainTimeout", OPT(drain_ms), W, .kind = KIND_MS, .unit = 1000, .max = DAYS_MS(1)},
+    {"HandshakesPerSource", OPT(source_max), W, U32(1, 1000000)},
+    {"Workers", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"SpeedLimitMode", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"DeviceGrace", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"DeviceIPv4Prefix", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"DeviceIPv6Prefix", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"DeviceOverflow", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"EnableREALITY", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"DisableLocalREALITYConfig", .part = PART_OPTION, .state = KEY_PLACE},
+    {"RealityConfig", .alias = "REALITYConfigs", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"UpdatePeriodic", .part = PART_OPTION, IGNORED("the panel sets the intervals")},
+    {"DisableUploadTraffic", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"DisableGetRule", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"AutoSpeedLimitConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"GlobalDeviceLimitConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+};
+const struct config_scope config_scope_node = {"an entry of Nodes", node_keys, COUNT(node_keys), 0};
+
+_Static_assert(COUNT(node_keys) <= 128 && COUNT(cert_keys) <= 32 && COUNT(limit_keys) <= 24 &&
+                   COUNT(dynamic_keys) <= 8,
+               "config_node.given has a bit for every row");
