@@ -1,0 +1,70 @@
+#include "registry/registry.h"
+
+#include <stdbool.h>
+
+#include "proto/vless/vless.h"
+#include "transport/raw/raw.h"
+#include "transport/tls/tls.h"
+#include "transport/ws/ws.h"
+
+static const struct transport *const transports[] = {
+    &transport_raw,
+    &transport_tls,
+    &transport_ws,
+};
+
+static const struct proto *const protos[] = {
+    &proto_vless,
+};
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool same(const char *a, const char *b)
+{
+    while (*a != '\0' && lower(*a) == lower(*b)) {
+        a++;
+        b++;
+    }
+    return lower(*a) == lower(*b);
+}
+
+static bool is_called(const char *name, const char *const *aliases, const char *wanted)
+{
+    if (same(name, wanted))
+        return true;
+    for (; aliases != NULL && *aliases != NULL; aliases++)
+        if (same(*aliases, wanted))
+            return true;
+    return false;
+}
+
+const struct transport *registry_transport(const char *name)
+{
+    for (size_t i = 0; i < COUNT(transports); i++)
+        if (is_called(transports[i]->name, transports[i]->aliases, name != NULL ? name : ""))
+            return transports[i];
+    return NULL;
+}
+
+const struct proto *registry_proto(const char *name)
+{
+    for (size_t i = 0; i < COUNT(protos); i++)
+        if (is_called(protos[i]->name, protos[i]->aliases, name != NULL ? name : ""))
+            return protos[i];
+    return NULL;
+}
+
+const struct transport *registry_transport_at(size_t i)
+{
+    return i < COUNT(transports) ? transports[i] : NULL;
+}
+
+const struct proto *registry_proto_at(size_t i)
+{
+    return i < COUNT(protos) ? protos[i] : NULL;
+}
