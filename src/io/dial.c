@@ -92,7 +92,7 @@ static void free_dial(struct dial *d)
         int fd = d->attempts[i].watch.fd;
         if (fd < 0)
             continue;
-        loop_watch_del(d->loop, &d->attempts[i].watch);
+        loop_watch_forget(d->loop, &d->attempts[i].watch);
         close(fd);
     }
     loop_timer_del(d->loop, &d->stagger);
@@ -175,12 +175,13 @@ static void on_writable(struct watch *w, uint32_t events)
     (void)events;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
         err = errno;
-    loop_watch_del(d->loop, w);
     d->live--;
     if (err == 0) {
+        loop_watch_del(d->loop, w);
         finish(d, &(struct dial_result){.fd = fd, .connected = true, .addr = a->addr});
         return;
     }
+    loop_watch_forget(d->loop, w);
     close(fd);
     d->last.addr = a->addr;
     failed(&d->last, err);

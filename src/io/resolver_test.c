@@ -299,7 +299,7 @@ static void one_silent_family_does_not_hold_up_the_other(void **state)
     wait_answer(&b, &a);
     assert_int_equal(a.answer.status, ST_OK);
     assert_int_equal(a.answer.count, 2);
-    /* While AAAA is still being asked, the next request waits the same short while and asks nothing again. */
+    /* While AAAA is still being asked, the next request waits as long and asks nothing again. */
     assert_int_equal(ask(&b, &a, "slow.test", RESOLVE_ANY), ST_MORE);
     wait_answer(&b, &a);
     assert_int_equal(a.answer.count, 2);

@@ -241,7 +241,7 @@ void direct_udp_close(struct direct_udp *u)
         int fd = u->half[i].watch.fd;
         if (fd < 0)
             continue;
-        loop_watch_del(u->env.loop, &u->half[i].watch);
+        loop_watch_forget(u->env.loop, &u->half[i].watch);
         close(fd);
     }
     pool_release(u->env.pool, u, sizeof(*u));

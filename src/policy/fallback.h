@@ -1,4 +1,5 @@
-/* policy/fallback.h - where a connection goes that is not ours: the table of fallbacks by server name, ALPN and path. Pure, const once built.
+/* policy/fallback.h - where a connection goes that is not ours: the table of fallbacks by server
+ * name, ALPN and path. Pure, const once built.
  *
  * Source: specs vless-vision-reality section 3 (Xray-core proxy/vless/inbound). */
 #ifndef POLICY_FALLBACK_H
@@ -23,7 +24,7 @@ struct fallback_rule {
 
 struct fallback_dest {
     enum fallback_kind kind;
-    const char *host; /* FALLBACK_TCP: name or IP literal; FALLBACK_UNIX: path, a leading '@' meaning abstract */
+    const char *host; /* TCP: name or IP literal; UNIX: path, a leading '@' meaning abstract */
     uint16_t port;
     bool padded; /* abstract name padded with zeros to 108 bytes ("@@") */
     uint8_t xver;
@@ -31,11 +32,13 @@ struct fallback_dest {
 
 struct fallback_table;
 
-/* Builds the table: later duplicates win; then named rows inherit what "" has. ST_OK, ST_E_NOMEM, or ST_E_CONFIG with *@bad the index of the unusable
- * row (empty dest, bad port, path without '/', xver > 2). */
+/* Builds the table: later duplicates win; then named rows inherit what "" has. ST_OK, ST_E_NOMEM,
+ * or ST_E_CONFIG with *@bad the index of the unusable row (empty dest, bad port, path without '/',
+ * xver > 2). */
 NODISCARD enum status fallback_build(struct arena *a, const struct fallback_rule *rules, size_t n,
                                      const struct fallback_table **out, size_t *bad);
-/* Looks up by SNI and ALPN (lower case, NULL = none) and the first bytes the client sent. NULL: close the connection. */
+/* Looks up by SNI and ALPN (lower case, NULL = none) and the first bytes the client sent. NULL:
+ * close the connection. */
 const struct fallback_dest *fallback_find(const struct fallback_table *t, const char *sni,
                                           const char *alpn, const uint8_t *first, size_t len);
 

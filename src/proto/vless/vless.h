@@ -5,7 +5,7 @@
  *      +--not ours, conf.fallback--> EV_DIVERT
  *
  * Source: specs VLESS sections 1-4 (Xray-core proxy/vless). Single-threaded, one per connection;
- * no memory beyond its state. Flow xtls-rprx-vision and the commands mux and reverse are refused. */
+ * no memory beyond its state. Flow xtls-rprx-vision, mux and reverse are refused. */
 #ifndef PROTO_VLESS_VLESS_H
 #define PROTO_VLESS_VLESS_H
 

@@ -1,0 +1,519 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "io/sockaddr.h"
+#include "outbound/block.h"
+#include "outbound/direct.h"
+
+#define ROUNDS 20000
+
+struct bench {
+    struct loop *loop;
+    struct pool *pool;
+    struct direct_env env;
+};
+
+static int bound(int type, struct addr *at)
+{
+    union sockaddr_any sa;
+    int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0);
+
+    *at = (struct addr){.family = ADDR_IP4, .ip = {127, 0, 0, 1}};
+    socklen_t len = sockaddr_from_addr(&sa, at);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, &sa.any, len), 0);
+    sockaddr_local(fd, at);
+    return fd;
+}
+
+static void open_bench(struct bench *b)
+{
+    struct addr nobody;
+    char servers[ADDR_STRLEN];
+
+    memset(b, 0, sizeof(*b));
+    b->loop = loop_new();
+    b->pool = pool_new(0);
+    assert_non_null(b->loop);
+    b->env.loop = b->loop;
+    b->env.pool = b->pool;
+    assert_int_equal(udp_batch_new(b->pool, &b->env.batch), ST_OK);
+    /* A name server that is not there: refused at once. */
+    close(bound(SOCK_DGRAM, &nobody));
+    assert_int_equal(resolver_new(b->loop, addr_str(&nobody, servers), &b->env.resolver), ST_OK);
+}
+
+static void close_bench(struct bench *b)
+{
+    resolver_free(b->env.resolver);
+    udp_batch_free(b->env.batch);
+    loop_once(b->loop, 0);
+    loop_free(b->loop);
+    assert_int_equal(pool_used(b->pool), 0);
+    pool_free(b->pool);
+}
+
+static struct target named(const char *host, uint16_t port)
+{
+    struct target t;
+    assert_int_equal(target_set_host(&t, host, strlen(host), port), ST_OK);
+    return t;
+}
+
+static struct target at(const struct addr *a)
+{
+    return (struct target){.addr = *a};
+}
+
+/* ---- TCP ------------------------------------------------------------------------------------- */
+
+struct call {
+    struct direct_dial dial;
+    struct direct_result res;
+    unsigned calls;
+};
+
+static void on_dialed(struct direct_dial *h, const struct direct_result *res)
+{
+    struct call *c = LIST_ENTRY(h, struct call, dial);
+    c->calls++;
+    c->res = *res;
+}
+
+static enum status dial(struct bench *b, struct call *c, const struct direct_conf *conf,
+                        struct target t)
+{
+    memset(c, 0, sizeof(*c));
+    enum status st = direct_dial_start(&c->dial, &b->env, conf, &t, on_dialed, &c->res);
+    if (st != ST_MORE) {
+        assert_int_equal(st, c->res.status);
+        assert_null(c->dial.busy);
+    }
+    return st;
+}
+
+static void wait_call(struct bench *b, struct call *c)
+{
+    for (unsigned i = 0; i < ROUNDS && c->calls == 0; i++)
+        loop_once(b->loop, 1000);
+    assert_int_equal(c->calls, 1);
+    assert_null(c->dial.busy);
+}
+
+static void assert_connects(struct call *c, int listener)
+{
+    struct pollfd p = {.fd = c->res.fd, .events = POLLOUT};
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    assert_int_equal(c->res.status, ST_OK);
+    assert_null(c->res.why.text);
+    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(getsockopt(c->res.fd, SOL_SOCKET, SO_ERROR, &err, &len), 0);
+    assert_int_equal(err, 0);
+    int fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+    close(c->res.fd);
+}
+
+static void an_ip_target_is_dialed_at_once(void **state)
+{
+    const struct direct_conf conf = {.allow_private = true};
+    struct bench b;
+    struct call c;
+    struct addr to;
+
+    (void)state;
+    open_bench(&b);
+    int listener = bound(SOCK_STREAM, &to);
+    assert_int_equal(listen(listener, 4), 0);
+    size_t before = pool_used(b.pool);
+    assert_int_equal(dial(&b, &c, &conf, at(&to)), ST_OK);
+    assert_int_equal(pool_used(b.pool), before);
+    assert_true(addr_equal(&c.res.addr, &to));
+    assert_connects(&c, listener);
+    direct_dial_cancel(&c.dial);
+    close(listener);
+    close_bench(&b);
+}
+
+static void a_name_is_resolved_and_raced(void **state)
+{
+    static const enum view_ip_strategy strategies[] = {VIEW_IP_ANY, VIEW_IP_V4_FIRST,
+                                                       VIEW_IP_V6_FIRST, VIEW_IP_V4_ONLY};
+    struct bench b;
+    struct call c;
+    struct addr to;
+
+    (void)state;
+    open_bench(&b);
+    int listener = bound(SOCK_STREAM, &to);
+    assert_int_equal(listen(listener, 4), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct direct_conf conf = {.allow_private = true, .ip_strategy = strategies[i]};
+        enum status st = dial(&b, &c, &conf, named("localhost", to.port));
+        if (st == ST_MORE)
+            wait_call(&b, &c);
+        assert_true(addr_equal(&c.res.addr, &to)); /* nobody listens on ::1 */
+        assert_connects(&c, listener);
+    }
+    close(listener);
+    close_bench(&b);
+}
+
+static void private_addresses_are_refused_however_they_are_named(void **state)
+{
+    static const char *const hosts[] = {
+        "localhost", "127.0.0.1",        "[::1]",      "10.1.2.3",   "0.0.0.0", "169.254.169.254",
+        "fd00::1",   "::ffff:127.0.0.1", "100.64.0.1", "a.localhost"};
+    const struct direct_conf conf = {.allow_private = false};
+    struct bench b;
+    struct call c;
+
+    (void)state;
+    open_bench(&b);
+    for (unsigned i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        assert_int_equal(dial(&b, &c, &conf, named(hosts[i], 80)), ST_E_REFUSED);
+        assert_string_equal(c.res.why.text, "private address");
+        assert_int_equal(c.res.fd, -1);
+    }
+    close_bench(&b);
+}
+
+static void what_cannot_be_dialed_tells_why(void **state)
+{
+    const struct direct_conf any = {.allow_private = true};
+    const struct direct_conf only6 = {.allow_private = true,
+                                      .ip_strategy = VIEW_IP_V4_ONLY,
+                                      .send_ip6 = {.family = ADDR_IP6, .ip = {[15] = 1}}};
+    struct bench b;
+    struct call c;
+
+    (void)state;
+    open_bench(&b);
+    assert_int_equal(dial(&b, &c, &any, named("localhost", 0)), ST_E_REFUSED);
+    assert_int_equal(dial(&b, &c, &only6, named("localhost", 80)), ST_E_REFUSED);
+    assert_int_equal(dial(&b, &c, &only6, named("127.0.0.1", 80)), ST_E_REFUSED);
+    assert_non_null(c.res.why.text);
+
+    enum status st = dial(&b, &c, &any, named("name.test", 80));
+    if (st == ST_MORE)
+        wait_call(&b, &c);
+    assert_int_equal(c.res.status, ST_E_IO);
+    assert_string_equal(c.res.why.text, "name server failure");
+
+    pool_fail_after(b.pool, 1, false);
+    assert_int_equal(dial(&b, &c, &any, named("localhost", 80)), ST_E_NOMEM);
+    close_bench(&b);
+}
+
+static void a_cancelled_dial_is_silent(void **state)
+{
+    const struct direct_conf any = {.allow_private = true};
+    struct bench b;
+    struct call c;
+    struct addr to;
+
+    (void)state;
+    open_bench(&b);
+    int mute = bound(SOCK_DGRAM, &to); /* a name server that never answers */
+    char servers[ADDR_STRLEN];
+    resolver_free(b.env.resolver);
+    assert_int_equal(resolver_new(b.loop, addr_str(&to, servers), &b.env.resolver), ST_OK);
+    assert_int_equal(dial(&b, &c, &any, named("name.test", 80)), ST_MORE);
+    loop_once(b.loop, 0);
+    direct_dial_cancel(&c.dial);
+    assert_null(c.dial.busy);
+    loop_once(b.loop, 0);
+    assert_int_equal(c.calls, 0);
+    close_bench(&b);
+    close(mute);
+}
+
+static void a_node_says_how_to_go_out(void **state)
+{
+    struct view_node node = {.ip_strategy = VIEW_IP_V4_FIRST, .tfo = true};
+    struct direct_conf conf;
+
+    (void)state;
+    node.send_ip4 = (struct addr){.family = ADDR_IP4}; /* 0.0.0.0 means any */
+    node.send_ip6 = (struct addr){.family = ADDR_IP6, .ip = {0x20, 0x01}};
+    direct_conf_of(&conf, &node);
+    assert_int_equal(conf.send_ip4.family, ADDR_NONE);
+    assert_int_equal(conf.send_ip6.family, ADDR_IP6);
+    assert_int_equal(conf.ip_strategy, VIEW_IP_V4_FIRST);
+    assert_true(conf.tfo);
+    assert_false(conf.allow_private);
+}
+
+static void blocked_is_refused(void **state)
+{
+    struct why why = {0};
+
+    (void)state;
+    assert_int_equal(block_dial(&why), ST_E_REFUSED);
+    assert_non_null(why.text);
+}
+
+/* ---- UDP ------------------------------------------------------------------------------------- */
+
+struct flow {
+    struct bench *b;
+    struct direct_udp *u;
+    struct bufq out, in;
+    uint32_t seen;
+    bool close_in_fn;
+};
+
+static void on_udp(void *arg, uint32_t events, const struct why *why)
+{
+    struct flow *f = arg;
+    f->seen |= events;
+    if (events & DIRECT_UDP_FAILED)
+        assert_non_null(why->text);
+    if (f->close_in_fn) {
+        direct_udp_close(f->u);
+        f->u = NULL;
+    }
+}
+
+static enum status open_flow(struct flow *f, struct bench *b, const struct direct_conf *conf,
+                             const struct target *t)
+{
+    struct why why = {0};
+    memset(f, 0, sizeof(*f));
+    f->b = b;
+    bufq_init(&f->out, 64 * 1024);
+    bufq_init(&f->in, 64 * 1024);
+    enum status st = direct_udp_open(&b->env, conf, t, f, on_udp, &f->u, &why);
+    assert_int_equal(st < 0, why.text != NULL);
+    return st;
+}
+
+static void close_flow(struct flow *f)
+{
+    bufq_clear(&f->out, f->b->pool);
+    bufq_clear(&f->in, f->b->pool);
+    direct_udp_close(f->u);
+}
+
+static void put(struct flow *f, char c, const struct addr *peer)
+{
+    struct span *s = span_new_small(f->b->pool);
+    assert_non_null(s);
+    span_data(s)[0] = (uint8_t)c;
+    s->len = 1;
+    if (peer != NULL)
+        s->peer = *peer;
+    bufq_push(&f->out, s);
+}
+
+/* Receives one datagram on a plain socket; returns its source. */
+static struct addr take(int fd, char want)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    union sockaddr_any sa;
+    socklen_t len = sizeof(sa);
+    char c = 0;
+    struct addr from;
+
+    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(recvfrom(fd, &c, 1, 0, &sa.any, &len), 1);
+    assert_int_equal(c, want);
+    sockaddr_to_addr(&from, &sa.any, len);
+    return from;
+}
+
+static void throw_at(int fd, char c, const struct addr *to)
+{
+    union sockaddr_any sa;
+    struct addr loop4 = {.family = ADDR_IP4, .port = to->port, .ip = {127, 0, 0, 1}};
+    socklen_t len = sockaddr_from_addr(&sa, &loop4);
+    assert_int_equal(sendto(fd, &c, 1, 0, &sa.any, len), 1);
+}
+
+static void wait_in(struct flow *f, unsigned count)
+{
+    for (unsigned i = 0; i < ROUNDS && f->in.count < count; i++) {
+        loop_once(f->b->loop, 1000);
+        assert_true(direct_udp_recv(f->u, &f->in) >= 0);
+    }
+    assert_int_equal(f->in.count, count);
+}
+
+static void a_flow_is_full_cone(void **state)
+{
+    struct direct_conf conf = {.allow_private = true};
+    struct bench b;
+    struct flow f;
+    struct addr at1, at2, at3, from1, from2;
+
+    (void)state;
+    for (int with_source = 0; with_source < 2; with_source++) {
+        open_bench(&b);
+        int one = bound(SOCK_DGRAM, &at1), two = bound(SOCK_DGRAM, &at2);
+        int three = bound(SOCK_DGRAM, &at3);
+        const struct target t = at(&at1);
+        if (with_source)
+            conf.send_ip4 = (struct addr){.family = ADDR_IP4, .ip = {127, 0, 0, 1}};
+        assert_int_equal(open_flow(&f, &b, &conf, &t), ST_OK);
+        put(&f, 'a', NULL);
+        put(&f, 'b', &at2);
+        assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+        from1 = take(one, 'a');
+        from2 = take(two, 'b');
+        assert_int_equal(from1.port, from2.port);
+        throw_at(one, 'c', &from1);
+        throw_at(three, 'd', &from1); /* a stranger */
+        wait_in(&f, 2);
+        assert_true(addr_equal(&f.in.head->peer, &at1));
+        assert_true(addr_equal(&f.in.tail->peer, &at3));
+        assert_true(f.seen & DIRECT_UDP_READABLE);
+        close_flow(&f);
+        close(one);
+        close(two);
+        close(three);
+        close_bench(&b);
+    }
+}
+
+static void private_destinations_are_dropped_one_by_one(void **state)
+{
+    const struct addr doc = {.family = ADDR_IP4, .port = 9, .ip = {8, 8, 8, 8}};
+    const struct direct_conf conf = {.allow_private = false};
+    struct bench b;
+    struct flow f;
+    struct addr at1;
+
+    (void)state;
+    open_bench(&b);
+    int one = bound(SOCK_DGRAM, &at1);
+    struct target t = at(&at1);
+    assert_int_equal(open_flow(&f, &b, &conf, &t), ST_E_REFUSED);
+    t = named("localhost", at1.port);
+    assert_int_equal(open_flow(&f, &b, &conf, &t), ST_E_REFUSED);
+    t = at(&doc); /* nothing is sent there */
+    assert_int_equal(open_flow(&f, &b, &conf, &t), ST_OK);
+    put(&f, 'a', &at1);
+    put(&f, 'b', &at1);
+    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    assert_int_equal(direct_udp_dropped(f.u), 2);
+    char c;
+    assert_int_equal(recv(one, &c, 1, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+    close_flow(&f);
+    close(one);
+    close_bench(&b);
+}
+
+static void a_named_target_is_pinned(void **state)
+{
+    const struct direct_conf conf = {.allow_private = true};
+    struct bench b;
+    struct flow f;
+    struct addr at1;
+
+    (void)state;
+    open_bench(&b);
+    int one = bound(SOCK_DGRAM, &at1);
+    const struct target t = named("localhost", at1.port);
+    assert_int_equal(open_flow(&f, &b, &conf, &t), ST_OK);
+    put(&f, 'a', NULL);
+    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    throw_at(one, 'b', &(struct addr){.port = take(one, 'a').port});
+    wait_in(&f, 1);
+    close_flow(&f);
+    close(one);
+    close_bench(&b);
+}
+
+static void datagrams_wait_for_the_name_and_learn_of_its_failure(void **state)
+{
+    const struct direct_conf conf = {.allow_private = true};
+    struct bench b;
+    struct flow f;
+    struct addr at1, server;
+    char servers[ADDR_STRLEN];
+
+    (void)state;
+    open_bench(&b);
+    int one = bound(SOCK_DGRAM, &at1), mute = bound(SOCK_DGRAM, &server);
+    resolver_free(b.env.resolver);
+    assert_int_equal(resolver_new(b.loop, addr_str(&server, servers), &b.env.resolver), ST_OK);
+    const struct target t = named("name.test", 53);
+    assert_int_equal(open_flow(&f, &b, &conf, &t), ST_OK);
+    put(&f, 'a', &at1); /* knows where to go */
+    put(&f, 'b', NULL);
+    put(&f, 'c', &at1); /* behind the one that waits */
+    assert_int_equal(direct_udp_send(f.u, &f.out), ST_MORE);
+    assert_int_equal(f.out.count, 2);
+    (void)take(one, 'a');
+    /* Then the server says that there is no such name. */
+    for (unsigned i = 0; i < ROUNDS && !(f.seen & DIRECT_UDP_FAILED); i++) {
+        uint8_t q[512];
+        union sockaddr_any sa;
+        socklen_t len = sizeof(sa);
+        ssize_t n;
+        loop_once(b.loop, 10);
+        while ((n = recvfrom(mute, q, sizeof(q), 0, &sa.any, &len)) > 2) {
+            q[2] |= 0x80;
+            q[3] = (uint8_t)((q[3] & 0xf0) | 3); /* no such name */
+            assert_true(sendto(mute, q, (size_t)n, 0, &sa.any, len) == n);
+            len = sizeof(sa);
+        }
+    }
+    assert_true(f.seen & DIRECT_UDP_FAILED);
+    assert_int_equal(direct_udp_send(f.u, &f.out), ST_E_NOTFOUND);
+    close_flow(&f);
+    close(one);
+    close(mute);
+    close_bench(&b);
+}
+
+static void a_flow_may_be_closed_by_its_own_event(void **state)
+{
+    const struct direct_conf conf = {.allow_private = true};
+    struct bench b;
+    struct flow f;
+
+    (void)state;
+    open_bench(&b);
+    assert_int_equal(open_flow(&f, &b, &conf, NULL), ST_OK);
+    f.close_in_fn = true;
+    loop_once(b.loop, 1000); /* a fresh socket is writable */
+    assert_null(f.u);
+    close_flow(&f);
+    pool_fail_after(b.pool, 1, false);
+    assert_int_equal(open_flow(&f, &b, &conf, NULL), ST_E_NOMEM);
+    close_bench(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_ip_target_is_dialed_at_once),
+        cmocka_unit_test(a_name_is_resolved_and_raced),
+        cmocka_unit_test(private_addresses_are_refused_however_they_are_named),
+        cmocka_unit_test(what_cannot_be_dialed_tells_why),
+        cmocka_unit_test(a_cancelled_dial_is_silent),
+        cmocka_unit_test(a_node_says_how_to_go_out),
+        cmocka_unit_test(blocked_is_refused),
+        cmocka_unit_test(a_flow_is_full_cone),
+        cmocka_unit_test(private_destinations_are_dropped_one_by_one),
+        cmocka_unit_test(a_named_target_is_pinned),
+        cmocka_unit_test(datagrams_wait_for_the_name_and_learn_of_its_failure),
+        cmocka_unit_test(a_flow_may_be_closed_by_its_own_event),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
