@@ -8,6 +8,7 @@
 #define FAILS_MAX 100000u
 #define TALK_MAX  32768u
 #define BYTES_MAX 4096u /* cut byte by byte this far, then in small pieces: every piece is a blk */
+#define ROOM_BYTE 0x5a  /* fills what lies around a span */
 #define IDLE_MAX  4u    /* rounds without a byte moved before a run counts as over */
 
 enum cut { CUT_WHOLE, CUT_BYTE, CUT_RANDOM };
@@ -17,7 +18,7 @@ struct way {
     enum cut cut;
     bool shared; /* spans are views of blks with another holder */
     bool
-        full; /* output queues of cap 1, drained one span at a time and only when nothing else moves */
+        full; /* output queues of cap 1, drained one span now and then, and when nothing else moves */
     uint64_t seed;
     unsigned fail; /* the allocation that fails, 0 = none */
     bool sticky;
@@ -33,7 +34,8 @@ struct run {
     struct conn_info info;
     struct chain chain;
     struct bufq feed; /* cut, waiting to be sent */
-    struct bufq held; /* second holders of shared blks */
+    struct bufq held; /* second holders of shared blks that came from the wire */
+    struct bufq sent; /* and of those the relay sent: nobody may write into them */
     void *peer;
     uint64_t x; /* random state */
     size_t plain_at, down_at;
@@ -65,11 +67,12 @@ static void broken(struct run *r, const char *text, size_t at)
 
 static size_t cut_len(struct run *r, size_t at, size_t left)
 {
+    static const uint32_t scales[] = {8000, 8, 60, 1000};
     size_t n = left;
     if (r->way->cut == CUT_BYTE)
         n = at < BYTES_MAX ? 1 : 1 + random_below(r, 64);
     else if (r->way->cut == CUT_RANDOM)
-        n = 1 + random_below(r, random_below(r, 4) == 0 ? 8000 : 40);
+        n = 1 + random_below(r, scales[left > BYTES_MAX ? 3 : r->way->seed % 4]);
     if (n > BLK_DATA)
         n = BLK_DATA;
     return n < left ? n : left;
@@ -77,7 +80,7 @@ static size_t cut_len(struct run *r, size_t at, size_t left)
 
 /* A span of @n bytes the way a reader would give it, or with no room in front of it, or with a blk that somebody
  * else holds too: layers must look before they write around a span. */
-static struct span *span_made(struct run *r, const uint8_t *data, size_t n)
+static struct span *span_made(struct run *r, struct bufq *twins, const uint8_t *data, size_t n)
 {
     struct span *s = span_new_for(r->pool, n);
     if (s == NULL) {
@@ -86,21 +89,36 @@ static struct span *span_made(struct run *r, const uint8_t *data, size_t n)
     }
     if (r->way->cut == CUT_RANDOM && random_below(r, 4) == 0)
         s->off = 0;
+    memset(s->blk->mem, ROOM_BYTE, s->blk->size);
     memcpy(span_data(s), data, n);
     s->len = (uint32_t)n;
     if (r->way->shared) {
         struct span *twin = span_share(r->pool, s);
         if (twin != NULL)
-            bufq_push(&r->held, twin);
+            bufq_push(twins, twin);
     }
     return s;
+}
+
+/* Whether the blks of what the relay sent are as they were, room included. */
+static bool sent_is_untouched(const struct run *r)
+{
+    size_t at = 0;
+    for (const struct span *s = r->sent.head; s != NULL; at += s->len, s = s->next) {
+        if (memcmp(span_data(s), r->c->down + at, s->len) != 0)
+            return false;
+        for (uint32_t i = 0; i < s->blk->size; i++)
+            if ((i < s->off || i >= s->off + s->len) && s->blk->mem[i] != ROOM_BYTE)
+                return false;
+    }
+    return true;
 }
 
 static void cut_up(struct run *r, const uint8_t *data, size_t len)
 {
     for (size_t at = 0; at < len;) {
         size_t n = cut_len(r, at, len - at);
-        struct span *s = span_made(r, data + at, n);
+        struct span *s = span_made(r, &r->held, data + at, n);
         if (s == NULL)
             return;
         bufq_push(&r->feed, s);
@@ -131,7 +149,7 @@ static bool push_down(struct run *r)
         return false;
     if (left > 0 && bufq_room(down) > 0) {
         size_t n = cut_len(r, r->down_at, left);
-        struct span *s = span_made(r, r->c->down + r->down_at, n);
+        struct span *s = span_made(r, &r->sent, r->c->down + r->down_at, n);
         if (s == NULL)
             return false;
         bufq_push(down, s);
@@ -207,12 +225,31 @@ static bool talk(struct run *r)
     return any;
 }
 
+/* A queue at its cap takes nothing more; the bottom's takes answers and last words of the layers, but no bytes of the relay. */
+static void check_caps(struct run *r, const struct chain *was, const struct bufq *up,
+                       const struct bufq *down, const struct bufq *out)
+{
+    if (r->st < 0 || r->diverted || was->count != r->chain.count)
+        return;
+    if (bufq_room(up) == 0 && chain_up(&r->chain)->bytes > up->bytes)
+        broken(r, "the full queue of the relay grows", r->plain_at);
+    if (r->way->full && chain_up(&r->chain)->bytes > BLK_SIZE)
+        broken(r, "more than a unit for a queue of cap 1", r->plain_at);
+    if (r->chain.count == 1 && bufq_room(out) == 0 && !chain_bottom_out(&r->chain)->eof &&
+        !chain_up(&r->chain)->eof && chain_down(&r->chain)->bytes < down->bytes)
+        broken(r, "the full queue of the wire takes more of the relay", r->out_len);
+}
+
 static bool run_chain(struct run *r)
 {
     struct events ev = {0};
     uint64_t wake = UINT64_MAX;
+    const struct chain was = r->chain;
+    const struct bufq up = *chain_up(&was), down = *chain_down(&was);
+    const struct bufq out = *chain_bottom_out(&was);
     size_t before = chain_queued(&r->chain, CHAIN_RX) * 3 + chain_queued(&r->chain, CHAIN_TX);
     r->st = chain_run(&r->chain, &ev, NOW_US, UNIX_S, &wake);
+    check_caps(r, &was, &up, &down, &out);
     r->seen |= ev.mask;
     if (r->c->reported != NULL)
         r->c->reported(r->c->arg, &ev);
@@ -231,7 +268,7 @@ static void run_rounds(struct run *r)
         bool moved = feed_some(r);
         moved |= push_down(r);
         moved |= run_chain(r);
-        if (!r->way->full || !moved)
+        if (!r->way->full || !moved || random_below(r, 8) == 0)
             moved |= drain(r, r->way->full);
         moved |= talk(r);
         idle = moved ? 0 : idle + 1;
@@ -251,6 +288,8 @@ static void judge(struct run *r)
         broken(r, c->plain_eof ? "the end is not told" : "an end nobody sent", r->plain_at);
     else if ((r->seen & c->events) != c->events)
         broken(r, "an event is missing", 0);
+    else if (!sent_is_untouched(r))
+        broken(r, "a blk that somebody else holds was written into", 0);
     else if (c->written != NULL && !c->written(c->arg, r->out, r->out_len))
         broken(r, "what was written is not right", r->out_len);
 }
@@ -301,6 +340,7 @@ static bool run_once(const struct law_case *c, const struct way *way, bool *fail
     r.x = way->seed * 0x9e3779b97f4a7c15u + 88172645463325252u;
     bufq_init(&r.feed, UINT32_MAX);
     bufq_init(&r.held, UINT32_MAX);
+    bufq_init(&r.sent, UINT32_MAX);
     if (c->peer != NULL && (r.peer = c->peer->open(c->arg)) == NULL)
         broken(&r, "the peer cannot be opened", 0);
     else
@@ -310,6 +350,7 @@ static bool run_once(const struct law_case *c, const struct way *way, bool *fail
     chain_fini(&r.chain);
     bufq_clear(&r.feed, r.pool);
     bufq_clear(&r.held, r.pool);
+    bufq_clear(&r.sent, r.pool);
     conn_info_clear(r.pool, &r.info);
     pool_release(r.own, r.out, r.out_cap);
     pool_free(r.own);

@@ -1,5 +1,6 @@
 /* stream/law.h - the laws every layer keeps, as a test helper: whatever way the bytes are cut, however full the queues are and
- * whichever allocation fails, the relay sees the same bytes, nobody crashes and nothing leaks. For tests; no program links it.
+ * whichever allocation fails, the relay sees the same bytes, a full queue takes no more, a blk that somebody else holds is not
+ * written into on its way down, nobody crashes and nothing leaks. For tests; no program links it.
  *
  * A case is a client's script and what must come out of it. law_check runs it whole, byte by byte, in random cuts (own and
  * shared blks), with output queues of cap 1 drained one span at a time, and with the i-th allocation failing for all i until
