@@ -1,4 +1,5 @@
-/* Whole requests, head and body: each gets a reply with a status the contract knows and a JSON body. */
+/* Whole requests, head and body: each gets a reply with a status the contract knows and a JSON
+ * body. */
 #include <string.h>
 
 #include "base/log.h"

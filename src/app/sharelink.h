@@ -1,0 +1,60 @@
+/* app/sharelink.h - what a client needs to reach a node as one user: the link people paste or scan,
+ * and whole configurations for Xray and sing-box. Pure but for textbuf's memory.
+ *
+ * The link is the de-facto standard of the clients (XTLS/Xray-core issue 91, "VMessAEAD / VLESS
+ * share link"): every value percent-encoded as encodeURIComponent does, no field twice, IPv6 in
+ * brackets. allowInsecure is not in the standard, but is what v2rayN and others read. */
+#ifndef APP_SHARELINK_H
+#define APP_SHARELINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/uuid.h"
+
+struct db_node;
+struct db_user;
+struct textbuf;
+
+#define SHARELINK_TEXT_MAX 256
+#define SHARELINK_SOCKS    1080 /* port of the local proxy in a configuration */
+
+enum sharelink_security { SHARELINK_NONE, SHARELINK_TLS, SHARELINK_REALITY };
+
+/* Texts are "" where a member does not apply. */
+struct sharelink {
+    char uuid[UUID_STRLEN];          /* secret */
+    char server[SHARELINK_TEXT_MAX]; /* name or IP, IPv6 without brackets */
+    uint16_t port;
+    char name[SHARELINK_TEXT_MAX];    /* for people; UTF-8 */
+    char network[16];                 /* tcp, ws, httpupgrade, grpc, xhttp */
+    char path[SHARELINK_TEXT_MAX];    /* ws, httpupgrade, xhttp: as sent, may end in "?ed=2048" */
+    char host[SHARELINK_TEXT_MAX];    /* their Host; grpc: authority */
+    char service[SHARELINK_TEXT_MAX]; /* grpc: service name */
+    char flow[32];
+    enum sharelink_security security;
+    char sni[SHARELINK_TEXT_MAX];
+    char alpn[64];                     /* comma list */
+    char fingerprint[32];              /* of the ClientHello to imitate */
+    char public_key[64], short_id[32]; /* REALITY */
+    bool allow_insecure;               /* the certificate is self-signed */
+};
+
+/* Takes what the panel knows of @n and @u. On failure *@problem (static text) says what the node
+ * lacks. ST_OK; ST_E_CONFIG (no public host, unreadable settings, a text too long);
+ * ST_E_UNSUPPORTED (not VLESS). */
+NODISCARD enum status sharelink_from(struct sharelink *s, const struct db_node *n,
+                                     const struct db_user *u, const char **problem);
+
+/* Writes vless://... without a newline; @t->failed tells about memory. */
+void sharelink_uri(const struct sharelink *s, struct textbuf *t);
+/* Writes a whole configuration with a SOCKS proxy on 127.0.0.1:@socks_port, ending with a newline.
+ */
+void sharelink_xray(const struct sharelink *s, uint16_t socks_port, struct textbuf *t);
+/* ST_OK, or ST_E_UNSUPPORTED when sing-box has no such network (xhttp). */
+NODISCARD enum status sharelink_sing_box(const struct sharelink *s, uint16_t socks_port,
+                                         struct textbuf *t);
+
+#endif
