@@ -1,9 +1,9 @@
 /* policy/user_index.h - from a credential to a user in one probe: open addressing over 16 bytes of
  * key, const once built.
  *
- * Costs 8 bytes a slot at a load of at most 2/3. The key is the UUID with bytes 6 and 7 zero: clients
- * may put a route number there (Xray-core proxy/vless/validator.go). Two users that differ only there
- * collide: the last added wins. */
+ * Costs 8 bytes a slot at a load of at most 2/3. The key is the UUID with bytes 6 and 7 zero:
+ * clients may put a route number there (Xray-core proxy/vless/validator.go). Two users that differ
+ * only there collide: the last added wins. */
 #ifndef POLICY_USER_INDEX_H
 #define POLICY_USER_INDEX_H
 

@@ -233,7 +233,8 @@ static void check_caps(struct run *r, const struct chain *was, const struct bufq
         return;
     if (bufq_room(up) == 0 && chain_up(&r->chain)->bytes > up->bytes)
         broken(r, "the full queue of the relay grows", r->plain_at);
-    if (r->way->full && chain_up(&r->chain)->bytes > BLK_SIZE)
+    /* Past a layer that left, the chain moves the whole queue at once. */
+    if (r->way->full && r->chain.rx_gone == 0 && chain_up(&r->chain)->bytes > BLK_SIZE)
         broken(r, "more than a unit for a queue of cap 1", r->plain_at);
     if (r->chain.count == 1 && bufq_room(out) == 0 && !chain_bottom_out(&r->chain)->eof &&
         !chain_up(&r->chain)->eof && chain_down(&r->chain)->bytes < down->bytes)
