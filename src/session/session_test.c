@@ -133,7 +133,8 @@ struct bench {
     struct log log;
     struct log_sink log_sink;
     struct vless_conf vless;
-    struct view_node node;
+    struct view_node node, moved; /* const once published */
+    const struct view_node *current;
     struct user_rt users[2];
     struct arena *arena;
     uint16_t port, origin_port;
@@ -195,7 +196,7 @@ static void publish(struct bench *b, unsigned users, struct user_rt *const *remo
     struct view *v = calloc(1, sizeof(*v));
     assert_non_null(v);
     v->refs = 1;
-    v->node = &b->node;
+    v->node = b->current;
     v->release = release_view;
     assert_int_equal(user_index_new(list, users, 1, &v->users, NULL), ST_OK);
     b->plane.publish(b->plane.self, v, removed, n);
@@ -248,6 +249,7 @@ static int setup(void **state)
         .timeouts = {.handshake = 20000, .idle = 60000, .uplink_only = 5000, .downlink_only = 5000},
         .allow_private = true,
         .source_max = 256};
+    b->current = &b->node;
     for (unsigned i = 0; i < 2; i++) {
         b->users[i] = (struct user_rt){.uid = 11 + i, .slot = i, .refs = 1};
         memset(b->users[i].uuid, 0x41 + (int)i, UUID_LEN);
@@ -465,7 +467,9 @@ static void a_busy_port_is_told_and_taken_when_it_is_free(void **state)
     struct bench *b = *state;
     uint16_t taken;
     int other = listen_loopback(&taken);
-    b->node.listen[0].port = taken;
+    b->moved = b->node;
+    b->moved.listen[0].port = taken;
+    b->current = &b->moved;
     b->listening = false;
     publish(b, 2, NULL, 0);
     pump_until(b, &b->busy);
@@ -526,8 +530,11 @@ static void a_stranger_reaches_the_fallback_with_all_he_said(void **state)
     struct fallback_rule rule = {.name = "", .alpn = "", .path = "", .dest = dest};
     b->arena = arena_new();
     size_t bad = 0;
-    assert_int_equal(fallback_build(b->arena, &rule, 1, &b->node.fallback, &bad), ST_OK);
-    b->vless.fallback = true;
+    b->moved = b->node;
+    assert_int_equal(fallback_build(b->arena, &rule, 1, &b->moved.fallback, &bad), ST_OK);
+    static const struct vless_conf diverts = {.fallback = true};
+    b->moved.stages[0].conf = &diverts;
+    b->current = &b->moved;
     publish(b, 2, NULL, 0);
     /* Messages to a worker are carried out in order: once all have answered this, all have the view. */
     b->plane.collect_alive(b->plane.self, 0);

@@ -190,8 +190,11 @@ static void open_listeners(struct worker_node *wn)
         else
             why_set(&why, st, "cannot listen", err);
     }
-    if (why.text)
+    /* Only the first worker tries again: another that took the port before it would make its probe fail for ever. */
+    if (why.text && w->no == 0)
         loop_timer_in(w->loop, &wn->retry, RETRY_MS);
+    else if (why.text)
+        workers_retry_listeners(w, wn->view->node_no);
     else if (w->no == 0)
         workers_open_rest(w, wn->view->node_no);
     if (w->no == 0 || why.text)
@@ -207,6 +210,13 @@ void worker_open_listeners(struct worker *w, uint32_t node_no)
 {
     if (w->nodes[node_no])
         open_listeners(w->nodes[node_no]);
+}
+
+void worker_retry_listeners(struct worker *w, uint32_t node_no)
+{
+    struct worker_node *wn = w->nodes[node_no];
+    if (wn && !wn->removing && !timer_armed(&wn->retry))
+        loop_timer_in(w->loop, &wn->retry, RETRY_MS);
 }
 
 static void node_empty_check(struct worker *w, struct worker_node *wn)
@@ -251,6 +261,8 @@ void worker_publish(struct worker *w, struct view *v)
     /* The first worker finds out whether the port is free; the others follow when it is. */
     if (w->no == 0)
         open_listeners(wn);
+    else
+        drop_stale_listeners(wn);
 }
 
 void worker_close_removed(struct worker *w, uint32_t node_no)

@@ -86,6 +86,8 @@ void worker_publish(struct worker *w, struct view *v);
 void worker_remove(struct worker *w, uint32_t node_no, uint32_t drain_ms);
 /* The port was found free: opens this worker's listeners. */
 void worker_open_listeners(struct worker *w, uint32_t node_no);
+/* First worker: another could not open its listeners, all try again a little later. */
+void worker_retry_listeners(struct worker *w, uint32_t node_no);
 void worker_stop_accepting(struct worker *w);
 /* (user, source) pairs since the last call, as alive_take. */
 struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t *n);

@@ -122,6 +122,22 @@ void workers_open_rest(struct worker *first, uint32_t node_no)
     }
 }
 
+static void on_retry_listeners(struct message *msg, void *receiver)
+{
+    struct node_message *m = (struct node_message *)(void *)msg;
+    worker_retry_listeners(receiver, m->node_no);
+    free(m);
+}
+
+void workers_retry_listeners(struct worker *w, uint32_t node_no)
+{
+    if (w->all->running == 0)
+        return; /* the end: mailboxes deliver what is left, the threads are gone */
+    struct node_message *m = message_new(on_retry_listeners);
+    m->node_no = node_no;
+    mailbox_send(w->all->list[0]->mailbox, &m->msg);
+}
+
 static void on_adopt(struct message *msg, void *receiver)
 {
     struct node_message *m = (struct node_message *)(void *)msg;

@@ -48,6 +48,8 @@ void workers_user_unref(struct workers *ws, struct user_rt *u);
 void workers_log_overload(struct worker *w);
 /* The first worker has the port: the others open their listeners. */
 void workers_open_rest(struct worker *first, uint32_t node_no);
+/* The port was taken from under @w: the first worker tries again later, for all. */
+void workers_retry_listeners(struct worker *w, uint32_t node_no);
 
 /* Messages to the control thread. */
 void workers_tell_listening(struct worker *w, uint32_t node_no, struct why why,
