@@ -272,6 +272,27 @@ static void test_heartbeat(void **state)
     rig_close(&r);
 }
 
+/* Room for one byte admits one unit: a frame that is copied, or one span of a longer one. */
+static void test_cap_of_one(void **state)
+{
+    (void)state;
+    struct rig r;
+    uint8_t buf[100];
+    rig_open_upgraded(&r, &plain_conf);
+    chain_up(&r.chain)->cap = 1;
+    size_t n = frame(buf, WS_BINARY, true, "one", 3);
+    n += frame(buf + n, WS_BINARY, true, "", 0);
+    n += frame(buf + n, WS_BINARY, true, "two", 3);
+    n += frame(buf + n, WS_BINARY, true, "three", 5);
+    rig_send(&r, buf, n);
+    rig_expect_plain(&r, "one", 3);
+    rig_run(&r);
+    rig_expect_plain(&r, "two", 3);
+    rig_run(&r);
+    rig_expect_plain(&r, "three", 5);
+    rig_close(&r);
+}
+
 static void test_full_queues_hold_everything_back(void **state)
 {
     (void)state;
@@ -304,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_end_before_the_handshake),
         cmocka_unit_test(test_broken_frames_end_with_1002),
         cmocka_unit_test(test_heartbeat),
+        cmocka_unit_test(test_cap_of_one),
         cmocka_unit_test(test_full_queues_hold_everything_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
