@@ -47,7 +47,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- AEAD -------------------------------------------------------------------------------------- */
+/* ---- AEAD ------------------------------------------------------------------------------------ */
 
 struct aead_case {
     enum aead_alg alg;
@@ -135,7 +135,8 @@ static void test_aead_pieces(void **state)
     }
 }
 
-/* The contexts are shared by all connections of a worker: keys alternate and an operation may be given up. */
+/* The contexts are shared by all connections of a worker: keys alternate and an operation may be
+ * given up. */
 static void test_aead_rekey(void **state)
 {
     uint8_t a[16] = {1}, b[16] = {2}, iv[12] = {0}, tag_a[16], tag_b[16], tag[16], data[40] = {0};
@@ -167,7 +168,7 @@ static void test_aead_empty(void **state)
     assert_int_equal(aead_open(*state, AEAD_AES_128_GCM, key, iv, NULL, 0, NULL, 0, tag), ST_OK);
 }
 
-/* ---- hashes ------------------------------------------------------------------------------------ */
+/* ---- hashes ---------------------------------------------------------------------------------- */
 
 static void test_hash_vectors(void **state)
 {
@@ -233,7 +234,7 @@ static void test_hkdf_vectors(void **state)
     assert_hex(okm, "5d313eb2671276ee13000b30");
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 /* RFC 7748 section 6.1. */
 static void test_x25519_vectors(void **state)

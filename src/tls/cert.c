@@ -19,7 +19,7 @@ static enum status fail(struct cert_error *err, enum status st, const char *text
     return st;
 }
 
-/* ---- reading PEM ------------------------------------------------------------------------------- */
+/* ---- reading PEM ----------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -169,7 +169,7 @@ void cert_fini(struct cert *c)
     memset(c, 0, sizeof(*c));
 }
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static char lower(char ch)
 {

@@ -18,9 +18,10 @@ enum extension {
     EXT_KEY_SHARE = 51,
 };
 
-/* ---- records ----------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
-/* Reads the record header at @off. ST_OK with the payload's length, ST_MORE, or ST_E_PROTO as early as the bytes show it. */
+/* Reads the record header at @off. ST_OK with the payload's length, ST_MORE, or ST_E_PROTO as
+ * early as the bytes show it. */
 static enum status record_at(const struct bufq *in, size_t off, size_t *len)
 {
     uint8_t header[RECORD_HEADER] = {RECORD_HANDSHAKE, 3};
@@ -82,9 +83,10 @@ void hello_copy(const struct bufq *in, uint8_t *dst, size_t len)
     }
 }
 
-/* ---- the message ------------------------------------------------------------------------------- */
+/* ---- the message ----------------------------------------------------------------------------- */
 
-/* A vector with a u16 length that must fill @ext; @unit: its length is a multiple of that and not 0. */
+/* A vector with a u16 length that must fill @ext; @unit: its length is a multiple of that and
+ * not 0. */
 static struct reader whole_vector(struct reader *ext, size_t unit)
 {
     struct reader v = reader_sub(ext, reader_u16(ext));

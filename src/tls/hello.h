@@ -1,5 +1,6 @@
-/* tls/hello.h - the ClientHello as it lies in the bytes a client sent first: finding its end, reading what servers and routers
- * want to know (RFC 8446 section 4.1.2, RFC 6066 section 3, RFC 7301). Pure. Unknown extensions are ignored (GREASE, RFC 8701). */
+/* tls/hello.h - the ClientHello as it lies in the bytes a client sent first: finding its end,
+ * reading what servers and routers want to know (RFC 8446 section 4.1.2, RFC 6066 section 3, RFC
+ * 7301). Pure. Unknown extensions are ignored (GREASE, RFC 8701). */
 #ifndef TLS_HELLO_H
 #define TLS_HELLO_H
 
@@ -13,10 +14,10 @@
 
 #define HELLO_MAX (64u * 1024) /* handshake message with its 4 byte header */
 
-/* Walks the records at the head of @in without eating them. *@wire becomes the bytes of records that carry the whole ClientHello,
- * *@msg the bytes of the message itself (with its header).
- *   ST_OK; ST_MORE the rest is still to come; ST_E_PROTO these are no TLS records or no ClientHello;
- *   ST_E_LIMIT the message is longer than @max (<= HELLO_MAX). */
+/* Walks the records at the head of @in without eating them. *@wire becomes the bytes of records
+ * that carry the whole ClientHello, *@msg the bytes of the message itself (with its header).
+ *   ST_OK; ST_MORE the rest is still to come; ST_E_PROTO these are no TLS records or no
+ *   ClientHello; ST_E_LIMIT the message is longer than @max (<= HELLO_MAX). */
 NODISCARD enum status hello_locate(const struct bufq *in, size_t max, size_t *wire, size_t *msg);
 /* Copies the message that hello_locate found, @len = *msg bytes, to @dst without record headers. */
 void hello_copy(const struct bufq *in, uint8_t *dst, size_t len);

@@ -44,7 +44,8 @@ static void assert_text(struct reader r, const char *text)
     assert_memory_equal(r.p, text, strlen(text));
 }
 
-/* A browser's hello as a proxy client imitates it: GREASE everywhere, a hybrid key share, 1,785 bytes. */
+/* A browser's hello as a proxy client imitates it: GREASE everywhere, a hybrid key share, 1,785
+ * bytes. */
 static void test_chrome(void **state)
 {
     static uint8_t record[4096], msg[4096];

@@ -56,7 +56,8 @@ static void take_back(struct ossl *o)
     o->pool = NULL;
 }
 
-/* Why the library gave up, from its error queue. Reasons from 1000 on are alerts that came from the peer. */
+/* Why the library gave up, from its error queue. Reasons from 1000 on are alerts that came from
+ * the peer. */
 static enum status explain(struct ossl *o, struct why *why)
 {
     unsigned long e = ERR_peek_error();
@@ -145,10 +146,10 @@ enum status ossl_take_keys(const struct ossl *o, struct crypto_ctx *cc, struct r
     return st;
 }
 
-/* ---- TLS 1.2 ------------------------------------------------------------------------------------- */
+/* ---- TLS 1.2 --------------------------------------------------------------------------------- */
 
-/* Takes over @s: small pieces are copied behind what is queued, so that a peer who sends a byte at a time does not
- * hold one blk a byte. */
+/* Takes over @s: small pieces are copied behind what is queued, so that a peer who sends a byte
+ * at a time does not hold one blk a byte. */
 static enum status deliver(struct ossl *o, struct span *s, struct bufq *up)
 {
     if (s->len > COPY_MAX) {

@@ -1,9 +1,12 @@
-/* tls/ossl.h - server handshakes by OpenSSL, fed record by record from our queues; TLS 1.2 connections live on here,
- * TLS 1.3 ones hand their traffic secrets to tls/record.h and are freed.
+/* tls/ossl.h - server handshakes by OpenSSL, fed record by record from our queues; TLS 1.2
+ * connections live on here, TLS 1.3 ones hand their traffic secrets to tls/record.h and are
+ * freed.
  *
- * struct ossl_conf is made once a node and read by all workers. struct ossl is one connection: about 45 KiB of the library's
- * memory, so it is made when the whole ClientHello is there and not before.
- * Life: ossl_init -> ossl_handshake* -> (ossl_take_keys | (ossl_read | ossl_write | ossl_close)*) -> ossl_fini. */
+ * struct ossl_conf is made once a node and read by all workers. struct ossl is one connection:
+ * about 45 KiB of the library's memory, so it is made when the whole ClientHello is there and
+ * not before.
+ * Life: ossl_init -> ossl_handshake* -> (ossl_take_keys | (ossl_read | ossl_write |
+ * ossl_close)*) -> ossl_fini. */
 #ifndef TLS_OSSL_H
 #define TLS_OSSL_H
 
@@ -41,8 +44,8 @@ struct ossl_conf {
     uint16_t alpn_len;
 };
 
-/* Makes the shared part; names are put in @a. ST_OK; ST_E_CONFIG with @err; ST_E_NOMEM; ST_E_CRYPTO. After an error nothing is
- * left to free. */
+/* Makes the shared part; names are put in @a. ST_OK; ST_E_CONFIG with @err; ST_E_NOMEM;
+ * ST_E_CRYPTO. After an error nothing is left to free. */
 NODISCARD enum status ossl_conf_init(struct ossl_conf *c, struct arena *a,
                                      const struct ossl_settings *s, struct cert_error *err);
 /* Connections that still run keep what they need. */
@@ -70,9 +73,11 @@ NODISCARD enum status ossl_init(struct ossl *o, const struct ossl_conf *c);
 /* Wipes and frees; safe on a zeroed one. */
 void ossl_fini(struct ossl *o);
 
-/* Goes on with the handshake as far as whole records in @in allow; answers and alerts go to @out.
- *   ST_OK done, and what is left in @in was not looked at; ST_MORE; ST_E_PROTO, ST_E_REFUSED (name or protocol not served),
- *   ST_E_CLOSED (the peer sent an alert or is gone), ST_E_NOMEM, each with @why. */
+/* Goes on with the handshake as far as whole records in @in allow; answers and alerts go to
+ * @out.
+ *   ST_OK done, and what is left in @in was not looked at; ST_MORE; ST_E_PROTO, ST_E_REFUSED
+ *   (name or protocol not served), ST_E_CLOSED (the peer sent an alert or is gone), ST_E_NOMEM,
+ *   each with @why. */
 NODISCARD enum status ossl_handshake(struct ossl *o, struct pool *p, struct bufq *in,
                                      struct bufq *out, struct why *why);
 bool ossl_is_tls13(const struct ossl *o);
@@ -88,8 +93,8 @@ NODISCARD enum status ossl_take_keys(const struct ossl *o, struct crypto_ctx *cc
  * ST_OK, ST_MORE, ST_FULL, or an error as ossl_handshake. */
 NODISCARD enum status ossl_read(struct ossl *o, struct pool *p, struct bufq *in, struct bufq *up,
                                 struct bufq *out, struct why *why);
-/* Seals @down into @out, a record a span; small ones share a record unless SPAN_EDGE or SPAN_ALONE forbid it.
- * ST_OK, ST_FULL, or an error. */
+/* Seals @down into @out, a record a span; small ones share a record unless SPAN_EDGE or
+ * SPAN_ALONE forbid it. ST_OK, ST_FULL, or an error. */
 NODISCARD enum status ossl_write(struct ossl *o, struct pool *p, struct bufq *down,
                                  struct bufq *out, struct why *why);
 /* Says close_notify. ST_OK or an error. */

@@ -10,7 +10,8 @@
 
 #define LIST_MAX 1024u
 
-/* AES-128 first: the cheapest where the CPU has AES; a client without prefers ChaCha20, see SSL_OP_PRIORITIZE_CHACHA. */
+/* AES-128 first: the cheapest where the CPU has AES; a client without prefers ChaCha20, see
+ * SSL_OP_PRIORITIZE_CHACHA. */
 #define SUITES_13  "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS_12 "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20"
 /* The hybrid group came with OpenSSL 3.5. */
@@ -23,7 +24,7 @@ static enum status fail(struct cert_error *err, const char *what, const char *va
     return ST_E_CONFIG;
 }
 
-/* ---- callbacks of the library: run inside ossl_handshake ------------------------------------------- */
+/* ---- callbacks of the library: run inside ossl_handshake ------------------------------------- */
 
 /* Called for every ClientHello, with a name in it or without. */
 static int choose_name(SSL *ssl, int *alert, void *arg)
@@ -61,7 +62,8 @@ static unsigned nibble(char c)
     return (unsigned)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10) & 15;
 }
 
-/* A line is "LABEL <client random, hex> <secret, hex>": the way the library gives out traffic secrets. */
+/* A line is "LABEL <client random, hex> <secret, hex>": the way the library gives out traffic
+ * secrets. */
 static void take_secret(const SSL *ssl, const char *line)
 {
     static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ", server[] = "SERVER_TRAFFIC_SECRET_0 ";
@@ -83,7 +85,7 @@ static void take_secret(const SSL *ssl, const char *line)
     o->secret_len = (uint8_t)len;
 }
 
-/* ---- settings ------------------------------------------------------------------------------------ */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static enum status set_alpn(struct ossl_conf *c, const struct ossl_settings *s,
                             struct cert_error *err)
@@ -120,7 +122,8 @@ static bool next_name(const char **p, char *one, size_t size)
     return true;
 }
 
-/* Names of the RFCs (as Go writes them) become the library's own; names it knows itself may be mixed in. */
+/* Names of the RFCs (as Go writes them) become the library's own; names it knows itself may be
+ * mixed in. */
 static enum status set_ciphers(SSL_CTX *ctx, const char *names, struct cert_error *err)
 {
     char list[LIST_MAX] = "", one[96];
@@ -171,8 +174,9 @@ static enum status set_cert(SSL_CTX *ctx, const struct cert *cert, struct cert_e
     return fail(err, "the certificate cannot be used", reason != NULL ? reason : "unknown reason");
 }
 
-/* No state outlives a connection and nothing is sent after Finished: the record layer takes over at sequence
- * number 0. Chains are sent as configured, not looked for in the machine's store at each handshake. */
+/* No state outlives a connection and nothing is sent after Finished: the record layer takes over
+ * at sequence number 0. Chains are sent as configured, not looked for in the machine's store at
+ * each handshake. */
 static void set_manners(SSL_CTX *ctx, struct ossl_conf *c)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |

@@ -1,5 +1,6 @@
-/* A wire made of honest records, sealed hostile records and rubbish, opened with the right keys in odd cuts.
- * Input: suite and cut, then steps of one byte kind, two bytes length, that many bytes. */
+/* A wire made of honest records, sealed hostile records and rubbish, opened with the right keys
+ * in odd cuts. Input: suite and cut, then steps of one byte kind, two bytes length, that many
+ * bytes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

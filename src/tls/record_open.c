@@ -6,10 +6,11 @@
 #include "tls/record.h"
 #include "tls/record_keys.h"
 
-/* Empty records, KeyUpdates and warnings cost work and bring nothing: so many in a row are an attack. */
+/* Empty records, KeyUpdates and warnings cost work and bring nothing: so many in a row are an
+ * attack. */
 #define IDLE_MAX 32u
-/* Plaintext up to this size is copied behind what is queued, so that a peer who sends a byte at a time does not hold
- * one blk a byte. */
+/* Plaintext up to this size is copied behind what is queued, so that a peer who sends a byte at
+ * a time does not hold one blk a byte. */
 #define COPY_MAX 256u
 
 #define MESSAGE_KEY_UPDATE 24u
@@ -28,7 +29,8 @@ static enum status fail(struct record_note *note, enum status st, uint8_t alert,
     return st;
 }
 
-/* Decrypts @len bytes from offset RECORD_HEADER in place; sets content and type from the last byte that is not zero. */
+/* Decrypts @len bytes from offset RECORD_HEADER in place; sets content and type from the last
+ * byte that is not zero. */
 static enum status decrypt(struct crypto_ctx *cc, struct bufq *in, uint32_t len, struct opened *r)
 {
     uint32_t skip = RECORD_HEADER, done = 0;
@@ -129,8 +131,8 @@ static enum status take_alert(struct record_keys *k, const uint8_t *msg, uint32_
     return fail(note, ST_E_CLOSED, 0, "the client sent a TLS alert");
 }
 
-/* After its Finished a client that was asked for no certificate has nothing to say but KeyUpdate, which ends its record
- * (RFC 8446 section 5.1). */
+/* After its Finished a client that was asked for no certificate has nothing to say but
+ * KeyUpdate, which ends its record (RFC 8446 section 5.1). */
 static enum status take_handshake(struct record_keys *k, struct crypto_ctx *cc, const uint8_t *msg,
                                   uint32_t len, struct record_note *note)
 {

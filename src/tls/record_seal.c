@@ -6,12 +6,14 @@
 #include "tls/record.h"
 #include "tls/record_keys.h"
 
-/* Spans up to this size are copied together: copying it costs less than the fixed cost of a record. */
+/* Spans up to this size are copied together: copying it costs less than the fixed cost of a
+ * record. */
 #define MERGE_MAX 4096u
 /* AES-GCM: 2^24.5 full records a key (RFC 8446 section 5.5). */
 #define SEQ_MAX ((uint64_t)1 << 24)
 
-/* Queues @s if it was sealed; what failed half way may be plaintext and must never get to the wire. */
+/* Queues @s if it was sealed; what failed half way may be plaintext and must never get to the
+ * wire. */
 static enum status push_sealed(enum status st, struct pool *p, struct span *s, struct bufq *out)
 {
     if (st == ST_OK)
@@ -84,7 +86,8 @@ static enum status seal_across(struct record_keys *k, struct crypto_ctx *cc, str
     return st;
 }
 
-/* Bytes that go into the next record: the first span and the small ones behind it, as far as marks allow. */
+/* Bytes that go into the next record: the first span and the small ones behind it, as far as
+ * marks allow. */
 static uint32_t plan(const struct span *first)
 {
     uint32_t n = first->len;
@@ -102,7 +105,8 @@ static uint32_t plan(const struct span *first)
     return n;
 }
 
-/* A few bytes in front of a big span (the header of a proxy protocol) move into its head room. True if they did. */
+/* A few bytes in front of a big span (the header of a proxy protocol) move into its head room.
+ * True if they did. */
 static bool prepend(struct bufq *down, struct pool *p)
 {
     struct span *small = down->head, *big = small->next;

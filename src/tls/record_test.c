@@ -1,4 +1,5 @@
-/* Records against the trace of RFC 8448 section 3, against each other, and against hostile peers. */
+/* Records against the trace of RFC 8448 section 3, against each other, and against hostile
+ * peers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -127,7 +128,7 @@ static void put_inner(struct fix *f, const uint8_t *inner, size_t len)
     put(f, &f->wire, record, 5 + len + 16);
 }
 
-/* ---- RFC 8448 section 3 ------------------------------------------------------------------------- */
+/* ---- RFC 8448 section 3 ---------------------------------------------------------------------- */
 
 static void test_rfc8448_client(void **state)
 {
@@ -181,7 +182,7 @@ static void test_rfc8448_server(void **state)
     assert_memory_equal(got, want, n);
 }
 
-/* ---- both directions ----------------------------------------------------------------------------- */
+/* ---- both directions ------------------------------------------------------------------------- */
 
 /* Whatever pieces the plaintext comes in and however the wire cuts the records. */
 static void test_round_trip(void **state)
@@ -408,7 +409,7 @@ static void test_key_limit(void **state)
     assert_pattern(&f->up, 600);
 }
 
-/* ---- hostile peers --------------------------------------------------------------------------------- */
+/* ---- hostile peers --------------------------------------------------------------------------- */
 
 static void test_tampered(void **state)
 {

@@ -1,4 +1,5 @@
-/* tls/test_client.h - OpenSSL's client in memory, to test our servers against. For tests; no program links it. */
+/* tls/test_client.h - OpenSSL's client in memory, to test our servers against. For tests; no
+ * program links it. */
 #ifndef TLS_TEST_CLIENT_H
 #define TLS_TEST_CLIENT_H
 
@@ -25,11 +26,12 @@ struct test_client_options {
 struct test_client *test_client_new(const struct test_client_options *o);
 void test_client_free(struct test_client *c);
 
-/* Reads @len bytes from the server and writes at most @cap to @out; returns how many. May be called with nothing to get
- * what is left. */
+/* Reads @len bytes from the server and writes at most @cap to @out; returns how many. May be
+ * called with nothing to get what is left. */
 size_t test_client_talk(struct test_client *c, const uint8_t *in, size_t len, uint8_t *out,
                         size_t cap);
-/* Seals more data, a KeyUpdate (asking for one back or not), close_notify: comes out of the next talk. */
+/* Seals more data, a KeyUpdate (asking for one back or not), close_notify: comes out of the next
+ * talk. */
 bool test_client_send(struct test_client *c, const uint8_t *data, size_t len);
 bool test_client_update(struct test_client *c, bool ask);
 void test_client_close(struct test_client *c);

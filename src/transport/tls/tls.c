@@ -50,7 +50,7 @@ static void server_fini(struct layer *l)
     record_keys_wipe(&s->tx);
 }
 
-/* ---- handshake --------------------------------------------------------------------------------- */
+/* ---- handshake ------------------------------------------------------------------------------- */
 
 static enum status wait_hello(struct tls_server *s, struct turn *t)
 {
@@ -126,7 +126,7 @@ static enum status handshake(struct tls_server *s, struct turn *t)
     return st;
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static enum status open_records(struct tls_server *s, struct turn *t)
 {
@@ -166,7 +166,8 @@ static enum status server_rx(struct layer *l, struct turn *t)
 
     if (st < 0)
         s->state = DEAD;
-    /* A bare FIN ends the client's direction like close_notify: half of the world's clients send no more. */
+    /* A bare FIN ends the client's direction like close_notify: half of the world's clients send
+     * no more. */
     if ((st == ST_OK || st == ST_MORE) && t->wire_in->eof)
         t->up->eof = true;
     return st;
@@ -182,7 +183,8 @@ static enum status server_tx(struct layer *l, struct turn *t)
         return ossl_write(s->ossl, env->pool, t->down, t->wire_out, &t->ev->why);
     if (s->state != RECORDS)
         return bufq_empty(t->down) || s->state == DEAD ? ST_OK : ST_MORE;
-    /* One answer to any number of requests (RFC 8446 section 4.6.3), and none while the peer does not read. */
+    /* One answer to any number of requests (RFC 8446 section 4.6.3), and none while the peer
+     * does not read. */
     if (s->update_owed && bufq_room(t->wire_out) > 0) {
         s->update_owed = false;
         st = record_seal_update(&s->tx, env->crypto, env->pool, t->wire_out);

@@ -1,8 +1,9 @@
 /* transport/tls/tls.h - TLS 1.2 and 1.3 for listeners (specs: transports section 3).
  *
- * The layer waits for a whole ClientHello, lets tls/ossl.h do the handshake, and after TLS 1.3 keeps two sets of traffic
- * keys and nothing else; TLS 1.2 stays with the library. Reports EV_READY, stores server name and protocol in conn_info.
- * End of the client's direction: close_notify, or a bare FIN. Ours: close_notify and FIN. */
+ * The layer waits for a whole ClientHello, lets tls/ossl.h do the handshake, and after TLS 1.3
+ * keeps two sets of traffic keys and nothing else; TLS 1.2 stays with the library. Reports
+ * EV_READY, stores server name and protocol in conn_info. End of the client's direction:
+ * close_notify, or a bare FIN. Ours: close_notify and FIN. */
 #ifndef TRANSPORT_TLS_TLS_H
 #define TRANSPORT_TLS_TLS_H
 
@@ -12,8 +13,9 @@
 #define TLS_HELLO_WIRE_MAX                                                                         \
     (64u * 1024) /* the same in records, as finely cut as a client may like */
 
-/* Settings object: minVersion, maxVersion ("1.2", "1.3"), cipherSuites, curvePreferences, rejectUnknownSni, in camel or snake case;
- * everything else in it belongs to clients. Certificate: files of the context, else a self-signed one. */
+/* Settings object: minVersion, maxVersion ("1.2", "1.3"), cipherSuites, curvePreferences,
+ * rejectUnknownSni, in camel or snake case; everything else in it belongs to clients.
+ * Certificate: files of the context, else a self-signed one. */
 extern const struct transport transport_tls;
 extern const struct layer_ops tls_server_ops;
 

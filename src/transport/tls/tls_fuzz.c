@@ -1,5 +1,5 @@
-/* The whole server layer fed arbitrary bytes: from the first byte on, behind a real handshake, or as changes to what a
- * real client says. Input: mode, cut, then bytes. */
+/* The whole server layer fed arbitrary bytes: from the first byte on, behind a real handshake,
+ * or as changes to what a real client says. Input: mode, cut, then bytes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,7 @@ struct fuzz {
 
 /* Shared by all inputs: making a key and a context costs more than a handshake. */
 static struct {
+    struct arena *arena; /* holds conf */
     const void *conf;
     struct crypto_ctx crypto;
     struct rng rng;
@@ -46,7 +47,8 @@ static void prepare(void)
     if (shared.conf != NULL)
         return;
     must(crypto_ctx_init(&shared.crypto) == ST_OK && rng_init(&shared.rng) == ST_OK);
-    must(transport_tls.parse_conf(arena_new(), NULL, &ctx, &shared.conf, &err) == ST_OK);
+    shared.arena = arena_new();
+    must(transport_tls.parse_conf(shared.arena, NULL, &ctx, &shared.conf, &err) == ST_OK);
 }
 
 static void run(struct fuzz *f)
@@ -77,7 +79,8 @@ static void feed(struct fuzz *f, const uint8_t *p, size_t n)
     }
 }
 
-/* A real client's half of the conversation; in mode CHANGED each pair of input bytes turns over bits of the next flight. */
+/* A real client's half of the conversation; in mode CHANGED each pair of input bytes turns over
+ * bits of the next flight. */
 static void talk(struct fuzz *f, enum mode mode, const uint8_t *data, size_t size)
 {
     static uint8_t out[65536], in[65536];

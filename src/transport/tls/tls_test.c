@@ -24,7 +24,7 @@ static struct crypto_ctx crypto;
 static struct rng rng;
 static uint8_t data[DATA_MAX], received[DATA_MAX];
 
-/* ---- a configuration ----------------------------------------------------------------------------- */
+/* ---- a configuration ------------------------------------------------------------------------- */
 
 struct listener {
     struct arena *arena;
@@ -56,7 +56,7 @@ static void unlisten(struct listener *l)
     arena_free(l->arena);
 }
 
-/* ---- one connection ------------------------------------------------------------------------------ */
+/* ---- one connection -------------------------------------------------------------------------- */
 
 struct link {
     struct listener l;
@@ -208,7 +208,7 @@ static void close_down(struct link *k)
     assert_true(chain_bottom_out(&k->chain)->eof);
 }
 
-/* ---- tests -------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static const struct test_client_options CLIENTS[] = {
     {.version = 0x0304, .suites = "TLS_AES_128_GCM_SHA256", .sni = "a.example.test"},
@@ -612,7 +612,7 @@ static void test_conf_errors(void **state)
     expect_conf_error("{}", &alpn, "ALPN");
 }
 
-/* ---- laws ---------------------------------------------------------------------------------------- */
+/* ---- laws ------------------------------------------------------------------------------------ */
 
 #define LAW_BYTES 2500u
 
@@ -672,8 +672,6 @@ static void test_laws(void **state)
         unlisten(&l);
     }
 }
-
-/* -------------------------------------------------------------------------------------------------- */
 
 static int setup(void **state)
 {
