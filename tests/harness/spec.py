@@ -40,4 +40,5 @@ class Client:
     sni: str = ""                   # other than the node's
     fingerprint: str = ""           # uTLS profile
     connect_to: str = ""            # address of the node as the client dials it
+    idle: int = 0                   # Xray: close what is idle for so many seconds
     headers: dict = dataclasses.field(default_factory=dict)   # ws

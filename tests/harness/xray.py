@@ -47,8 +47,10 @@ def _stream(node, client=None):
 
 
 def client_config(node, client, socks_port, loglevel="info"):
+    policy = {"levels": {"0": {"connIdle": client.idle}}} if client.idle else {}
     return {
         "log": {"loglevel": loglevel, "access": "none"},
+        "policy": policy,
         "inbounds": [{"listen": "127.0.0.1", "port": socks_port, "protocol": "socks",
                       "settings": {"auth": "noauth", "udp": True, "ip": "127.0.0.1"}}],
         "outbounds": [{"protocol": "vless",

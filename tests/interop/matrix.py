@@ -42,28 +42,28 @@ def client_of(name, **more):
 class Link:
     """A running server of one transport and a real client that goes through it."""
 
-    def __init__(self, stage, kind, transport):
+    def __init__(self, stage, kind, transport, client):
         self.kind, self.transport = kind, transport
         self.node = node_of(transport, stage.cert)
         self.server = stage.server(self.node)
-        self.proxy = stage.client(kind, self.node, client_of(transport))
+        self.proxy = stage.client(kind, self.node, client_of(transport, **client))
 
     @property
     def websocket(self):
         return self.node.network == "ws"
 
 
-def links(transports=tuple(TRANSPORTS), clients=CLIENTS):
-    """Decorates a fixture: one module-scoped link for each combination."""
-    params = [(c, t) for t in transports for c in clients]
-    return pytest.fixture(scope="module", params=params, ids=[f"{c}-{t}" for c, t in params])
+def links(transports=tuple(TRANSPORTS), clients=CLIENTS, **client):
+    """Decorates a fixture: one module-scoped link for each combination; `client` goes into every spec.Client."""
+    params = [(c, t, client) for t in transports for c in clients]
+    return pytest.fixture(scope="module", params=params, ids=[f"{c}-{t}" for c, t, _ in params])
 
 
 def per_link(request, module_stage):
     """The body of such a fixture: a link that ends before the next begins."""
-    kind, transport = request.param
+    kind, transport, client = request.param
     sub = type(module_stage)(module_stage.subdirectory(f"{kind}-{transport}"), module_stage.cert)
     try:
-        yield Link(sub, kind, transport)
+        yield Link(sub, kind, transport, client)
     finally:
         sub.end()
