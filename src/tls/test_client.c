@@ -217,3 +217,8 @@ const char *test_client_suite(const struct test_client *c)
 {
     return SSL_get_cipher_name(c->ssl);
 }
+
+int test_client_chain_len(const struct test_client *c)
+{
+    return sk_X509_num(SSL_get_peer_cert_chain(c->ssl));
+}

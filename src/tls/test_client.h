@@ -46,5 +46,7 @@ const uint8_t *test_client_data(const struct test_client *c, size_t *len);
 const char *test_client_alpn(const struct test_client *c);
 bool test_client_is_tls13(const struct test_client *c);
 const char *test_client_suite(const struct test_client *c);
+/* Certificates the server sent. */
+int test_client_chain_len(const struct test_client *c);
 
 #endif

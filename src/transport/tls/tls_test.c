@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -526,6 +527,78 @@ static void test_versions(void **state)
     link_close(&k);
 }
 
+/* A client that guessed the wrong group is asked to try again. */
+static void test_hello_retry(void **state)
+{
+    const struct test_client_options o = {.version = 0x0304, .groups = "P-256:X25519"};
+    struct link k;
+
+    (void)state;
+    link_open(&k, "{\"curvePreferences\":[\"X25519\"]}", &DEFAULT_CONTEXT, &o);
+    k.cut = 7;
+    handshake(&k);
+    send_up(&k, 0, 3000);
+    send_down(&k, 0, 3000, 500);
+    assert_up(&k, 3000);
+    assert_down(&k, 3000);
+    link_close(&k);
+}
+
+static const char *path_of(const char *name, char buf[512])
+{
+    const char *root = getenv("V2SP_SOURCE_ROOT");
+
+    snprintf(buf, 512, "%s/src/tls/testdata/%s", root != NULL ? root : ".", name);
+    return buf;
+}
+
+/* An RSA certificate from files, sent with its intermediate. */
+static void test_file_certificate(void **state)
+{
+    static const char *const suites12[] = {"ECDHE-RSA-AES128-GCM-SHA256",
+                                           "ECDHE-RSA-CHACHA20-POLY1305"};
+    char chain[512], key[512];
+    const struct conf_context ctx = {.cert_file = path_of("rsa.crt", chain),
+                                     .key_file = path_of("rsa_as_ec.key", key),
+                                     .reject_unknown_sni = true};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const struct test_client_options o = {.version = i == 2 ? 0x0304 : 0x0303,
+                                              .ciphers = i == 2 ? NULL : suites12[i],
+                                              .sni = "RSA.test"};
+        struct link k;
+        link_open(&k, NULL, &ctx, &o);
+        handshake(&k);
+        assert_int_equal(test_client_chain_len(k.client), 2);
+        send_down(&k, 0, 3000, 500);
+        assert_down(&k, 3000);
+        link_close(&k);
+    }
+}
+
+/* GREASE, ECH, ALPS, a hybrid key share: what we do not know is passed over. */
+static void test_browser_hello(void **state)
+{
+    static uint8_t hello[4096], out[8192];
+    char path[512];
+    struct link k;
+
+    (void)state;
+    FILE *f = fopen(path_of("hello_chrome.bin", path), "rb");
+    assert_non_null(f);
+    size_t n = fread(hello, 1, sizeof(hello), f);
+    fclose(f);
+    link_open(&k, NULL, &DEFAULT_CONTEXT, &CLIENTS[0]);
+    feed(&k, hello, n);
+    assert_int_equal(k.st, ST_OK);
+    assert_true(tls_server_handshaking(k.chain.layers[0]));
+    assert_true(bufq_peek(chain_bottom_out(&k.chain), out, sizeof(out)) > 500);
+    assert_memory_equal(out, "\x16\x03\x03", 3);
+    assert_int_equal(out[5], 2); /* ServerHello */
+    link_close(&k);
+}
+
 /* A client whose CPU has no AES puts ChaCha20 first; everyone else gets AES-128. */
 static void test_suite_choice(void **state)
 {
@@ -706,6 +779,9 @@ int main(void)
         cmocka_unit_test(test_alpn),
         cmocka_unit_test(test_reject_unknown_sni),
         cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_hello_retry),
+        cmocka_unit_test(test_file_certificate),
+        cmocka_unit_test(test_browser_hello),
         cmocka_unit_test(test_suite_choice),
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_conf_errors),
