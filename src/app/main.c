@@ -1,0 +1,39 @@
+/* v2sp - the table of commands. Each is one file cmd_X.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/cmd.h"
+
+static const struct cmd *const commands[] = {
+    &cmd_run,   &cmd_server, &cmd_demo,    &cmd_panel,   &cmd_check,
+    &cmd_config, &cmd_x25519, &cmd_reality, &cmd_version,
+};
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "v2sp " V2SP_VERSION " - a proxy node that a panel runs\n\n"
+                "usage: v2sp COMMAND [options]\n\ncommands:\n");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(to, "\nv2sp COMMAND --help tells more. To look at it all at once: v2sp demo\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-v") == 0)
+        name = "version";
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i]->run(argc - 1, argv + 1);
+    fprintf(stderr, "v2sp: there is no command '%s'\nTry: v2sp --help\n", name);
+    return 2;
+}

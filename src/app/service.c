@@ -1,0 +1,278 @@
+#include "app/service.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/config.h"
+#include "crypto/ctx.h"
+#include "crypto/rng.h"
+#include "io/loop.h"
+#include "session/workers.h"
+
+#define PUSH_DEADLINE_MS 5000
+#define FDS_KEPT 64             /* for files, panels and the database */
+#define SESSION_FDS 3           /* client, target, and a share of pipes and sockets of UDP flows */
+#define SESSION_BUDGET 16384    /* bytes of MemoryBudget a session is reckoned with */
+
+static uint64_t wall_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+bool service_log_findings(const struct log *lg, const struct config *cfg)
+{
+    static const enum log_level levels[] = {LOG_ERROR, LOG_WARNING, LOG_INFO};
+    char text[1024];
+    for (size_t i = 0; i < cfg->finding_count; i++)
+        log_line(lg, levels[cfg->findings[i].severity], NULL, "%s",
+                 config_finding_str(&cfg->findings[i], text, sizeof(text)));
+    return cfg->errors == 0;
+}
+
+/* The soft limit of open files bounds connections; the hard one is ours to use. */
+static size_t raise_nofile(void)
+{
+    struct rlimit lim;
+    if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
+        return 1024;
+    lim.rlim_cur = lim.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &lim) != 0)
+        getrlimit(RLIMIT_NOFILE, &lim);
+    return lim.rlim_cur == RLIM_INFINITY ? 1u << 20 : (size_t)lim.rlim_cur;
+}
+
+static size_t memory_budget(const struct config *cfg)
+{
+    if (cfg->memory_budget)
+        return (size_t)cfg->memory_budget;
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size / 2 : (size_t)256 << 20;
+}
+
+static void on_stopped(void *arg)
+{
+    struct service *s = arg;
+    log_line(&s->log, LOG_INFO, NULL, "stopped");
+    loop_stop(s->loop);
+}
+
+void service_stop(struct service *s)
+{
+    if (s->stopping) {
+        log_line(&s->log, LOG_WARNING, NULL, "stopping at once; what is not reported yet stays in the spool");
+        loop_stop(s->loop);
+        return;
+    }
+    s->stopping = true;
+    log_line(&s->log, LOG_INFO, NULL, "stopping: no new connections, a last report to each panel");
+    if (s->on_stop)
+        s->on_stop(s);
+    if (s->workers)
+        workers_stop_accepting(s->workers);
+    if (s->controller)
+        controller_stop(s->controller, s->drain_ms, PUSH_DEADLINE_MS, on_stopped, s);
+    else
+        loop_stop(s->loop);
+}
+
+static void reopen_logs(struct service *s)
+{
+    struct logfile *files[] = {s->logfile, s->access};
+    for (size_t i = 0; i < 2; i++) {
+        struct why why = {0};
+        if (files[i] && logfile_reopen(files[i], &why) != ST_OK)
+            log_line(&s->log, LOG_ERROR, NULL, "cannot reopen a log file: %s",
+                     strerror((int)why.number));
+    }
+    log_line(&s->log, LOG_INFO, NULL, "log files reopened");
+}
+
+static void on_signal(struct signals *sig, int signo)
+{
+    struct service *s = LIST_ENTRY(sig, struct service, signals);
+    switch (signo) {
+    case SIGHUP:
+        if (s->on_reload && !s->stopping)
+            s->on_reload(s);
+        return;
+    case SIGUSR1:
+        reopen_logs(s);
+        return;
+    case SIGUSR2:
+        log_line(&s->log, LOG_WARNING, NULL,
+                 "SIGUSR2: replacing the running binary comes in a later version");
+        return;
+    default:
+        service_stop(s);
+    }
+}
+
+static enum status open_log(struct logfile **file, const struct logfile_conf *conf)
+{
+    struct why why = {0};
+    *file = logfile_new();
+    if (*file == NULL)
+        return ST_E_NOMEM;
+    enum status st = logfile_configure(*file, conf, &why);
+    if (st != ST_OK)
+        fprintf(stderr, "v2sp: cannot write the log file %s: %s; logging to standard error\n",
+                conf->path, strerror((int)why.number));
+    return ST_OK;
+}
+
+static enum status open_logs(struct service *s, const struct config_log *cl)
+{
+    struct logfile_conf conf = {.path = cl->output,
+                                .max_size_mb = cl->max_size_mb,
+                                .max_backups = cl->max_backups,
+                                .max_age_days = cl->max_age_days};
+    enum status st = open_log(&s->logfile, &conf);
+    if (st != ST_OK)
+        return st;
+    s->log = (struct log){.sink = logfile_sink(s->logfile),
+                          .level = (int)cl->level,
+                          .json = cl->json,
+                          .wall_us = wall_us};
+    if (cl->access[0] == '\0')
+        return ST_OK;
+    conf.path = cl->access;
+    return open_log(&s->access, &conf);
+}
+
+enum status service_init(struct service *s, const struct config *cfg)
+{
+    memset(s, 0, sizeof(*s));
+    enum status st = open_logs(s, &cfg->log);
+    if (st != ST_OK)
+        goto out;
+    s->drain_ms = cfg->drain_ms;
+    s->loop = loop_new();
+    if (s->loop == NULL) {
+        st = ST_E_IO;
+        goto out;
+    }
+    st = signals_init(&s->signals, s->loop, on_signal);
+    s->signals_on = st == ST_OK;
+out:
+    if (st != ST_OK)
+        fprintf(stderr, "v2sp: cannot start: %s\n", status_str(st));
+    return st;
+}
+
+static enum status make_tools(struct service *s)
+{
+    s->rngs = calloc(s->worker_count, sizeof(*s->rngs));
+    s->cryptos = calloc(s->worker_count, sizeof(*s->cryptos));
+    if (s->rngs == NULL || s->cryptos == NULL)
+        return ST_E_NOMEM;
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        enum status st = rng_init(&s->rngs[i]);
+        if (st == ST_OK)
+            st = crypto_ctx_init(&s->cryptos[i]);
+        if (st != ST_OK)
+            return st;
+        s->cryptos_made++;
+    }
+    return ST_OK;
+}
+
+static enum status make_workers(struct service *s, const struct config *cfg)
+{
+    struct rng *rngs[WORKERS_MAX];
+    struct crypto_ctx *cryptos[WORKERS_MAX];
+    struct meter meters[WORKERS_MAX];
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        rngs[i] = &s->rngs[i];
+        cryptos[i] = &s->cryptos[i];
+        meters[i] = *controller_meter(s->controller, i);
+    }
+    size_t fds = raise_nofile(), budget = memory_budget(cfg);
+    size_t by_fds = fds > FDS_KEPT ? (fds - FDS_KEPT) / SESSION_FDS : 16;
+    size_t by_memory = budget / SESSION_BUDGET;
+    struct workers_conf conf = {.count = s->worker_count,
+                                .control = s->loop,
+                                .sink = controller_sink(s->controller),
+                                .log = &s->log,
+                                .access = s->access ? logfile_sink(s->access) : NULL,
+                                .meters = meters,
+                                .rngs = rngs,
+                                .cryptos = cryptos,
+                                .memory_budget = budget,
+                                .sessions_max = by_fds < by_memory ? by_fds : by_memory};
+    enum status st = workers_new(&conf, &s->workers);
+    if (st == ST_OK)
+        log_line(&s->log, LOG_INFO, NULL,
+                 "v2sp %s: %u workers, at most %zu connections, %zu MiB of buffers", V2SP_VERSION,
+                 s->worker_count, conf.sessions_max, budget >> 20);
+    return st;
+}
+
+static unsigned pick_worker_count(const struct config *cfg)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned n = cfg->workers ? cfg->workers : cores > 0 ? (unsigned)cores : 1;
+    return n > WORKERS_MAX ? WORKERS_MAX : n;
+}
+
+enum status service_start(struct service *s, const struct config *cfg)
+{
+    s->worker_count = pick_worker_count(cfg);
+    s->plane.workers = s->worker_count;
+    enum status st = make_tools(s);
+    if (st != ST_OK)
+        goto out;
+    struct controller_setup setup = {
+        .loop = s->loop, .log = &s->log, .plane = &s->plane, .state_dir = cfg->state_dir};
+    s->controller = controller_new(&setup);
+    st = s->controller ? make_workers(s, cfg) : ST_E_NOMEM;
+    if (st != ST_OK)
+        goto out;
+    workers_plane(s->workers, &s->plane);
+    st = controller_apply(s->controller, cfg);
+out:
+    if (st != ST_OK)
+        log_line(&s->log, LOG_ERROR, NULL, "cannot start: %s", status_str(st));
+    return st == ST_E_LIMIT ? ST_OK : st;
+}
+
+void service_apply(struct service *s, const struct config *cfg)
+{
+    s->drain_ms = cfg->drain_ms;
+    __atomic_store_n((int *)&s->log.level, (int)cfg->log.level, __ATOMIC_RELAXED);
+    struct logfile_conf conf = {.path = cfg->log.output,
+                                .max_size_mb = cfg->log.max_size_mb,
+                                .max_backups = cfg->log.max_backups,
+                                .max_age_days = cfg->log.max_age_days};
+    struct why why = {0};
+    if (logfile_configure(s->logfile, &conf, &why) != ST_OK)
+        log_line(&s->log, LOG_ERROR, NULL, "cannot write the log file %s: %s; the old one stays",
+                 conf.path, strerror((int)why.number));
+    enum status st = controller_apply(s->controller, cfg);
+    if (st != ST_OK)
+        log_line(&s->log, LOG_ERROR, NULL, "reload: %s", status_str(st));
+}
+
+void service_fini(struct service *s)
+{
+    workers_free(s->workers);
+    controller_free(s->controller);
+    for (unsigned i = 0; i < s->cryptos_made; i++) {
+        crypto_ctx_fini(&s->cryptos[i]);
+        rng_fini(&s->rngs[i]);
+    }
+    free(s->cryptos);
+    free(s->rngs);
+    if (s->signals_on)
+        signals_fini(&s->signals);
+    loop_free(s->loop);
+    logfile_free(s->access);
+    logfile_free(s->logfile);
+    memset(s, 0, sizeof(*s));
+}

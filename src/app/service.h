@@ -1,0 +1,55 @@
+/* app/service.h - the running program: both planes, wired. Used by `v2sp run` and, with an embedded panel beside it, by `v2sp demo`.
+ *
+ * Life: service_init -> service_start -> loop_run(service_loop) -> service_fini. The loop stops by itself after service_stop. */
+#ifndef APP_SERVICE_H
+#define APP_SERVICE_H
+
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "control/controller.h"
+#include "control/logfile.h"
+#include "io/signals.h"
+#include "policy/plane.h"
+
+struct config;
+struct crypto_ctx;
+struct loop;
+struct rng;
+struct workers;
+
+struct service {
+    struct loop *loop;
+    struct signals signals;
+    bool signals_on;
+    struct logfile *logfile, *access; /* access: NULL while there is no access log */
+    struct log log;
+    struct plane plane;
+    unsigned worker_count;
+    struct rng *rngs;
+    struct crypto_ctx *cryptos;
+    unsigned cryptos_made;
+    struct workers *workers;
+    struct controller *controller;
+    uint32_t drain_ms;
+    bool stopping;
+    void (*on_reload)(struct service *); /* SIGHUP; NULL: nothing to reload */
+    void (*on_stop)(struct service *);   /* told once when stopping begins; may be NULL */
+};
+
+/* Raises the limit of open files, makes the loop, the log and the signals as @cfg says. ST_OK, or an error already said on standard error. */
+NODISCARD enum status service_init(struct service *s, const struct config *cfg);
+/* Starts workers and controller and applies @cfg. */
+NODISCARD enum status service_start(struct service *s, const struct config *cfg);
+/* Uses what may change in a running process: nodes, log level. */
+void service_apply(struct service *s, const struct config *cfg);
+/* Stops accepting, reports a last time, then stops the loop. A second call exits at once. */
+void service_stop(struct service *s);
+/* Safe after any failure above. */
+void service_fini(struct service *s);
+
+/* Logs the findings of a configuration; returns false if it must not be used. */
+bool service_log_findings(const struct log *lg, const struct config *cfg);
+
+#endif
