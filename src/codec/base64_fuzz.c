@@ -1,4 +1,5 @@
-/* base64, hexadecimal and percent-encoding: what is read strictly is written the same. The first byte holds the flags. */
+/* base64, hexadecimal and percent-encoding: what is read strictly is written the same. The first
+ * byte holds the flags. */
 #include <stdlib.h>
 #include <string.h>
 

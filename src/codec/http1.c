@@ -159,7 +159,8 @@ static enum status parse_status_line(const char *p, const char *end, struct http
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-/* "name: value" with a token for a name and no control characters in the value (RFC 9112 section 5). */
+/* "name: value" with a token for a name and no control characters in the value (RFC 9112 section
+ * 5). */
 static bool field_is_valid(const char *p, const char *end)
 {
     const char *colon = find(p, end, ':');

@@ -1,9 +1,11 @@
-/* codec/http1.h - heads of HTTP/1.x messages (RFC 9112), both directions. Pure, borrows the caller's buffer, copies nothing.
+/* codec/http1.h - heads of HTTP/1.x messages (RFC 9112), both directions. Pure, borrows the
+ * caller's buffer, copies nothing.
  *
- * The caller keeps the bytes of a head contiguous from its first byte and calls the parser whenever there are more, with the same
- * struct http1_scan (zeroed before the first call of a message). Texts of the result point into that buffer.
- * Stricter than RFC 9112 where two readers could understand a message differently: lines end in CRLF, no folded lines, no second
- * Content-Length or Host, never Content-Length with Transfer-Encoding, "chunked" as the only transfer coding. */
+ * The caller keeps the bytes of a head contiguous from its first byte and calls the parser whenever
+ * there are more, with the same struct http1_scan (zeroed before the first call of a message).
+ * Texts of the result point into that buffer. Stricter than RFC 9112 where two readers could
+ * understand a message differently: lines end in CRLF, no folded lines, no second Content-Length or
+ * Host, never Content-Length with Transfer-Encoding, "chunked" as the only transfer coding. */
 #ifndef CODEC_HTTP1_H
 #define CODEC_HTTP1_H
 
@@ -51,21 +53,23 @@ struct http1_scan {
     size_t pos;  /* searched for its end up to here */
 };
 
-/* Reads a request's or a response's head from the @len bytes at @buf. A broken line is refused as soon as it is
- * there. The body kind of a response does not know the request: after HEAD there is none.
+/* Reads a request's or a response's head from the @len bytes at @buf. A broken line is refused as
+ * soon as it is there. The body kind of a response does not know the request: after HEAD there is
+ * none.
  *   ST_OK             *@h is filled; h->size bytes are the head
  *   ST_MORE           not all there yet
  *   ST_E_PROTO        not HTTP/1, or ambiguous (answer 400)
  *   ST_E_LIMIT        longer than HTTP1_HEAD_MAX (answer 431)
- *   ST_E_UNSUPPORTED  another major version (answer 505) or transfer coding (answer 501): h->minor is
- *                     HTTP1_MINOR_OTHER for the former */
+ *   ST_E_UNSUPPORTED  another major version (answer 505) or transfer coding (answer 501): h->minor
+ *                     is HTTP1_MINOR_OTHER for the former */
 NODISCARD enum status http1_parse_request(const char *buf, size_t len, struct http1_scan *scan,
                                           struct http1_head *h);
 NODISCARD enum status http1_parse_response(const char *buf, size_t len, struct http1_scan *scan,
                                            struct http1_head *h);
 #define HTTP1_MINOR_OTHER 255u
 
-/* Walks the fields: struct http1_field f = {0}; while (http1_field_next(h, &f)) ... Values are trimmed. */
+/* Walks the fields: struct http1_field f = {0}; while (http1_field_next(h, &f)) ... Values are
+ * trimmed. */
 struct http1_field {
     struct http1_str name, value;
     size_t next;
@@ -75,21 +79,22 @@ bool http1_field_next(const struct http1_head *h, struct http1_field *f);
 bool http1_field_get(const struct http1_head *h, const char *name, struct http1_str *value);
 /* Whether the comma lists of all fields called @name contain @token, in any letter case. */
 bool http1_field_has_token(const struct http1_head *h, const char *name, const char *token);
-/* The next element of a comma list, trimmed, cut off the front of *@list; empty ones are skipped. False at the end. */
+/* The next element of a comma list, trimmed, cut off the front of *@list; empty ones are skipped.
+ * False at the end. */
 bool http1_list_next(struct http1_str *list, struct http1_str *element);
 
 /* Same text in any ASCII letter case; exactly the same text. */
 bool http1_str_is(struct http1_str s, const char *text);
 bool http1_str_equal(struct http1_str s, const char *text);
 
-/* Decodes h->path into @dst, which takes path.len + 1 bytes. ST_OK or ST_E_PROTO (broken escape). */
+/* Decodes h->path into @dst, which takes path.len + 1 bytes. ST_OK; ST_E_PROTO (broken escape). */
 NODISCARD enum status http1_path_decode(const struct http1_head *h, char *dst, size_t *len);
 
-/* Cuts the next "key=value" off the front of *@query (h->query, or a form body); a pair without '=' has an empty value. The parts are
- * still encoded. False at the end. */
+/* Cuts the next "key=value" off the front of *@query (h->query, or a form body); a pair without '='
+ * has an empty value. The parts are still encoded. False at the end. */
 bool http1_query_next(struct http1_str *query, struct http1_str *key, struct http1_str *value);
-/* Decodes the first value of @key as a form field, NUL-terminated. ST_OK; ST_E_NOTFOUND; ST_E_LIMIT (@cap is too
- * small); ST_E_PROTO (broken escape, or a NUL in it). */
+/* Decodes the first value of @key as a form field, NUL-terminated. ST_OK; ST_E_NOTFOUND; ST_E_LIMIT
+ * (@cap is too small); ST_E_PROTO (broken escape, or a NUL in it). */
 NODISCARD enum status http1_query_get(struct http1_str query, const char *key, char *dst,
                                       size_t cap);
 

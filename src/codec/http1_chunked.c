@@ -2,8 +2,10 @@
 
 #include "codec/hex.h"
 
-/*  SIZE --digit--> SIZE --;--> EXT --CR--> SIZE_LF --LF--> DATA --left=0--> DATA_CR -> DATA_LF -> SIZE
- *                                             \--LF, size 0--> TRAILER (line start) --> ... CRLF at a line start: DONE */
+/*  SIZE --CR--> SIZE_LF --LF--> DATA --all of it--> DATA_CR --CR--> DATA_LF --LF--> SIZE
+ *   \--;--> EXT --CR--^   \--LF, size 0--> TRAILER
+ *  TRAILER --CR--> LAST_LF --LF--> DONE        (TRAILER: at the start of a line)
+ *   \--else--> TRAILER_LINE --CR--> TRAILER_LF --LF--> TRAILER  */
 enum state {
     SIZE,
     EXT,

@@ -1,4 +1,5 @@
-/* codec/http1_chunked.h - the body of a chunked message (RFC 9112 section 7.1). Pure; holds no data. */
+/* codec/http1_chunked.h - the body of a chunked message (RFC 9112 section 7.1). Pure; holds no
+ * data. */
 #ifndef CODEC_HTTP1_CHUNKED_H
 #define CODEC_HTTP1_CHUNKED_H
 
@@ -16,8 +17,8 @@ struct http1_chunked { /* zeroed before the first byte */
     uint8_t state, digits;
 };
 
-/* Eats from the @len bytes at @in: *@used were eaten, and *@data..+*@data_len (within them, maybe none) belong to
- * the body. Call again with what follows.
+/* Eats from the @len bytes at @in: *@used were eaten, and *@data..+*@data_len (within them, maybe
+ * none) belong to the body. Call again with what follows.
  *   ST_OK       go on: some bytes were eaten
  *   ST_MORE     everything was eaten, the body goes on
  *   ST_EOF      the body ended; nothing after *@used belongs to it

@@ -1,5 +1,5 @@
-/* A head means the same however it is cut, its parts lie inside it, and a chunked body ends or is refused whatever its cuts. The first
- * byte chooses what is parsed. */
+/* A head means the same however it is cut, its parts lie inside it, and a chunked body ends or is
+ * refused whatever its cuts. The first byte chooses what is parsed. */
 #include <stdlib.h>
 #include <string.h>
 

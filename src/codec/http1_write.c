@@ -49,8 +49,8 @@ static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 #define DATE_MAX 253402300799 /* 9999-12-31T23:59:59Z */
 
-/* Days since 1970-01-01 of the first day of March of @year, counted in years that begin in March: then the leap day is
- * the last of its year. */
+/* Days since 1970-01-01 of the first day of March of @year, counted in years that begin in March:
+ * then the leap day is the last of its year. */
 static int64_t days_to_march(int64_t year)
 {
     return year * 365 + year / 4 - year / 100 + year / 400 - 719468;
@@ -106,7 +106,8 @@ enum status http1_date_parse(const char *text, size_t len, int64_t *unix_s)
     int64_t day = days_to_march(year) + (153 * m + 2) / 5 + mday - 1;
     char back[HTTP1_DATE_LEN];
     *unix_s = day * 86400 + hour * 3600 + minute * 60 + second;
-    /* Only a date that reads the same again has the right weekday, punctuation and day of the month. */
+    /* Only a date that reads the same again has the right weekday, punctuation and day of the
+     * month. */
     return memcmp(http1_date(back, *unix_s), text, len) == 0 ? ST_OK : ST_E_PROTO;
 }
 

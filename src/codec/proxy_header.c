@@ -24,7 +24,8 @@ struct token {
     size_t len;
 };
 
-/* The text up to the next blank; single blanks only, so an empty token is an error of whoever reads it. */
+/* The text up to the next blank; single blanks only, so an empty token is an error of whoever reads
+ * it. */
 static struct token next_token(const char **p, const char *end)
 {
     struct token t = {*p, 0};

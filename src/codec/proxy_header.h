@@ -1,5 +1,6 @@
 /* codec/proxy_header.h - the PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt). Pure.
- * Reads what go-proxyproto 0.8 reads, which is what balancers in front of Xray-core nodes are set up for. */
+ * Reads what go-proxyproto 0.8 reads, which is what balancers in front of Xray-core nodes are set
+ * up for. */
 #ifndef CODEC_PROXY_HEADER_H
 #define CODEC_PROXY_HEADER_H
 
@@ -24,8 +25,9 @@ struct proxy_header {
 NODISCARD enum status proxy_header_parse(const uint8_t *p, size_t len, struct proxy_header *h,
                                          size_t *used);
 
-/* Writes a header of @version (1 or 2) that says the connection came from @src and arrived at @dst; without two addresses UNKNOWN
- * or LOCAL. Of two families both are written as IPv6. @out takes PROXY_HEADER_BUILD_MAX bytes. Returns the size. */
+/* Writes a header of @version (1 or 2) that says the connection came from @src and arrived at @dst;
+ * without two addresses UNKNOWN or LOCAL. Of two families both are written as IPv6. @out takes
+ * PROXY_HEADER_BUILD_MAX bytes. Returns the size. */
 size_t proxy_header_build(uint8_t *out, unsigned version, const struct addr *src,
                           const struct addr *dst);
 

@@ -1,4 +1,5 @@
-/* A header is judged the same in every prefix that holds it, and what was read can be written and read again. */
+/* A header is judged the same in every prefix that holds it, and what was read can be written and
+ * read again. */
 #include <stdlib.h>
 
 #include "codec/proxy_header.h"

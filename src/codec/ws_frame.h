@@ -34,22 +34,24 @@ struct ws_frame {
     uint8_t size; /* of the head: 2..14 */
 };
 
-/* Reads the head of a frame from the @n bytes at @p. Non-minimal lengths are accepted, as by gorilla/websocket.
+/* Reads the head of a frame from the @n bytes at @p. Non-minimal lengths are accepted, as by
+ * gorilla/websocket.
  *   ST_OK       *@f is filled, the payload begins at p + f->size
  *   ST_MORE     not all there yet (WS_FRAME_HEAD_MAX bytes are always enough)
- *   ST_E_PROTO  reserved bits or opcode, a control frame that is fragmented or too long, length over 2^63 - 1 */
+ *   ST_E_PROTO  reserved bits or opcode, a control frame that is fragmented or too long, length
+ *               over 2^63 - 1 */
 NODISCARD enum status ws_frame_parse(const uint8_t *p, size_t n, struct ws_frame *f);
 
-/* Writes the head of a final frame of @len bytes, unmasked when @mask is NULL (a server's). Returns its size, at most
- * WS_FRAME_HEAD_MAX (10 unmasked). */
+/* Writes the head of a final frame of @len bytes, unmasked when @mask is NULL (a server's). Returns
+ * its size, at most WS_FRAME_HEAD_MAX (10 unmasked). */
 size_t ws_frame_build(uint8_t *dst, uint8_t opcode, uint64_t len, const uint8_t mask[4]);
 
-/* Masks or unmasks @n bytes in place. @phase is the offset of the first of them in its payload, modulo 4; returns that of the
- * byte after the last. */
+/* Masks or unmasks @n bytes in place. @phase is the offset of the first of them in its payload,
+ * modulo 4; returns that of the byte after the last. */
 unsigned ws_mask(uint8_t *p, size_t n, const uint8_t mask[4], unsigned phase);
 
-/* The code of a Close payload: WS_CLOSE_NONE for an empty one, else what it says; 0 when a peer must not send this (one byte,
- * or a reserved number: RFC 6455 section 7.4). */
+/* The code of a Close payload: WS_CLOSE_NONE for an empty one, else what it says; 0 when a peer
+ * must not send this (one byte, or a reserved number: RFC 6455 section 7.4). */
 unsigned ws_close_code(const uint8_t *p, size_t n);
 
 #endif

@@ -1,4 +1,5 @@
-/* A head that is read is written the same (but for long forms of short lengths), and masking twice changes nothing. */
+/* A head that is read is written the same (but for long forms of short lengths), and masking twice
+ * changes nothing. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* http/answer.h - how HTTP transports turn a request down, byte for byte as Go's net/http does, so that a prober sees one of the most
- * common servers there are. Pure. Source: specs transports, section 5. */
+/* http/answer.h - how HTTP transports turn a request down, byte for byte as Go's net/http does, so
+ * that a prober sees one of the most common servers there are. Pure. Source: specs transports,
+ * section 5. */
 #ifndef HTTP_ANSWER_H
 #define HTTP_ANSWER_H
 
@@ -22,8 +23,8 @@ struct http_refusal {
 /* Writes @r in one span, to start a unit below. ST_OK or ST_E_NOMEM. */
 NODISCARD enum status http_refuse(struct bufq *out, struct pool *p, const struct http_refusal *r,
                                   int64_t unix_s);
-/* The answer to bytes that http1_parse_request() refused with @st (PROTO 400, LIMIT 431, UNSUPPORTED 505 or 501); the
- * connection is to be closed after it. ST_OK or ST_E_NOMEM. */
+/* The answer to bytes that http1_parse_request() refused with @st (PROTO 400, LIMIT 431,
+ * UNSUPPORTED 505 or 501); the connection is to be closed after it. ST_OK or ST_E_NOMEM. */
 NODISCARD enum status http_refuse_bytes(struct bufq *out, struct pool *p, enum status st,
                                         const struct http1_head *h);
 

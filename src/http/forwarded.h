@@ -1,4 +1,5 @@
-/* http/forwarded.h - whom a reverse proxy says it speaks for. Pure. Source: specs transports, section 6. */
+/* http/forwarded.h - whom a reverse proxy says it speaks for. Pure. Source: specs transports,
+ * section 6. */
 #ifndef HTTP_FORWARDED_H
 #define HTTP_FORWARDED_H
 
@@ -8,9 +9,10 @@
 #include "base/addr.h"
 #include "codec/http1.h"
 
-/* Reads the client's address from the first X-Forwarded-For field: its first element, an IP with or without brackets and without a
- * port. It is believed only when one of the @n fields named in @trusted is in the request, so with n == 0 never: anyone who
- * reaches the node directly could forge it. *@out gets port 0. False: keep the address known so far. */
+/* Reads the client's address from the first X-Forwarded-For field: its first element, an IP with or
+ * without brackets and without a port. It is believed only when one of the @n fields named in
+ * @trusted is in the request, so with n == 0 never: anyone who reaches the node directly could
+ * forge it. *@out gets port 0. False: keep the address known so far. */
 bool http_forwarded_for(const struct http1_head *h, const char *const *trusted, size_t n,
                         struct addr *out);
 

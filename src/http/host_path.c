@@ -12,7 +12,8 @@ static const char *find_last(struct http1_str s, char c)
     return NULL;
 }
 
-/* "host:port" and "[host]:port" as Go's net.SplitHostPort takes them apart; empty when it would not. */
+/* "host:port" and "[host]:port" as Go's net.SplitHostPort takes them apart; empty when it would
+ * not. */
 static struct http1_str without_port(struct http1_str s)
 {
     const struct http1_str none = {s.p, 0};
@@ -53,7 +54,8 @@ static uint32_t number(struct http1_str s)
     return v <= UINT32_MAX ? (uint32_t)v : 0;
 }
 
-/* Copies @query to @dst without its "ed" parameters; returns the length, and in *@ed the first of their values. */
+/* Copies @query to @dst without its "ed" parameters; returns the length, and in *@ed the first of
+ * their values. */
 static size_t cut_ed(char *dst, struct http1_str query, uint32_t *ed)
 {
     struct http1_str key, value;
@@ -74,7 +76,8 @@ static size_t cut_ed(char *dst, struct http1_str query, uint32_t *ed)
     return len;
 }
 
-/* Whether the query has an "ed" with a value: an empty one leaves the path as it is, as in Xray-core. */
+/* Whether the query has an "ed" with a value: an empty one leaves the path as it is, as in
+ * Xray-core. */
 static bool has_ed(struct http1_str query)
 {
     struct http1_str key, value;

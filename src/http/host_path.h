@@ -1,5 +1,6 @@
-/* http/host_path.h - which requests a transport takes as its own: Host and path of the node's settings against those of a
- * request. Pure. Source: Xray-core transport/internet (specs transports, sections 5 and 7.1). */
+/* http/host_path.h - which requests a transport takes as its own: Host and path of the node's
+ * settings against those of a request. Pure. Source: Xray-core transport/internet (specs
+ * transports, sections 5 and 7.1). */
 #ifndef HTTP_HOST_PATH_H
 #define HTTP_HOST_PATH_H
 
@@ -10,11 +11,13 @@
 #include "base/arena.h"
 #include "codec/http1.h"
 
-/* Whether a request for @host belongs to the @configured name, any letter case. A port is cut off the request's
- * only, so a configured name with a port matches nothing; "::1" is asked for as "[::1]:80". */
+/* Whether a request for @host belongs to the @configured name, any letter case. A port is cut off
+ * the request's only, so a configured name with a port matches nothing; "::1" is asked for as
+ * "[::1]:80". */
 bool http_host_matches(const char *configured, struct http1_str host);
 
-/* A path as it is compared: the text of the settings without its "ed" parameter, with a slash in front. */
+/* A path as it is compared: the text of the settings without its "ed" parameter, with a slash in
+ * front. */
 struct http_path {
     const char *text;    /* in the arena */
     const char *decoded; /* the same, percent-decoded: a panel may mean either */
@@ -26,8 +29,8 @@ struct http_path {
 NODISCARD enum status http_path_parse(struct arena *a, const char *configured,
                                       struct http_path *out);
 
-/* Compares the decoded path of a request, exactly. A "?ed=123" at its end is overlooked: sing-box escapes the '?' of a path it does
- * not understand. */
+/* Compares the decoded path of a request, exactly. A "?ed=123" at its end is overlooked: sing-box
+ * escapes the '?' of a path it does not understand. */
 bool http_path_matches(const struct http_path *p, const char *decoded, size_t len);
 
 #endif

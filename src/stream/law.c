@@ -17,8 +17,7 @@ enum cut { CUT_WHOLE, CUT_BYTE, CUT_RANDOM };
 struct way {
     enum cut cut;
     bool shared; /* spans are views of blks with another holder */
-    bool
-        full; /* output queues of cap 1, drained one span now and then, and when nothing else moves */
+    bool full; /* output queues of cap 1, drained by one span now and then and when nothing moves */
     uint64_t seed;
     unsigned fail; /* the allocation that fails, 0 = none */
     bool sticky;
@@ -78,8 +77,8 @@ static size_t cut_len(struct run *r, size_t at, size_t left)
     return n < left ? n : left;
 }
 
-/* A span of @n bytes the way a reader would give it, or with no room in front of it, or with a blk that somebody
- * else holds too: layers must look before they write around a span. */
+/* A span of @n bytes the way a reader would give it, or with no room in front of it, or with a blk
+ * that somebody else holds too: layers must look before they write around a span. */
 static struct span *span_made(struct run *r, struct bufq *twins, const uint8_t *data, size_t n)
 {
     struct span *s = span_new_for(r->pool, n);
@@ -225,7 +224,8 @@ static bool talk(struct run *r)
     return any;
 }
 
-/* A queue at its cap takes nothing more; the bottom's takes answers and last words of the layers, but no bytes of the relay. */
+/* A queue at its cap takes nothing more; the bottom's takes answers and last words of the layers,
+ * but no bytes of the relay. */
 static void check_caps(struct run *r, const struct chain *was, const struct bufq *up,
                        const struct bufq *down, const struct bufq *out)
 {

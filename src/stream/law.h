@@ -1,13 +1,15 @@
-/* stream/law.h - the laws every layer keeps, as a test helper: whatever way the bytes are cut, however full the queues are and
- * whichever allocation fails, the relay sees the same bytes, a full queue takes no more, a blk that somebody else holds is not
- * written into on its way down, nobody crashes and nothing leaks. For tests; no program links it.
+/* stream/law.h - the laws every layer keeps, as a test helper: whatever way the bytes are cut,
+ * however full the queues are and whichever allocation fails, the relay sees the same bytes, a full
+ * queue takes no more, a blk that somebody else holds is not written into on its way down, nobody
+ * crashes and nothing leaks. For tests; no program links it.
  *
- * A case is a client's script and what must come out of it. law_check runs it whole, byte by byte, in random cuts (own and
- * shared blks), with output queues of cap 1 drained one span at a time, and with the i-th allocation failing for all i until
- * the case passes untouched. Deterministic: fixed seeds, no clock.
+ * A case is a client's script and what must come out of it. law_check runs it whole, byte by byte,
+ * in random cuts (own and shared blks), with output queues of cap 1 drained one span at a time, and
+ * with the i-th allocation failing for all i until the case passes untouched. Deterministic: fixed
+ * seeds, no clock.
  *
  *     static const struct chain_stage stages[] = {{&ws_server_ops, &conf}};
- *     const struct law_case c = {.stages = stages, .count = 1, .wire = script, .wire_len = n, .plain = want, ...};
+ *     const struct law_case c = {.stages = stages, .count = 1, .wire = script, .plain = want, ...};
  *     char err[LAW_ERR_LEN];
  *     if (!law_check(&c, err))
  *         fail_msg("%s", err);
@@ -23,11 +25,12 @@
 
 #define LAW_ERR_LEN 200
 
-/* A live client, for layers whose answers the client must read (a TLS handshake). Each run opens its own. */
+/* A live client, for layers whose answers the client must read (a TLS handshake). Each run opens
+ * its own. */
 struct law_peer {
     void *(*open)(void *arg); /* NULL: the test cannot go on */
-    /* Reads @len bytes from the server (0 on the first call) and returns how many of at most @cap it wrote to @out. Called again
-     * until it writes nothing. */
+    /* Reads @len bytes from the server (0 on the first call) and returns how many of at most @cap
+     * it wrote to @out. Called again until it writes nothing. */
     size_t (*talk)(void *peer, const uint8_t *in, size_t len, uint8_t *out, size_t cap);
     void (*close)(void *peer);
 };
@@ -35,8 +38,8 @@ struct law_peer {
 struct law_case {
     const struct chain_stage *stages;
     unsigned count;
-    const struct env *
-        env; /* users, crypto, rng, info; pool is the harness's. NULL: nothing but a pool and a fresh info */
+    /* users, crypto, rng, info; the pool is the harness's. NULL: a pool and a fresh info only */
+    const struct env *env;
     void *arg; /* for the callbacks below */
 
     const uint8_t *wire; /* what the client sends ... */
@@ -44,8 +47,8 @@ struct law_case {
     const struct law_peer *peer; /* ... or a live client in its place (@wire NULL) */
     bool wire_eof; /* the client's direction ends after that (also with a peer that fell silent) */
 
-    const uint8_t *
-        plain; /* what the relay must get, exactly; after EV_DIVERT also what chain_divert gives back */
+    /* what the relay must get, exactly; after EV_DIVERT also what chain_divert gives back */
+    const uint8_t *plain;
     size_t plain_len;
     bool plain_eof; /* ... and whether its queue must end */
 
@@ -57,8 +60,8 @@ struct law_case {
     enum status end; /* what chain_run must end with: ST_OK or an error */
     unsigned runs;   /* random cuts; 0 = LAW_RUNS */
 
-    /* Judges all bytes that went to the wire in one whole run (NULL: anything is fine). With a peer, who judged them already, it gets
-     * them too. */
+    /* Judges all bytes that went to the wire in one whole run (NULL: anything is fine). With a
+     * peer, who judged them already, it gets them too. */
     bool (*written)(void *arg, const uint8_t *wire, size_t len);
     /* Sees what each chain_run reported, right after it. */
     void (*reported)(void *arg, const struct events *ev);

@@ -70,7 +70,7 @@ static enum status fail(struct ws *w, struct turn *t, const char *text)
 
 /* ---- wire to plain --------------------------------------------------------------------------- */
 
-/* Answers the client's Close with its own code. There is no half-close: both directions end here. */
+/* Answers the client's Close with its own code. There is no half-close: both end here. */
 static enum status on_close(struct ws *w, struct turn *t, const uint8_t *payload, size_t n)
 {
     unsigned code = ws_close_code(payload, n);
@@ -118,8 +118,9 @@ static enum status take_small(struct turn *t, const struct ws_frame *f, struct p
     return bufq_put(t->up, payload, n, p);
 }
 
-/* Moves payload up, unmasked where it lies. A blk may be shared by spans of this queue that were cut apart, before
- * and behind this frame; their byte ranges are disjoint from this one, so writing into it disturbs nobody. */
+/* Moves payload up, unmasked where it lies. A blk may be shared by spans of this queue that were
+ * cut apart, before and behind this frame; their byte ranges are disjoint from this one, so writing
+ * into it disturbs nobody. */
 static enum status take_payload(struct ws *w, struct turn *t)
 {
     struct pool *p = w->layer.env->pool;
@@ -167,7 +168,8 @@ static enum status take_head(struct ws *w, struct turn *t)
     return ST_OK;
 }
 
-/* Adds the waiting Pong, unless so much waits already that the client does not read: then the newest is kept. */
+/* Adds the waiting Pong, unless so much waits already that the client does not read: then the
+ * newest is kept. */
 static void flush_pong(struct ws *w, struct turn *t)
 {
     if (w->pong == NULL || w->close_sent || bufq_room(t->wire_out) == 0 ||
@@ -205,7 +207,8 @@ static enum status send_frame(struct ws *w, struct turn *t, struct span *s)
     uint32_t n = (uint32_t)ws_frame_build(head, WS_BINARY, s->len, NULL);
 
     if (!span_owns_blk(s) || span_headroom(s) < n) {
-        /* Small ones and those that must travel in one piece are copied; the others get their head in front. */
+        /* Small ones and those that must travel in one piece are copied; the others get their head
+         * in front. */
         bool copy = s->len <= COPY_MAX || ((s->flags & SPAN_ALONE) != 0 && s->len <= BLK_DATA);
         struct span *fresh = copy ? span_new_for(p, s->len) : span_new_small(p);
         if (fresh == NULL) {
@@ -275,7 +278,8 @@ static enum status tx(struct layer *l, struct turn *t)
     return ST_OK;
 }
 
-/* Close with 1000, and the end of the connection right behind it: Xray-core does not wait for the echo either. */
+/* Close with 1000, and the end of the connection right behind it: Xray-core does not wait for the
+ * echo either. */
 static enum status shut(struct layer *l, struct turn *t)
 {
     struct ws *w = ws_of(l);

@@ -1,9 +1,12 @@
-/* transport/ws/ws.h - the server side of WebSocket (RFC 6455) as Xray-core and sing-box clients use it.
+/* transport/ws/ws.h - the server side of WebSocket (RFC 6455) as Xray-core and sing-box use it.
  *
- * Life:   init -> rx reads requests until one is an upgrade (others are answered, the connection stays) -> 101 -> frames -> Close.
- * Memory: a fixed state below 100 bytes and at most one waiting Pong; request heads and frame heads wait in wire_in.
- * Marks:  the 101 is EDGE and ALONE and the first bytes after it are a new EDGE: sing-box's client drops what it reads together
- *         with the 101. Frames are one span of the relay each, written into its head room when nobody else holds the blk.
+ * Life:   init -> rx reads requests until one is an upgrade (others are answered, the connection
+ *         stays) -> 101 -> frames -> Close.
+ * Memory: a fixed state below 100 bytes and at most one waiting Pong; request heads and frame heads
+ *         wait in wire_in.
+ * Marks:  the 101 is EDGE and ALONE and the first bytes after it are a new EDGE: sing-box's client
+ *         drops what it reads together with the 101. A frame is one span of the relay, its head
+ *         written into the room in front when nobody else holds the blk.
  * Source: specs transports, sections 5 to 7. */
 #ifndef TRANSPORT_WS_WS_H
 #define TRANSPORT_WS_WS_H
@@ -22,8 +25,9 @@ struct ws_conf {
     size_t trusted_xff_count;
 };
 
-/* Wants env: pool, crypto (NULL works), info (its peer is replaced by a trusted X-Forwarded-For; NULL: not wanted).
- * Errors: ST_E_PROTO with the status of the answer or the code of the Close frame in why, ST_E_NOMEM, ST_E_CRYPTO. */
+/* Wants env: pool, crypto (NULL works), info (its peer is replaced by a trusted X-Forwarded-For;
+ * NULL: not wanted). Errors: ST_E_PROTO with the status of the answer or the code of the Close
+ * frame in why, ST_E_NOMEM, ST_E_CRYPTO. */
 extern const struct layer_ops ws_server_ops;
 
 /* Settings: path, host, headers.Host (when host is empty), heartbeatPeriod. */

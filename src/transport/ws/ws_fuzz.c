@@ -1,5 +1,6 @@
-/* The whole layer in a chain: a stream of input bytes gives the same plain bytes, the same end and no leak however it is cut. The
- * first byte seeds the cuts; bit 7 puts an upgrade request in front. Plain bytes are echoed down. */
+/* The whole layer in a chain: a stream of input bytes gives the same plain bytes, the same end and
+ * no leak however it is cut. The first byte seeds the cuts; bit 7 puts an upgrade request in front.
+ * Plain bytes are echoed down. */
 #include <stdlib.h>
 #include <string.h>
 

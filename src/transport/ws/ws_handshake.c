@@ -21,7 +21,8 @@ static bool key_is_valid(struct http1_str key)
            base64_decode(raw, &len, key.p, key.len, BASE64_ANY_TAIL) == ST_OK && len == 16;
 }
 
-/* 0 for an upgrade to take, else the status to refuse it with. The order is that of Xray-core and gorilla/websocket. */
+/* 0 for an upgrade to take, else the status to refuse it with. The order is that of Xray-core and
+ * gorilla/websocket. */
 static unsigned judge(const struct ws_conf *c, const struct http1_head *h, const char *path,
                       size_t path_len, struct http1_str *key)
 {
@@ -46,8 +47,8 @@ static bool has_body(const struct http1_head *h)
     return h->body == HTTP1_BODY_CHUNKED || (h->body == HTTP1_BODY_LENGTH && h->content_length > 0);
 }
 
-/* Answers with @status. The connection lives on as the client wishes; one whose request has a body ends, so that nobody has to
- * read it. */
+/* Answers with @status. The connection lives on as the client wishes; one whose request has a body
+ * ends, so that nobody has to read it. */
 static enum status refuse(struct ws *w, struct turn *t, const struct http1_head *h, unsigned status)
 {
     struct pool *p = w->layer.env->pool;
@@ -82,8 +83,8 @@ static enum status refuse_bytes(struct ws *w, struct turn *t, const struct http1
     return st != ST_OK ? st : turn_fail(t, why, "not an HTTP/1 request", 0);
 }
 
-/* Decodes @protocol as early data: base64 of either alphabet with its padding dropped. *@len is 0 when it is
- * none. @dst takes as many bytes as @protocol has. */
+/* Decodes @protocol as early data: base64 of either alphabet with its padding dropped. *@len is 0
+ * when it is none. @dst takes as many bytes as @protocol has. */
 static void decode_early(uint8_t *dst, size_t *len, struct http1_str protocol)
 {
     char *text = (char *)dst;
@@ -138,7 +139,8 @@ static enum status upgrade(struct ws *w, struct turn *t, const struct http1_head
 
     if (http1_field_get(h, "sec-websocket-protocol", &protocol))
         decode_early(early, &early_len, protocol);
-    /* sing-box wants the protocol back exactly as it sent it; one that is no early data is not echoed. */
+    /* sing-box wants the protocol back exactly as it sent it; one that is no early data is not
+     * echoed. */
     if (early_len == 0)
         protocol.len = 0;
     enum status st = send_101(w, t, key, protocol);

@@ -13,11 +13,11 @@
 #define ANSWER405 REFUSED("405 Method Not Allowed", "Method Not Allowed\n", "19")
 #define PLAIN(line)                                                                                \
     "HTTP/1.1 " line "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: "                 \
-                     "close\r\n\r\n" line
+    "close\r\n\r\n" line
 #define HOST "Host: h.example\r\n"
 
-/* Each refused request is answered as Go and gorilla do, in their order of checks, and the connection goes on: the right
- * request after it is taken. */
+/* Each refused request is answered as Go and gorilla do, in their order of checks, and the
+ * connection goes on: the right request after it is taken. */
 static void test_refusals_keep_the_connection(void **state)
 {
     (void)state;

@@ -6,8 +6,8 @@
 #include "stream/law.h"
 #include "transport/ws/ws_test_support.h"
 
-/* What the wire must carry: the answer, then frames around @down, one Close with @close_code at the end (0: none), and Pongs
- * anywhere if @pongs. */
+/* What the wire must carry: the answer, then frames around @down, one Close with @close_code at the
+ * end (0: none), and Pongs anywhere if @pongs. */
 struct want {
     const char *answer;
     size_t answer_len;
@@ -110,7 +110,8 @@ static void check_capture(const struct json_t *c)
     law.plain_eof = true;
     law.wire_eof = true;
     if (!closes) {
-        /* Who closes first decides what is still sent; here the relay does, as the client never did. */
+        /* Who closes first decides what is still sent; here the relay does, as the client never
+         * did. */
         law.down = down;
         law.down_len = w.down_len = unhex(c, "down", down, sizeof(down));
         law.down_eof = true;
@@ -171,8 +172,8 @@ static void say_data(struct script *s, uint8_t opcode, bool fin, size_t n)
     s->plain += n;
 }
 
-/* Refused requests first, then frames of every shape: empty, fragmented with pings between, just below and above what is
- * copied, with long forms. */
+/* Refused requests first, then frames of every shape: empty, fragmented with pings between, just
+ * below and above what is copied, with long forms. */
 static void test_every_shape_of_frame(void **state)
 {
     (void)state;

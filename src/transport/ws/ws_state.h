@@ -1,4 +1,5 @@
-/* transport/ws/ws_state.h - what the parts of the WebSocket layer share; nobody else includes this. */
+/* transport/ws/ws_state.h - what the parts of the WebSocket layer share; nobody else includes this.
+ */
 #ifndef TRANSPORT_WS_WS_STATE_H
 #define TRANSPORT_WS_WS_STATE_H
 
@@ -29,8 +30,8 @@ struct ws {
     bool close_sent;
 };
 
-/* Reads requests until one is an upgrade: then the phase is WS_OPEN, early data is in t->up and what was pipelined
- * behind the request still in wire_in. Answers as layer_ops.rx. */
+/* Reads requests until one is an upgrade: then the phase is WS_OPEN, early data is in t->up and
+ * what was pipelined behind the request still in wire_in. Answers as layer_ops.rx. */
 NODISCARD enum status ws_handshake(struct ws *w, struct turn *t);
 
 #endif

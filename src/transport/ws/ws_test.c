@@ -60,7 +60,8 @@ static void test_head_goes_into_the_room_in_front(void **state)
     rig_close(&r);
 }
 
-/* Marks of spans that get their head in front of them: the unit starts with the head, and ALONE stays one span. */
+/* Marks of spans that get their head in front of them: the unit starts with the head, and ALONE
+ * stays one span. */
 static void test_marks_without_room(void **state)
 {
     (void)state;

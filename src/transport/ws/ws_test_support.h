@@ -1,4 +1,5 @@
-/* transport/ws/ws_test_support.h - a chain of one WebSocket layer and a client's words, for the tests beside it. */
+/* transport/ws/ws_test_support.h - a chain of one WebSocket layer and a client's words, for the
+ * tests beside it. */
 #ifndef TRANSPORT_WS_WS_TEST_SUPPORT_H
 #define TRANSPORT_WS_WS_TEST_SUPPORT_H
 
