@@ -25,7 +25,6 @@ INSTEAD = {
     "atoll": "strtoll with its end pointer checked",
     "atof": "strtod with its end pointer checked",
     "strtok": "a loop over memchr",
-    "strtok_r": "a loop over memchr",
     "alloca": "a bounded array or an arena",
     "system": "posix_spawn with an argument list",
     "popen": "posix_spawn with an argument list",

@@ -27,7 +27,9 @@ def main():
         name = path.relative_to(layers.ROOT)
         text = path.read_text(encoding="utf-8")
         lines = text.count("\n")
-        limit = HEADER_LINES if path.suffix == ".h" else FILE_LINES
+        # A fake_x.h is a test double that brings its code along.
+        header = path.suffix == ".h" and not path.stem.startswith("fake_")
+        limit = HEADER_LINES if header else FILE_LINES
         if lines > limit:
             problems.append(f"{name}: {lines} lines, at most {limit}; split it by subject or by state")
         for number, line in enumerate(text.split("\n"), 1):
