@@ -72,6 +72,17 @@ class Stage:
             assert alive, f"{proc.name} died during the test\n{proc.tail()}"
         self.at_end(end)
 
+    def watch_served(self, served):
+        """As watch(), for a v2sp.Served whose process may be replaced during the test."""
+        def end():
+            proc = served.process
+            alive = proc.alive()
+            served.stop()
+            found = SANITIZER_REPORT.search(proc.log())
+            assert not found, f"{proc.name}: {proc.log()[found.start():found.start() + 4000]}"
+            assert alive or served.expected_to_end, f"{proc.name} died during the test\n{proc.tail()}"
+        self.at_end(end)
+
     def end(self):
         errors = []
         for f in reversed(self._ends):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import socket
 import threading
+import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -81,7 +82,7 @@ class Panel:
         self.conflicts = []              # keys that came with two different bodies
         self.missing_keys = 0
         self.online = {}                 # node id -> last body of action=alive
-        self.requests = []               # (action, node id, headers, status answered)
+        self.requests = []               # (action, node id, headers, status answered, time of the answer)
         self._script = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
@@ -152,6 +153,11 @@ class Panel:
     def count(self, action, code=None):
         with self._lock:
             return sum(1 for r in self.requests if r[0] == action and code in (None, r[3]))
+
+    def last(self, action, code=None):
+        """The newest entry of `requests` for this action."""
+        with self._lock:
+            return next(r for r in reversed(self.requests) if r[0] == action and code in (None, r[3]))
 
     def wait_calls(self, action, more=1, timeout=20, code=None):
         """Waits for `more` further calls of the action to be answered."""
@@ -269,12 +275,12 @@ class _Handler(BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         action = (query.get("action") or [""])[0]
         node_id = int((query.get("node_id") or ["0"])[0])
-        entry = [action, node_id, dict(self.headers), None]
+        entry = [action, node_id, dict(self.headers), None, 0.0]
         self.sent_status = None
         try:
             panel._next_behaviour(action)(self, lambda: panel.answer(action, query, self.headers, body))
         finally:
-            entry[3] = self.sent_status
+            entry[3], entry[4] = self.sent_status, time.monotonic()
             with panel._lock:
                 panel.requests.append(tuple(entry))
 

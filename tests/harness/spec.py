@@ -3,10 +3,7 @@ import dataclasses
 import uuid
 
 USER = "7d2f3a64-8b1c-4f0e-9a55-1c2d3e4f5a6b"
-
-
-def new_user():
-    return str(uuid.uuid4())
+ALICE, BOB, CAROL = (str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.test")) for name in ("alice", "bob", "carol"))
 
 
 @dataclasses.dataclass

@@ -76,12 +76,26 @@ class Served:
         self.config = write_config(self.directory, [node_entry(node, self.panel.url, node_id, **(extra or {}))],
                                    **(top or {}))
         self.process = None
+        self.expected_to_end = False     # set by tests that end the process themselves
+
+    def reconfigure(self, nodes=None, extra=None, top=None):
+        """Writes config.json anew; SIGHUP or a restart makes it count."""
+        entry = node_entry(self.node, self.panel.url, self.node_id, **(extra or {}))
+        write_config(self.directory, nodes if nodes is not None else [entry], **(top or {}))
 
     def start(self, wait_port=True):
         self.process = start(self.directory, self.config)
         if wait_port:
             self.process.wait_port(self.node.port, self.node.listen)
         return self
+
+    def restart(self, kill=False, wait_port=True):
+        """Ends the process, by SIGTERM or SIGKILL, and starts it again on the same state."""
+        if kill:
+            self.process.kill()
+        else:
+            assert self.process.stop() == 0, self.process.tail()
+        return self.start(wait_port)
 
     def stop(self):
         try:

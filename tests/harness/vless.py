@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 import uuid as uuids
 
 TCP, UDP = 1, 2
@@ -101,6 +102,45 @@ class Stream:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Session(Stream):
+    """An echo session with an origin that stays open. `up` and `down` are the payload bytes of both directions."""
+
+    def __init__(self, node, user, origin, tls=None):
+        s = connect((node.listen, node.port), tls or (tls_context() if node.tls else None))
+        super().__init__(s, user, origin.host, origin.port, first=b"ECHO\n")
+        self.up, self.down = len(b"ECHO\n"), 0
+
+    def say(self, n=100):
+        """n bytes there and back."""
+        data = os.urandom(n)
+        self.send(data)
+        self.up += n
+        assert self.read(n) == data
+        self.down += n
+
+    def ended(self, timeout):
+        """Waits until the server closes; the time it did, or None."""
+        self.socket.settimeout(timeout)
+        try:
+            while self.recv():
+                pass
+        except socket.timeout:
+            return None
+        except OSError:
+            pass
+        return time.monotonic()
+
+
+def refused(node, user, origin):
+    """True when the server closes a new session of this user without a byte."""
+    try:
+        with Session(node, user, origin) as s:
+            s.say(3)
+            return False
+    except ConnectionError:
+        return True
 
 
 # -- WebSocket, client side

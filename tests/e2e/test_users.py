@@ -1,0 +1,132 @@
+"""Users come, change and go at the panel; the sessions of all others do not notice."""
+import pytest
+
+from harness import panel as behaviours
+from harness import vless, wait
+from harness.spec import ALICE, BOB, CAROL
+
+
+def users(*pairs):
+    return [{"id": i, "uuid": u} for i, u in pairs]
+
+
+def applied(panel):
+    """The node has asked for users after the last change and has got an answer with content."""
+    panel.wait_calls("user", code=200)
+
+
+@pytest.mark.sanitizer
+def test_added_user_is_served(serve, node, origin):
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        assert vless.refused(node, CAROL, origin)
+        s.panel.set_users(1, users((1, ALICE), (2, BOB), (3, CAROL)))
+        applied(s.panel)
+        wait.until(lambda: not vless.refused(node, CAROL, origin), 3, "carol is served")
+        alice.say()
+
+
+@pytest.mark.sanitizer
+def test_removed_user_ends_within_a_second(serve, node, origin):
+    """His sessions close, his last bytes are reported, he cannot come back, and Bob's session stays."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice, vless.Session(node, ALICE, origin) as idle, \
+            vless.Session(node, BOB, origin) as bob:
+        for session in (alice, idle, bob):
+            session.say(1000)
+        s.panel.set_users(1, users((2, BOB)))
+        alice.say(5000)
+        ended = alice.ended(15)
+        assert ended, "the session of a removed user goes on"
+        assert ended - s.panel.last("user", 200)[4] < 1.5
+        assert idle.ended(1), "his idle session goes on"
+        assert vless.refused(node, ALICE, origin)
+        bob.say()
+        s.panel.wait_sum(1, alice.up + idle.up, alice.down + idle.down)
+    s.panel.wait_sum(2, bob.up, bob.down)
+
+
+@pytest.mark.sanitizer
+def test_new_uuid_is_a_rotation(serve, node, origin):
+    """Same id, another credential: the old one is out at once, its sessions too; the account goes on."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as old, vless.Session(node, BOB, origin) as bob:
+        old.say()
+        bob.say()
+        s.panel.set_users(1, users((1, CAROL), (2, BOB)))
+        assert old.ended(15)
+        assert vless.refused(node, ALICE, origin)
+        with vless.Session(node, CAROL, origin) as new:
+            new.say(777)
+            bob.say()
+            s.panel.wait_sum(1, old.up + new.up, old.down + new.down)
+
+
+def test_new_id_for_a_uuid_closes_the_account(serve, node, origin):
+    """Bytes up to the change are the old id's, bytes after it the new one's."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as before:
+        before.say(1000)
+        s.panel.wait_sum(1, before.up, before.down)
+        s.panel.set_users(1, users((11, ALICE), (2, BOB)))
+        applied(s.panel)
+        wait.until(lambda: not vless.refused(node, ALICE, origin), 3, "served under the new id")
+        base = s.panel.sum(1)
+        with vless.Session(node, ALICE, origin) as after:
+            after.say(2000)
+            wait.until(lambda: s.panel.sum(11)[1] >= 2000, 20, lambda: f"{s.panel.total}")
+        assert s.panel.sum(1)[1] == base[1], "the old account goes on growing"
+
+
+def test_empty_list_and_back(serve, node, origin):
+    """An empty list is not a missing one: everybody goes."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        s.panel.set_users(1, [])
+        assert alice.ended(15)
+        assert vless.refused(node, BOB, origin)
+    s.panel.set_users(1, users((1, ALICE)))
+    wait.until(lambda: not vless.refused(node, ALICE, origin), 15, "alice is back")
+
+
+def test_mass_delete_needs_a_second_answer(serve, node, origin):
+    """MassDeleteGuard: more than half and more than 20 users gone in one answer are believed the second time."""
+    crowd = [(i, f"00000000-0000-4000-8000-{i:012d}") for i in range(10, 60)]
+    node.users = [(1, ALICE)] + crowd
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        s.panel.set_users(1, users((2, BOB)))
+        applied(s.panel)
+        alice.say()
+        assert alice.ended(20), "believed the second time"
+
+
+def test_bad_users_are_skipped(serve, node, origin):
+    """One row the panel got wrong does not cost the others their service."""
+    s = serve(node)
+    s.panel.set_users(1, [{"id": 1, "uuid": ALICE}, {"id": 5}, {"uuid": BOB}, {"id": "x", "uuid": BOB},
+                          {"id": 6, "uuid": ""}, "junk", {"id": "3", "uuid": CAROL, "speed_limit": None}])
+    applied(s.panel)
+    wait.until(lambda: not vless.refused(node, CAROL, origin), 5, "ids may be strings")
+    assert not vless.refused(node, ALICE, origin)
+
+
+@pytest.mark.parametrize("bad", [behaviours.html, behaviours.status(500), behaviours.half,
+                                 behaviours.status(200, b'{"data":[]}'),
+                                 behaviours.status(200, b'{"status":"fail","message":"x"}')],
+                         ids=["html", "500", "half", "no-users-key", "fail-200"])
+def test_unusable_answers_change_nothing(serve, node, origin, bad):
+    """Whoever was served is served; the change behind the bad answer arrives with the first good one."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        s.panel.set_users(1, users((3, CAROL)))
+        s.panel.behave("user", bad, times=2)
+        s.panel.wait_calls("user", timeout=20)
+        alice.say()
+        assert not vless.refused(node, BOB, origin)
+        assert alice.ended(60), "the good answer counts"
+        assert not vless.refused(node, CAROL, origin)
