@@ -1,4 +1,5 @@
-/* v2sp demo: an embedded panel, one node and one user in one process, ready for a client. What script/run starts. */
+/* v2sp demo: an embedded panel, one node and one user in one process, ready for a client. What
+ * script/run starts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,7 +139,8 @@ static enum status start_panel_somewhere(struct demo *d)
 
 static int serve(struct demo *d)
 {
-    /* The log must be open before the panel can start, and the panel's port be known before the node is configured. */
+    /* The log must be open before the panel can start, and the panel's port be known before the
+     * node is configured. */
     const struct config *logs = demo_config(&d->opt, &d->setup, 0), *cfg = NULL;
     int rc = 1;
     if (logs == NULL || service_init(&d->service, logs) != ST_OK)

@@ -1,4 +1,5 @@
-/* v2sp run (also spelled server): serves the nodes of a configuration file until it is told to stop. */
+/* v2sp run (also spelled server): serves the nodes of a configuration file until it is told to
+ * stop. */
 #include <stdio.h>
 #include <string.h>
 

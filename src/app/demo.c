@@ -18,8 +18,8 @@
 #include "io/sockaddr.h"
 #include "panelserver/textbuf.h"
 
-#define DEMO_USER "demo"
-#define DEMO_SNI "www.example.com" /* on the self-signed certificate */
+#define DEMO_USER       "demo"
+#define DEMO_SNI        "www.example.com" /* on the self-signed certificate */
 #define DEMO_INTERVAL_S 5
 
 int64_t demo_now(void)
@@ -40,7 +40,8 @@ char *demo_size_str(char dst[32], uint64_t bytes)
     return dst;
 }
 
-/* The address this machine would use towards the internet: connect() on a datagram socket chooses it and sends nothing. */
+/* The address this machine would use towards the internet: connect() on a datagram socket
+ * chooses it and sends nothing. */
 static void own_address(char *dst, size_t size)
 {
     struct addr a = {0};
@@ -100,8 +101,8 @@ static enum status set_tls(struct demo_setup *s, bool plain)
     n->tls_settings[0] = '\0';
     if (plain)
         return ST_OK;
-    enum status st = db_json_set(s->db, n->tls_settings, sizeof(n->tls_settings), "server_name",
-                                 DEMO_SNI);
+    enum status st =
+        db_json_set(s->db, n->tls_settings, sizeof(n->tls_settings), "server_name", DEMO_SNI);
     if (st == ST_OK)
         st = db_json_set(s->db, n->tls_settings, sizeof(n->tls_settings), "allow_insecure", "1");
     return st;
@@ -126,7 +127,8 @@ static enum status shape_node(const struct demo_options *o, struct demo_setup *s
     uint16_t port = n->port;
     if (port == 0 || !try_bind(&port)) {
         if (o->port) {
-            fprintf(stderr, "v2sp demo: port %u is taken; leave --port out and a free one is found\n",
+            fprintf(stderr,
+                    "v2sp demo: port %u is taken; leave --port out and a free one is found\n",
                     o->port);
             return ST_E_BUSY;
         }
@@ -221,7 +223,8 @@ const struct config *demo_config(const struct demo_options *o, const struct demo
     escape(dir, sizeof(dir), o->state_dir);
     int len = snprintf(
         text, sizeof(text),
-        "{\"StateDir\":\"%s\",\"DrainTimeout\":0,\"Log\":{\"Level\":\"info\",\"Output\":\"%s/v2sp.log\"},"
+        "{\"StateDir\":\"%s\",\"DrainTimeout\":0,\"Log\":{\"Level\":\"info\",\"Output\":\"%s/"
+        "v2sp.log\"},"
         "\"Nodes\":[{\"Name\":\"demo\",\"ApiHost\":\"http://127.0.0.1:%u/api\",\"ApiKey\":\"%s\","
         "\"NodeID\":%lld,\"NodeType\":\"vless\",\"ListenIP\":\"%s\",\"AllowPrivate\":%s,"
         "\"CertConfig\":{\"CertMode\":\"%s\",\"CertDomain\":\"" DEMO_SNI "\"}}]}",
@@ -286,7 +289,8 @@ void demo_print_welcome(const struct demo_options *o, const struct demo_setup *s
            s->node.port, uri);
     if (!o->no_qr && qr_print(stdout, uri, qr_style_for(stdout)) != ST_OK)
         printf("(no QR code: the link is too long)\n");
-    printf("Connect: paste the link into v2rayN, v2rayNG, NekoBox, Hiddify or another client of Xray or\n"
+    printf("Connect: paste the link into v2rayN, v2rayNG, NekoBox, Hiddify or another client of "
+           "Xray or\n"
            "sing-box, or scan the code%s.\n",
            s->node.tls ? "; the certificate is self-signed, the link says so" : "");
     if (addr_parse_ip(&a, s->node.host, strlen(s->node.host)) == ST_OK && addr_is_private(&a))

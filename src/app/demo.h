@@ -1,4 +1,5 @@
-/* app/demo.h - what `v2sp demo` keeps between runs: a panel database with one node and one user, and the port of the panel. */
+/* app/demo.h - what `v2sp demo` keeps between runs: a panel database with one node and one user,
+ * and the port of the panel. */
 #ifndef APP_DEMO_H
 #define APP_DEMO_H
 
@@ -25,10 +26,12 @@ struct demo_setup {
     struct db_user user; /* the first one */
 };
 
-/* Opens or makes the database with its node and user, and brings the node in line with @o. On failure the cause was said on standard error. */
+/* Opens or makes the database with its node and user, and brings the node in line with @o. On
+ * failure the cause was said on standard error. */
 NODISCARD enum status demo_open(const struct demo_options *o, struct demo_setup *out);
 void demo_close(struct demo_setup *s);
-/* The node's configuration, its panel on 127.0.0.1:@panel_port. The caller's reference; NULL: the cause was said. */
+/* The node's configuration, its panel on 127.0.0.1:@panel_port. The caller's reference; NULL:
+ * the cause was said. */
 const struct config *demo_config(const struct demo_options *o, const struct demo_setup *s,
                                  uint16_t panel_port);
 /* Port the embedded panel had last time; 0 = none. Saving is best effort. */

@@ -5,7 +5,7 @@
 #include "app/cmd.h"
 
 static const struct cmd *const commands[] = {
-    &cmd_run,   &cmd_server, &cmd_demo,    &cmd_panel,   &cmd_check,
+    &cmd_run,    &cmd_server, &cmd_demo,    &cmd_panel,   &cmd_check,
     &cmd_config, &cmd_x25519, &cmd_reality, &cmd_version,
 };
 

@@ -15,9 +15,9 @@
 #include "session/workers.h"
 
 #define PUSH_DEADLINE_MS 5000
-#define FDS_KEPT 64             /* for files, panels and the database */
-#define SESSION_FDS 3           /* client, target, and a share of pipes and sockets of UDP flows */
-#define SESSION_BUDGET 16384    /* bytes of MemoryBudget a session is reckoned with */
+#define FDS_KEPT         64    /* for files, panels and the database */
+#define SESSION_FDS      3     /* client, target, and a share of pipes and sockets of UDP flows */
+#define SESSION_BUDGET   16384 /* bytes of MemoryBudget a session is reckoned with */
 
 static uint64_t wall_us(void)
 {
@@ -66,7 +66,8 @@ static void on_stopped(void *arg)
 void service_stop(struct service *s)
 {
     if (s->stopping) {
-        log_line(&s->log, LOG_WARNING, NULL, "stopping at once; what is not reported yet stays in the spool");
+        log_line(&s->log, LOG_WARNING, NULL,
+                 "stopping at once; what is not reported yet stays in the spool");
         loop_stop(s->loop);
         return;
     }

@@ -1,6 +1,8 @@
-/* app/service.h - the running program: both planes, wired. Used by `v2sp run` and, with an embedded panel beside it, by `v2sp demo`.
+/* app/service.h - the running program: both planes, wired. Used by `v2sp run` and, with an embedded
+ * panel beside it, by `v2sp demo`.
  *
- * Life: service_init -> service_start -> loop_run(service_loop) -> service_fini. The loop stops by itself after service_stop. */
+ * Life: service_init -> service_start -> loop_run(service_loop) -> service_fini. The loop stops
+ * by itself after service_stop. */
 #ifndef APP_SERVICE_H
 #define APP_SERVICE_H
 
@@ -38,7 +40,8 @@ struct service {
     void (*on_stop)(struct service *);   /* told once when stopping begins; may be NULL */
 };
 
-/* Raises the limit of open files, makes the loop, the log and the signals as @cfg says. ST_OK, or an error already said on standard error. */
+/* Raises the limit of open files, makes the loop, the log and the signals as @cfg says. ST_OK,
+ * or an error already said on standard error. */
 NODISCARD enum status service_init(struct service *s, const struct config *cfg);
 /* Starts workers and controller and applies @cfg. */
 NODISCARD enum status service_start(struct service *s, const struct config *cfg);

@@ -5,7 +5,8 @@
 
 #include "base/bytes.h"
 
-/* Copies IPv6 groups to text with the longest run of zero groups compressed (RFC 5952 section 4). */
+/* Copies IPv6 groups to text with the longest run of zero groups compressed (RFC 5952 section
+ * 4). */
 static void ip6_str(const uint8_t ip[16], char *dst)
 {
     uint16_t g[8];
@@ -203,10 +204,10 @@ static bool in_prefix(const uint8_t *ip, const struct prefix *p)
 static bool ip4_is_private(const uint8_t *ip)
 {
     static const struct prefix nets[] = {
-        {8, {0}},           {8, {10}},          {10, {100, 64}},     {8, {127}},
-        {16, {169, 254}},   {12, {172, 16}},    {24, {192, 0, 0}},   {24, {192, 0, 2}},
-        {16, {192, 168}},   {15, {198, 18}},    {24, {198, 51, 100}}, {24, {203, 0, 113}},
-        {4, {224}},         {4, {240}},
+        {8, {0}},         {8, {10}},       {10, {100, 64}},      {8, {127}},
+        {16, {169, 254}}, {12, {172, 16}}, {24, {192, 0, 0}},    {24, {192, 0, 2}},
+        {16, {192, 168}}, {15, {198, 18}}, {24, {198, 51, 100}}, {24, {203, 0, 113}},
+        {4, {224}},       {4, {240}},
     };
     for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++)
         if (in_prefix(ip, &nets[i]))
@@ -217,14 +218,14 @@ static bool ip4_is_private(const uint8_t *ip)
 static bool ip6_is_private(const uint8_t *ip)
 {
     static const struct prefix nets[] = {
-        {128, {0}},                                       /* :: */
+        {128, {0}},                                              /* :: */
         {128, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}, /* ::1 */
-        {64, {0x01, 0x00}},                               /* discard-only 100::/64 */
-        {32, {0x20, 0x01, 0x0d, 0xb8}},                   /* documentation */
-        {7, {0xfc}},                                      /* unique local */
-        {10, {0xfe, 0x80}},                               /* link-local */
-        {10, {0xfe, 0xc0}},                               /* old site-local */
-        {8, {0xff}},                                      /* multicast */
+        {64, {0x01, 0x00}},                                      /* discard-only 100::/64 */
+        {32, {0x20, 0x01, 0x0d, 0xb8}},                          /* documentation */
+        {7, {0xfc}},                                             /* unique local */
+        {10, {0xfe, 0x80}},                                      /* link-local */
+        {10, {0xfe, 0xc0}},                                      /* old site-local */
+        {8, {0xff}},                                             /* multicast */
     };
     static const struct prefix compat = {96, {0}}, nat64 = {96, {0x00, 0x64, 0xff, 0x9b}},
                                sixtofour = {16, {0x20, 0x02}};

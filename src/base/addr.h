@@ -1,4 +1,5 @@
-/* base/addr.h - addresses without sockets: IP and port, networks, and the target a client names. Pure. */
+/* base/addr.h - addresses without sockets: IP and port, networks, and the target a client names.
+ * Pure. */
 #ifndef BASE_ADDR_H
 #define BASE_ADDR_H
 
@@ -19,8 +20,8 @@ struct addr {
 
 #define ADDR_STRLEN 56 /* "[" 45 "]:65535" NUL */
 
-/* Text of the IP alone, IPv6 in canonical lower-case compressed form (RFC 5952), no brackets; "?" for
- * ADDR_NONE. @dst takes at least ADDR_STRLEN bytes. Returns @dst. */
+/* Text of the IP alone, IPv6 in canonical lower-case compressed form (RFC 5952), no brackets;
+ * "?" for ADDR_NONE. @dst takes at least ADDR_STRLEN bytes. Returns @dst. */
 char *addr_ip_str(const struct addr *a, char *dst);
 /* Text as "1.2.3.4:80" or "[::1]:80". */
 char *addr_str(const struct addr *a, char *dst);
@@ -31,9 +32,10 @@ void addr_unmap(struct addr *a);
 bool addr_equal(const struct addr *a, const struct addr *b);    /* ip and port */
 bool addr_ip_equal(const struct addr *a, const struct addr *b); /* ip only */
 bool addr_is_any(const struct addr *a);                         /* 0.0.0.0 or :: or none */
-/* True for addresses that lead to the host itself or its surroundings: unspecified, loopback, private, CGNAT, link-local
- * (metadata services), unique local, multicast, broadcast, reserved; IPv4 inside mapped, 6to4, NAT64 forms judged alike.
- * (RFC 6890 and the IANA special-purpose registries.) */
+/* True for addresses that lead to the host itself or its surroundings: unspecified, loopback,
+ * private, CGNAT, link-local (metadata services), unique local, multicast, broadcast, reserved;
+ * IPv4 inside mapped, 6to4, NAT64 forms judged alike. (RFC 6890 and the IANA special-purpose
+ * registries.) */
 bool addr_is_private(const struct addr *a);
 
 /* A network such as 10.0.0.0/8. A bare address is /32 or /128. */
@@ -46,17 +48,19 @@ bool cidr_contains(const struct cidr *c, const struct addr *a);
 
 #define TARGET_HOST_MAX 255
 
-/* Where a client wants to go. host_len 0: @addr holds the IP; else @host is a name (not NUL-terminated by the
- * wire, always terminated here) and addr.port the port. */
+/* Where a client wants to go. host_len 0: @addr holds the IP; else @host is a name (not
+ * NUL-terminated by the wire, always terminated here) and addr.port the port. */
 struct target {
     struct addr addr;
     uint8_t host_len;
     char host[TARGET_HOST_MAX + 1];
 };
 
-/* Sets a name: letters, digits, '-', '.', '_' only, 1..255 bytes; an IP literal (also in brackets) becomes an IP.
+/* Sets a name: letters, digits, '-', '.', '_' only, 1..255 bytes; an IP literal (also in brackets)
+ * becomes an IP.
  * ST_OK or ST_E_PROTO. (Xray-core common/protocol address parser; specs: VLESS section 1.) */
-NODISCARD enum status target_set_host(struct target *t, const char *host, size_t len, uint16_t port);
+NODISCARD enum status target_set_host(struct target *t, const char *host, size_t len,
+                                      uint16_t port);
 /* Text "host:port" for logs; @dst takes TARGET_STRLEN bytes. */
 #define TARGET_STRLEN (TARGET_HOST_MAX + 16)
 char *target_str(const struct target *t, char *dst);

@@ -42,10 +42,11 @@ static void ips_are_read_and_written_canonically(void **state)
 static void what_is_no_ip_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",        "1.2.3",     "1.2.3.4.5", "01.2.3.4", "256.1.1.1",
-                                      "1.2.3.",  ":1",        "1:",        ":::",      "1::2::3",
-                                      "12345::", "1:2:3:4:5:6:7:8:9",      "[1.2.3.4]", "::1%lo",
-                                      "::1.2.3", "1:2:3:4:5:6:7", "g::",   "localhost", "1.2.3.4 "};
+    static const char *const bad[] = {
+        "",          "1.2.3",  "1.2.3.4.5", "01.2.3.4",      "256.1.1.1", "1.2.3.",
+        ":1",        "1:",     ":::",       "1::2::3",       "12345::",   "1:2:3:4:5:6:7:8:9",
+        "[1.2.3.4]", "::1%lo", "::1.2.3",   "1:2:3:4:5:6:7", "g::",       "localhost",
+        "1.2.3.4 "};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct addr a;
         assert_int_equal(addr_parse_ip(&a, bad[i], strlen(bad[i])), ST_E_PROTO);
@@ -55,13 +56,30 @@ static void what_is_no_ip_is_refused(void **state)
 static void private_addresses_are_known_in_every_disguise(void **state)
 {
     (void)state;
-    static const char *const yes[] = {
-        "127.0.0.1", "10.1.2.3", "172.31.255.255", "192.168.0.1", "169.254.169.254", "100.64.0.1",
-        "0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fd00::1", "ff02::1",
-        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2002:7f00:1::", "::127.0.0.1",
-        "198.18.0.1", "240.0.0.1"};
-    static const char *const no[] = {"1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111",
-                                     "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::"};
+    static const char *const yes[] = {"127.0.0.1",
+                                      "10.1.2.3",
+                                      "172.31.255.255",
+                                      "192.168.0.1",
+                                      "169.254.169.254",
+                                      "100.64.0.1",
+                                      "0.0.0.0",
+                                      "224.0.0.1",
+                                      "255.255.255.255",
+                                      "::",
+                                      "::1",
+                                      "fe80::1",
+                                      "fd00::1",
+                                      "ff02::1",
+                                      "::ffff:127.0.0.1",
+                                      "::ffff:10.0.0.1",
+                                      "64:ff9b::10.0.0.1",
+                                      "2002:7f00:1::",
+                                      "::127.0.0.1",
+                                      "198.18.0.1",
+                                      "240.0.0.1"};
+    static const char *const no[] = {"1.1.1.1",         "172.32.0.1",     "100.128.0.1",
+                                     "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8",
+                                     "2002:808:808::"};
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
         struct addr a = ip(yes[i]);
         if (!addr_is_private(&a))

@@ -1,4 +1,5 @@
-/* base/arena.h - memory that is freed all at once: configurations and snapshots. Not thread-safe while growing. */
+/* base/arena.h - memory that is freed all at once: configurations and snapshots. Not thread-safe
+ * while growing. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 

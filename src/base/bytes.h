@@ -54,8 +54,8 @@ static inline void put_be64(uint8_t *p, uint64_t v)
     put_be32(p + 4, (uint32_t)v);
 }
 
-/* A reader over a borrowed byte string. Reading past the end sets @bad and yields zeros, so a parser may
- * read a whole structure and test @bad once. */
+/* A reader over a borrowed byte string. Reading past the end sets @bad and yields zeros, so a
+ * parser may read a whole structure and test @bad once. */
 struct reader {
     const uint8_t *p, *end;
     bool bad;
@@ -107,7 +107,8 @@ static inline uint32_t reader_u32(struct reader *r)
     return p ? get_be32(p) : 0;
 }
 
-/* Returns a reader over the next @n bytes (a bad, empty one when fewer are left) and steps over them. */
+/* Returns a reader over the next @n bytes (a bad, empty one when fewer are left) and steps over
+ * them. */
 static inline struct reader reader_sub(struct reader *r, size_t n)
 {
     const uint8_t *p = reader_take(r, n);

@@ -1,4 +1,5 @@
-/* base/list.h - an intrusive, circular, doubly linked list. A head is a node that points at itself. */
+/* base/list.h - an intrusive, circular, doubly linked list. A head is a node that points at
+ * itself. */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H
 

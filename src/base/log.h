@@ -1,5 +1,5 @@
-/* base/log.h - one log line: level, who it is about, what happened. Formatting only; where lines go is the
- * sink's matter (control/logfile.h). Thread-safe as far as the sink is. */
+/* base/log.h - one log line: level, who it is about, what happened. Formatting only; where lines
+ * go is the sink's matter (control/logfile.h). Thread-safe as far as the sink is. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -29,8 +29,8 @@ struct log_about {
     uint64_t user;    /* panel's id; 0 = none */
 };
 
-/* Formats and hands one line to the sink: "2026-11-21T11:54:07.123Z warning [node] user=7 peer=...: text".
- * Lines are cut at 2 KiB; control characters are escaped. */
+/* Formats and hands one line to the sink: "2026-11-21T11:54:07.123Z warning [node] user=7
+ * peer=...: text". Lines are cut at 2 KiB; control characters are escaped. */
 void log_line(const struct log *lg, enum log_level level, const struct log_about *about,
               const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
@@ -42,7 +42,8 @@ static inline bool log_wants(const struct log *lg, enum log_level level)
 /* "debug", "info", "warning"/"warn", "error", "none" in any case; false if none of these. */
 bool log_level_parse(const char *text, enum log_level *out);
 const char *log_level_str(enum log_level level);
-/* Shows a secret as its first and last four characters with "****" between, or eight stars when it has 8 or fewer.
+/* Shows a secret as its first and last four characters with "****" between, or eight stars when it
+ * has 8 or fewer.
  * @dst takes 16 bytes. */
 char *log_mask(char dst[16], const char *secret);
 

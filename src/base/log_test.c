@@ -34,12 +34,13 @@ static void a_line_says_when_who_and_what(void **state)
     struct log_about about = {.node = "n1", .peer = "1.2.3.4:5", .user = 7};
     log_line(&lg, LOG_WARNING, &about, "dial failed: %s", "refused");
     assert_string_equal(
-        c.text, "2026-11-21T11:54:07.123Z warning [n1] user=7 peer=1.2.3.4:5: dial failed: refused\n");
+        c.text,
+        "2026-11-21T11:54:07.123Z warning [n1] user=7 peer=1.2.3.4:5: dial failed: refused\n");
     lg.json = true;
     log_line(&lg, LOG_ERROR, &about, "a \"quoted\" thing");
-    assert_string_equal(c.text,
-                        "{\"time\":\"2026-11-21T11:54:07.123Z\",\"level\":\"error\",\"node\":\"n1\","
-                        "\"user\":7,\"peer\":\"1.2.3.4:5\",\"msg\":\"a \\\"quoted\\\" thing\"}\n");
+    assert_string_equal(
+        c.text, "{\"time\":\"2026-11-21T11:54:07.123Z\",\"level\":\"error\",\"node\":\"n1\","
+                "\"user\":7,\"peer\":\"1.2.3.4:5\",\"msg\":\"a \\\"quoted\\\" thing\"}\n");
 }
 
 static void lines_below_the_level_are_dropped(void **state)

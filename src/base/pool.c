@@ -1,6 +1,7 @@
-/* A worker's memory: blks from aligned slabs, so that a blk finds its slab by masking its address and an idle worker
- * gives whole slabs back to the kernel. Slabs stay below 2 MiB on purpose: a transparent huge page would make
- * the first small connection cost 2 MiB of resident memory. */
+/* A worker's memory: blks from aligned slabs, so that a blk finds its slab by masking its
+ * address and an idle worker gives whole slabs back to the kernel. Slabs stay below 2 MiB on
+ * purpose: a transparent huge page would make the first small connection cost 2 MiB of resident
+ * memory. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,21 +20,22 @@
 #define POOL_PLAIN_MALLOC 0
 #endif
 
-#define BIG_SLAB (1024u * 1024)
-#define SMALL_SLAB (128u * 1024)
-#define SPAN_SLAB (16u * 1024)
-#define BIG_HEADER 4096u
-#define SMALL_HEADER 2048u
-#define SPAN_HEADER 128u
+#define BIG_SLAB       (1024u * 1024)
+#define SMALL_SLAB     (128u * 1024)
+#define SPAN_SLAB      (16u * 1024)
+#define BIG_HEADER     4096u
+#define SMALL_HEADER   2048u
+#define SPAN_HEADER    128u
 #define SLAB_ITEMS_MAX 64u
 #define SPANS_PER_SLAB ((SPAN_SLAB - SPAN_HEADER) / sizeof(struct span))
-#define SPARE_SLABS 1u /* empty slabs of a kind that pool_trim leaves */
+#define SPARE_SLABS    1u /* empty slabs of a kind that pool_trim leaves */
 
-/* Lies at the start of its slab; the free members form a bit set (blks) or a linked list (spans). */
+/* Lies at the start of its slab; the free members form a bit set (blks) or a linked list
+ * (spans). */
 struct slab {
-    struct list node;      /* in kind.partial while something is free, else unlinked */
+    struct list node; /* in kind.partial while something is free, else unlinked */
     uint32_t used;
-    uint64_t free_bits;    /* blks: bit i set = free */
+    uint64_t free_bits; /* blks: bit i set = free */
     struct span *free_span;
     struct blk blks[]; /* SLAB_ITEMS_MAX at most; not in span slabs */
 };
@@ -134,7 +136,8 @@ static void slab_took(struct slab_kind *k, struct slab *s, bool full)
 
 static void slab_gave(struct slab_kind *k, struct slab *s)
 {
-    /* A slab with room goes behind those in use before it, so that the last ones drain and can be given back. */
+    /* A slab with room goes behind those in use before it, so that the last ones drain and can
+     * be given back. */
     if (!list_linked(&s->node))
         list_add_tail(&k->partial, &s->node);
     if (--s->used == 0)

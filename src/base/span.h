@@ -1,10 +1,11 @@
 /* base/span.h - blocks, spans and queues: how bytes lie in memory between the wire and the relay.
  *
- * A blk is 16 KiB of payload with room before and behind it; a span is a view of a blk; a bufq is a queue of
- * spans with a cap in bytes. Layers that change nothing move spans; layers that add a few bytes write
- * them into the room around the payload when span_owns_blk() says nobody else looks at the blk.
- * Single-threaded: pool, spans and queues belong to one worker; only whole queues cross workers.
- * Under ASan every blk and span is its own malloc, so no pool hides a use after free. */
+ * A blk is 16 KiB of payload with room before and behind it; a span is a view of a blk; a bufq
+ * is a queue of spans with a cap in bytes. Layers that change nothing move spans; layers that
+ * add a few bytes write them into the room around the payload when span_owns_blk() says nobody
+ * else looks at the blk. Single-threaded: pool, spans and queues belong to one worker; only
+ * whole queues cross workers. Under ASan every blk and span is its own malloc, so no pool hides
+ * a use after free. */
 #ifndef BASE_SPAN_H
 #define BASE_SPAN_H
 
@@ -15,13 +16,14 @@
 #include "base/addr.h"
 #include "base/status.h"
 
-#define BLK_HEAD 512u                          /* room in front of what a reader fills */
-#define BLK_DATA 16384u                        /* payload of a full blk: the largest TLS record */
-#define BLK_TAIL 512u                          /* room behind it */
+#define BLK_HEAD 512u   /* room in front of what a reader fills */
+#define BLK_DATA 16384u /* payload of a full blk: the largest TLS record */
+#define BLK_TAIL 512u   /* room behind it */
 #define BLK_SIZE (BLK_HEAD + BLK_DATA + BLK_TAIL)
-#define BLK_READ (BLK_DATA - 64u) /* what a conn reads into one blk: leaves 64 bytes of the
+#define BLK_READ                                                                                   \
+    (BLK_DATA - 64u)         /* what a conn reads into one blk: leaves 64 bytes of the
                                    * record for heads of layers between (ws frame, codec chunk) */
-#define BLK_SMALL_SIZE 2048u      /* small blk: same room rules, head 64 and tail 64 */
+#define BLK_SMALL_SIZE 2048u /* small blk: same room rules, head 64 and tail 64 */
 #define BLK_SMALL_HEAD 64u
 #define BLK_SMALL_DATA (BLK_SMALL_SIZE - 2u * BLK_SMALL_HEAD)
 
@@ -56,8 +58,8 @@ struct bufq {
 
 /* ---- pool: one a worker ---------------------------------------------------------------------- */
 
-/* Makes a pool that hands out at most @budget bytes (blks, spans and pool_alloc together; 0 = no cap).
- * Returns NULL without memory. */
+/* Makes a pool that hands out at most @budget bytes (blks, spans and pool_alloc together; 0 = no
+ * cap). Returns NULL without memory. */
 struct pool *pool_new(size_t budget);
 /* Everything taken from the pool must have been given back. */
 void pool_free(struct pool *p);
@@ -66,17 +68,19 @@ size_t pool_used(const struct pool *p);
 unsigned pool_load(const struct pool *p);
 /* Gives idle slabs back to the kernel. Called by the worker's slow timer. */
 void pool_trim(struct pool *p);
-/* Zeroed memory for the state of one layer or session, counted in the budget; NULL when it is spent.
- * pool_release takes the same @size (NULL is fine). */
+/* Zeroed memory for the state of one layer or session, counted in the budget; NULL when it is
+ * spent. pool_release takes the same @size (NULL is fine). */
 void *pool_alloc(struct pool *p, size_t size);
 void pool_release(struct pool *p, void *mem, size_t size);
-/* Makes the @nth allocation from now fail (1 = the next), and all after it while @sticky. For tests. */
+/* Makes the @nth allocation from now fail (1 = the next), and all after it while @sticky. For
+ * tests. */
 void pool_fail_after(struct pool *p, unsigned nth, bool sticky);
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
 /* A span over a fresh blk, off at BLK_HEAD and len 0: the owner fills and sets len (<= BLK_DATA).
- * span_new_small does the same over a 2 KiB blk (off BLK_SMALL_HEAD, len <= BLK_SMALL_DATA). NULL: no memory. */
+ * span_new_small does the same over a 2 KiB blk (off BLK_SMALL_HEAD, len <= BLK_SMALL_DATA).
+ * NULL: no memory. */
 struct span *span_new(struct pool *p);
 struct span *span_new_small(struct pool *p);
 /* Smallest kind that holds @len bytes (<= BLK_DATA) behind the standard head room. */
@@ -108,8 +112,8 @@ static inline bool span_owns_blk(const struct span *s)
 void bufq_init(struct bufq *q, uint32_t cap);
 /* Frees all spans; cap and eof stay. */
 void bufq_clear(struct bufq *q, struct pool *p);
-/* Bytes that may still be added before the queue is at its cap. The cap is soft: whoever sees room > 0 may
- * add one whole unit. */
+/* Bytes that may still be added before the queue is at its cap. The cap is soft: whoever sees
+ * room > 0 may add one whole unit. */
 static inline uint32_t bufq_room(const struct bufq *q)
 {
     return q->bytes >= q->cap ? 0 : q->cap - q->bytes;
@@ -131,8 +135,8 @@ void bufq_unshift(struct bufq *q, struct span *s);
 struct span *bufq_pop(struct bufq *q);
 /* Moves all spans of @src to the end of @dst: pointers only. @src's eof is not moved. */
 void bufq_move(struct bufq *dst, struct bufq *src);
-/* Moves the first @n bytes (or all, if fewer), splitting a span by sharing its blk. Returns bytes moved, or
- * what was moved before memory ran out. */
+/* Moves the first @n bytes (or all, if fewer), splitting a span by sharing its blk. Returns
+ * bytes moved, or what was moved before memory ran out. */
 size_t bufq_move_bytes(struct bufq *dst, struct bufq *src, size_t n, struct pool *p);
 /* Drops the first @n bytes (byte streams; empty spans met on the way are dropped too). */
 void bufq_drop(struct bufq *q, size_t n, struct pool *p);
@@ -140,11 +144,12 @@ void bufq_drop(struct bufq *q, size_t n, struct pool *p);
 size_t bufq_peek(const struct bufq *q, void *dst, size_t n);
 /* Copies @n bytes from offset @off without eating them; false if the queue is shorter. */
 bool bufq_peek_at(const struct bufq *q, size_t off, void *dst, size_t n);
-/* Appends a copy of @n bytes, filling the last span's blk when it is ours alone and has room and neither
- * flags nor a datagram forbid it; new spans as needed. ST_OK or ST_E_NOMEM (then nothing was added). */
+/* Appends a copy of @n bytes, filling the last span's blk when it is ours alone and has room and
+ * neither flags nor a datagram forbid it; new spans as needed. ST_OK or ST_E_NOMEM (then nothing
+ * was added). */
 NODISCARD enum status bufq_put(struct bufq *q, const void *data, size_t n, struct pool *p);
-/* Makes the first @n bytes (<= BLK_DATA) lie in one span, copying if needed, and returns them; NULL when the
- * queue is shorter or memory is out. The bytes stay queued. */
+/* Makes the first @n bytes (<= BLK_DATA) lie in one span, copying if needed, and returns them;
+ * NULL when the queue is shorter or memory is out. The bytes stay queued. */
 uint8_t *bufq_pullup(struct bufq *q, size_t n, struct pool *p);
 
 #endif

@@ -1,7 +1,7 @@
 /* base/status.h - the one result type of the program, and why something failed.
  *
- * Zero and above are answers, not errors: ST_MORE and ST_FULL say what a layer waits for. Below zero the
- * object that answered is finished and only its fini may be called. */
+ * Zero and above are answers, not errors: ST_MORE and ST_FULL say what a layer waits for. Below
+ * zero the object that answered is finished and only its fini may be called. */
 #ifndef BASE_STATUS_H
 #define BASE_STATUS_H
 
@@ -17,19 +17,19 @@ enum status {
     ST_YIELD = 3, /* more work is ready, let others run first */
     ST_EOF = 4,   /* the peer ended its direction in order */
 
-    ST_E_PROTO = -1,     /* the peer broke the protocol */
-    ST_E_AUTH = -2,      /* unknown user, wrong token, failed authentication tag */
-    ST_E_LIMIT = -3,     /* over a size, count or depth limit */
-    ST_E_NOMEM = -4,     /* no memory, or the memory budget is spent */
-    ST_E_IO = -5,        /* a system call failed: the number is its errno */
-    ST_E_TIMEOUT = -6,   /* a deadline passed */
-    ST_E_REFUSED = -7,   /* policy says no: private target, blocked route, device limit */
-    ST_E_NOTFOUND = -8,  /* no such name, file, user or record */
-    ST_E_CONFIG = -9,    /* a setting cannot be used; the text says which */
+    ST_E_PROTO = -1,        /* the peer broke the protocol */
+    ST_E_AUTH = -2,         /* unknown user, wrong token, failed authentication tag */
+    ST_E_LIMIT = -3,        /* over a size, count or depth limit */
+    ST_E_NOMEM = -4,        /* no memory, or the memory budget is spent */
+    ST_E_IO = -5,           /* a system call failed: the number is its errno */
+    ST_E_TIMEOUT = -6,      /* a deadline passed */
+    ST_E_REFUSED = -7,      /* policy says no: private target, blocked route, device limit */
+    ST_E_NOTFOUND = -8,     /* no such name, file, user or record */
+    ST_E_CONFIG = -9,       /* a setting cannot be used; the text says which */
     ST_E_UNSUPPORTED = -10, /* well formed, but not something this program does */
-    ST_E_CLOSED = -11,   /* the other side is gone (reset, aborted) */
-    ST_E_CRYPTO = -12,   /* the crypto library failed */
-    ST_E_BUSY = -13,     /* the resource is taken (port in use, database locked) */
+    ST_E_CLOSED = -11,      /* the other side is gone (reset, aborted) */
+    ST_E_CRYPTO = -12,      /* the crypto library failed */
+    ST_E_BUSY = -13,        /* the resource is taken (port in use, database locked) */
 };
 
 /* A cause, filled in once where the failure starts; the owner of the connection or task logs it. */

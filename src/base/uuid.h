@@ -7,10 +7,11 @@
 
 #include "base/status.h"
 
-#define UUID_LEN 16
+#define UUID_LEN    16
 #define UUID_STRLEN 37
 
-/* Reads 32 hex digits, with optional dashes in the usual four places, any case (RFC 9562 section 4).
+/* Reads 32 hex digits, with optional dashes in the usual four places, any case (RFC 9562 section
+ * 4).
  * ST_OK or ST_E_PROTO. */
 NODISCARD enum status uuid_parse(uint8_t out[UUID_LEN], const char *text, size_t len);
 /* Writes 36 lower-case characters and a NUL. Returns @dst. */

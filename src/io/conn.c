@@ -12,7 +12,8 @@
 #endif
 
 #define IOV_MAX_BLKS 64u /* x 16 KiB = CONN_READ_MAX */
-#define COPY_SMALL 1024u /* reads up to this size move to a 2 KiB blk: a slow peer must not pin 16 KiB */
+/* reads up to this size move to a 2 KiB blk: a slow peer must not pin 16 KiB */
+#define COPY_SMALL 1024u
 
 static void on_event(struct watch *w, uint32_t events)
 {
@@ -34,8 +35,8 @@ enum status conn_open(struct conn *c, struct loop *l, int fd, bool connecting,
     c->notify = notify;
     c->connecting = connecting;
     c->writable = !connecting;
-    enum status st = loop_watch_add(l, &c->watch, fd, LOOP_IN | LOOP_OUT | LOOP_HUP | LOOP_EDGE,
-                                    on_event);
+    enum status st =
+        loop_watch_add(l, &c->watch, fd, LOOP_IN | LOOP_OUT | LOOP_HUP | LOOP_EDGE, on_event);
     if (st != ST_OK)
         close(fd);
     return st;
@@ -46,8 +47,9 @@ void conn_close(struct conn *c, bool reset)
     if (!conn_is_open(c))
         return;
     int fd = c->watch.fd;
-    /* The kernel takes a closed fd out of the epoll set by itself (the fd is never duplicated), which saves a system call per connection;
-     * loop_watch_forget only drops events of this round. */
+    /* The kernel takes a closed fd out of the epoll set by itself (the fd is never duplicated),
+     * which saves a system call per connection; loop_watch_forget only drops events of this
+     * round. */
     loop_watch_forget(c->loop, &c->watch);
     if (reset) {
         struct linger now = {.l_onoff = 1, .l_linger = 0};
@@ -136,7 +138,8 @@ enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p
         return broken(c, saved);
     }
     bool full = (size_t)got == (size_t)n * BLK_READ;
-    /* A short read has drained the socket (epoll(7)), but a FIN seen before it still lies behind the bytes. */
+    /* A short read has drained the socket (epoll(7)), but a FIN seen before it still lies behind
+     * the bytes. */
     c->readable = full || c->hup;
     if (full && c->read_hint < 6 && n == 1u << c->read_hint)
         c->read_hint = (uint8_t)(c->read_hint + 2 > 6 ? 6 : c->read_hint + 2);

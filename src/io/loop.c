@@ -11,12 +11,13 @@
 
 #define EVENTS_MAX 256
 
-/* Timer wheel: three levels of 256 slots of 8 ms, 2 s and 9 min. A timer lies in the level whose span holds it and moves
- * down when the hand of its level passes; setting and removing cost the same whatever the distance. */
-#define TICK_MS 8u
+/* Timer wheel: three levels of 256 slots of 8 ms, 2 s and 9 min. A timer lies in the level whose
+ * span holds it and moves down when the hand of its level passes; setting and removing cost the
+ * same whatever the distance. */
+#define TICK_MS   8u
 #define SLOT_BITS 8
-#define SLOTS (1u << SLOT_BITS)
-#define LEVELS 3u
+#define SLOTS     (1u << SLOT_BITS)
+#define LEVELS    3u
 
 #define BUSY_WINDOW_US 100000u
 
@@ -33,7 +34,7 @@ struct loop {
     struct epoll_event events[EVENTS_MAX];
     uint64_t busy_us, busy_since_us; /* time at work in the current measuring window */
     _Atomic unsigned busy;           /* thousandths, smoothed */
-    int event_at, event_count; /* what is still to be handled in this round */
+    int event_at, event_count;       /* what is still to be handled in this round */
 };
 
 static void refresh_clock(struct loop *l)
@@ -299,7 +300,8 @@ static void run_timers(struct loop *l)
     }
 }
 
-/* Milliseconds until the next timer may be due, -1 for none: exact within the lowest level, else its end. */
+/* Milliseconds until the next timer may be due, -1 for none: exact within the lowest level, else
+ * its end. */
 static int next_timer_ms(const struct loop *l)
 {
     if (l->timers == 0)
@@ -339,7 +341,8 @@ static void run_tasks(struct loop *l)
 {
     struct list now;
     list_init(&now);
-    /* Those queued while these run wait for the next round, so that a busy flow cannot starve the sockets. */
+    /* Those queued while these run wait for the next round, so that a busy flow cannot starve
+     * the sockets. */
     while (!list_empty(&l->tasks)) {
         struct list *n = l->tasks.next;
         list_del(n);

@@ -1,7 +1,9 @@
-/* io/loop.h - one thread's event loop: epoll, a timer wheel, and a list of work to do before sleeping again.
+/* io/loop.h - one thread's event loop: epoll, a timer wheel, and a list of work to do before
+ * sleeping again.
  *
- * Single-threaded but for loop_wake (and the mailbox, io/mailbox.h). Watches, timers and tasks are embedded in the caller's objects and may be removed
- * at any time, from any callback, also the one that is running. */
+ * Single-threaded but for loop_wake (and the mailbox, io/mailbox.h). Watches, timers and tasks
+ * are embedded in the caller's objects and may be removed at any time, from any callback, also
+ * the one that is running. */
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
 
@@ -14,10 +16,10 @@
 struct loop;
 
 enum loop_events {
-    LOOP_IN = 1,     /* readable, or a connection to accept */
-    LOOP_OUT = 2,    /* writable, or connected */
-    LOOP_HUP = 4,    /* the peer sent FIN, or the socket is dead; reported whether asked or not */
-    LOOP_EDGE = 8,   /* in loop_watch_add: edge-triggered; without it level-triggered */
+    LOOP_IN = 1,   /* readable, or a connection to accept */
+    LOOP_OUT = 2,  /* writable, or connected */
+    LOOP_HUP = 4,  /* the peer sent FIN, or the socket is dead; reported whether asked or not */
+    LOOP_EDGE = 8, /* in loop_watch_add: edge-triggered; without it level-triggered */
 };
 
 struct watch {
@@ -42,7 +44,8 @@ struct loop *loop_new(void);
 void loop_free(struct loop *l);
 /* Runs until loop_stop. */
 void loop_run(struct loop *l);
-/* One round: waits at most @max_ms (-1: until something happens), runs what is due. For tests and shutdown. */
+/* One round: waits at most @max_ms (-1: until something happens), runs what is due. For tests
+ * and shutdown. */
 void loop_once(struct loop *l, int max_ms);
 void loop_stop(struct loop *l);
 /* Makes a sleeping loop go round; any thread, and signal handlers. */
@@ -62,20 +65,23 @@ NODISCARD enum status loop_watch_add(struct loop *l, struct watch *w, int fd, ui
                                      void (*fn)(struct watch *, uint32_t));
 /* Changes the events of a registered watch. */
 NODISCARD enum status loop_watch_mod(struct loop *l, struct watch *w, uint32_t events);
-/* Before closing the fd. Harmless when not registered. No event of this round reaches @w any more. */
+/* Before closing the fd. Harmless when not registered. No event of this round reaches @w any
+ * more. */
 void loop_watch_del(struct loop *l, struct watch *w);
-/* The same without the system call, right before the fd's only descriptor is closed, which unregisters it. */
+/* The same without the system call, right before the fd's only descriptor is closed, which
+ * unregisters it. */
 void loop_watch_forget(struct loop *l, struct watch *w);
 
-/* A timer is initialised once (timer_init), set again at will and fires once. Resolution 8 ms up to 2 s, coarser further away (about 1/64 of the
- * distance); never early. */
+/* A timer is initialised once (timer_init), set again at will and fires once. Resolution 8 ms up
+ * to 2 s, coarser further away (about 1/64 of the distance); never early. */
 void timer_init(struct timer *t, void (*fn)(struct timer *));
 void loop_timer_at(struct loop *l, struct timer *t, uint64_t at_ms);
 void loop_timer_in(struct loop *l, struct timer *t, uint64_t after_ms);
 void loop_timer_del(struct loop *l, struct timer *t);
 bool timer_armed(const struct timer *t);
 
-/* Runs @t->fn once before the loop sleeps again (in this round if queued from an event, in the next if queued from a task). Queuing twice is once. */
+/* Runs @t->fn once before the loop sleeps again (in this round if queued from an event, in the
+ * next if queued from a task). Queuing twice is once. */
 void task_init(struct task *t, void (*fn)(struct task *));
 void loop_task_add(struct loop *l, struct task *t);
 void loop_task_del(struct loop *l, struct task *t);

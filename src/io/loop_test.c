@@ -124,7 +124,7 @@ static void a_task_that_queues_itself_runs_once_a_round(void **state)
 /* ---- mailbox ---- */
 
 #define SENDERS 4
-#define EACH 500
+#define EACH    500
 
 struct inbox {
     struct mailbox *mb;

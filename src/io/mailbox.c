@@ -1,4 +1,5 @@
-/* The queue is a lock-free stack that the receiver takes whole and turns round; its length never matters to a sender. */
+/* The queue is a lock-free stack that the receiver takes whole and turns round; its length never
+ * matters to a sender. */
 #include "io/mailbox.h"
 
 #include <stdatomic.h>
@@ -37,7 +38,8 @@ static void on_event(struct watch *w, uint32_t events)
     (void)events;
     struct mailbox *mb = LIST_ENTRY(w, struct mailbox, watch);
     uint64_t count;
-    /* Before taking the queue: a sender that pushes after the exchange writes again and is seen next round. */
+    /* Before taking the queue: a sender that pushes after the exchange writes again and is seen
+     * next round. */
     if (read(w->fd, &count, sizeof(count)) < 0) {
         /* Another round already took the count; the queue is still looked at. */
     }

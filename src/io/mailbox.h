@@ -1,4 +1,5 @@
-/* io/mailbox.h - messages into a loop from other threads: many senders, one receiver, in order per sender. */
+/* io/mailbox.h - messages into a loop from other threads: many senders, one receiver, in order
+ * per sender. */
 #ifndef IO_MAILBOX_H
 #define IO_MAILBOX_H
 
@@ -13,7 +14,8 @@ struct message {
     void (*fn)(struct message *, void *receiver);
 };
 
-/* A mailbox delivered in @l's thread, with @receiver handed to every fn. NULL without memory or fds. */
+/* A mailbox delivered in @l's thread, with @receiver handed to every fn. NULL without memory or
+ * fds. */
 struct mailbox *mailbox_new(struct loop *l, void *receiver);
 /* Delivers what is queued, then frees. The senders must be gone. */
 void mailbox_free(struct mailbox *mb);

@@ -13,8 +13,7 @@ static void on_signal(struct watch *w, uint32_t events)
         s->fn(s, (int)info.ssi_signo);
 }
 
-enum status signals_init(struct signals *s, struct loop *l,
-                         void (*fn)(struct signals *, int signo))
+enum status signals_init(struct signals *s, struct loop *l, void (*fn)(struct signals *, int signo))
 {
     sigset_t set;
     sigemptyset(&set);

@@ -10,7 +10,8 @@ struct signals {
     void (*fn)(struct signals *, int signo);
 };
 
-/* Blocks INT, TERM, HUP, USR1 and USR2 in this thread (and those started after it), ignores PIPE, and reports them to @fn in the loop. ST_OK or ST_E_IO. */
+/* Blocks INT, TERM, HUP, USR1 and USR2 in this thread (and those started after it), ignores
+ * PIPE, and reports them to @fn in the loop. ST_OK or ST_E_IO. */
 NODISCARD enum status signals_init(struct signals *s, struct loop *l,
                                    void (*fn)(struct signals *, int signo));
 void signals_fini(struct signals *s);

@@ -108,7 +108,8 @@ static enum status fill(struct splice_pipe *p, struct conn *src, size_t max, siz
         return ST_EOF;
     }
     if (errno == EAGAIN) {
-        /* With bytes in the pipe EAGAIN may mean that the pipe's slots are used up, not that the socket is drained. */
+        /* With bytes in the pipe EAGAIN may mean that the pipe's slots are used up, not that the
+         * socket is drained. */
         if (p->held == 0)
             src->readable = false;
         return ST_MORE;

@@ -1,13 +1,14 @@
 /* io/splice.h - bytes from socket to socket without passing through the process (splice(2)).
  *
- * Pipes of 1 MiB belong to the worker and are lent while they hold bytes; at most SPLICE_PIPES of them, because the kernel gives a user without
- * privileges only 64 such pipes before it falls back to tiny ones. Single-threaded. */
+ * Pipes of 1 MiB belong to the worker and are lent while they hold bytes; at most SPLICE_PIPES
+ * of them, because the kernel gives a user without privileges only 64 such pipes before it falls
+ * back to tiny ones. Single-threaded. */
 #ifndef IO_SPLICE_H
 #define IO_SPLICE_H
 
 #include "io/conn.h"
 
-#define SPLICE_PIPES 24
+#define SPLICE_PIPES     24
 #define SPLICE_PIPE_SIZE (1024 * 1024)
 
 struct splice_pool;
@@ -21,9 +22,11 @@ struct splice {
     struct splice_pipe *pipe; /* held while it has bytes */
 };
 
-/* Moves up to @max bytes from @src to @dst. *@in and *@out are what was read and written by this call; the difference waits in the pipe.
- * ST_OK: all read is written, src may have more (see readable); ST_MORE: nothing to read; ST_FULL: dst takes no more; ST_EOF: src ended and the
- * pipe is empty; ST_E_BUSY: no pipe free, use read and write; errors as conn_read / conn_write with *@err. */
+/* Moves up to @max bytes from @src to @dst. *@in and *@out are what was read and written by this
+ * call; the difference waits in the pipe.
+ * ST_OK: all read is written, src may have more (see readable); ST_MORE: nothing to read;
+ * ST_FULL: dst takes no more; ST_EOF: src ended and the pipe is empty; ST_E_BUSY: no pipe free,
+ * use read and write; errors as conn_read / conn_write with *@err. */
 NODISCARD enum status splice_move(struct splice *s, struct splice_pool *sp, struct conn *src,
                                   struct conn *dst, size_t max, size_t *in, size_t *out, int *err);
 /* Gives the pipe back; bytes in it are lost (their session ends). */

@@ -1,4 +1,5 @@
-/* policy/plane.h - the calls between the planes. The control plane sees the workers only through struct plane; app wires both. */
+/* policy/plane.h - the calls between the planes. The control plane sees the workers only through
+ * struct plane; app wires both. */
 #ifndef POLICY_PLANE_H
 #define POLICY_PLANE_H
 
@@ -13,23 +14,29 @@ struct plane_stats {
     uint64_t up, down;                              /* payload bytes since start */
 };
 
-/* Source addresses seen with traffic: one entry a (user, ip). Filled by workers, see plane.collect_alive. */
+/* Source addresses seen with traffic: one entry a (user, ip). Filled by workers, see
+ * plane.collect_alive. */
 struct plane_alive {
     uint64_t uid;
     struct addr ip; /* port 0 */
     uint64_t bytes; /* moved in the period, both directions */
 };
 
-/* Called by the control thread. Every call returns at once; the work is done in the workers' turns. */
+/* Called by the control thread. Every call returns at once; the work is done in the workers'
+ * turns. */
 struct plane {
     void *self;
     unsigned workers;
-    /* Publishes @v to all workers (takes the caller's reference). Opens, keeps or closes listeners as v->node says. @removed: users whose sessions must end now;
-     * each entry carries a reference that the plane drops when every worker has closed them. The array itself is copied. */
+    /* Publishes @v to all workers (takes the caller's reference). Opens, keeps or closes
+     * listeners as v->node says. @removed: users whose sessions must end now; each entry carries
+     * a reference that the plane drops when every worker has closed them. The array itself is
+     * copied. */
     void (*publish)(void *self, struct view *v, struct user_rt *const *removed, size_t n);
-    /* Ends a node: listeners close at once, sessions at the latest after @drain_ms. plane_sink.node_gone follows. */
+    /* Ends a node: listeners close at once, sessions at the latest after @drain_ms.
+     * plane_sink.node_gone follows. */
     void (*remove)(void *self, uint32_t node_no, uint32_t drain_ms);
-    /* Asks the workers for the (user, source ip) pairs of one node that had traffic since the last call or hold a session; plane_sink.alive follows once. */
+    /* Asks the workers for the (user, source ip) pairs of one node that had traffic since the
+     * last call or hold a session; plane_sink.alive follows once. */
     void (*collect_alive)(void *self, uint32_t node_no);
     /* Counts now; may be a moment old. @node_no UINT32_MAX: all nodes. */
     void (*stats)(void *self, uint32_t node_no, struct plane_stats *out);
@@ -38,12 +45,14 @@ struct plane {
 /* What the workers tell the control plane; always called in the control thread. */
 struct plane_sink {
     void *self;
-    /* A listener of the node could not be opened (ST_E_BUSY: port in use, ST_E_IO: errno in why.number) or, status ST_OK, all are open. */
+    /* A listener of the node could not be opened (ST_E_BUSY: port in use, ST_E_IO: errno in
+     * why.number) or, status ST_OK, all are open. */
     void (*listening)(void *self, uint32_t node_no, struct why why, const struct addr *where);
     void (*node_gone)(void *self, uint32_t node_no);
     /* @list is borrowed for the call. */
     void (*alive)(void *self, uint32_t node_no, const struct plane_alive *list, size_t n);
-    /* The last reference of a user that was removed is gone: his slot may be sampled a last time and reused. */
+    /* The last reference of a user that was removed is gone: his slot may be sampled a last time
+     * and reused. */
     void (*user_released)(void *self, struct user_rt *u);
 };
 

@@ -1,7 +1,9 @@
 /* policy/user.h - one user of one node, as both planes see him.
  *
- * Created by the control thread, published through a view, read by workers. Every member is either constant while published or atomic.
- * References: the control table holds one, every view's index counts as that one, every session holds one. */
+ * Created by the control thread, published through a view, read by workers. Every member is either
+ * constant while published or atomic.
+ * References: the control table holds one, every view's index counts as that one, every session
+ * holds one. */
 #ifndef POLICY_USER_H
 #define POLICY_USER_H
 
@@ -12,10 +14,10 @@
 #include "base/uuid.h"
 
 struct user_rt {
-    uint64_t uid;             /* the panel's id */
-    uint8_t uuid[UUID_LEN];   /* credential */
-    uint32_t slot;            /* of the live counters (policy/meter.h) */
-    uint32_t node;            /* number of the node he belongs to */
+    uint64_t uid;           /* the panel's id */
+    uint8_t uuid[UUID_LEN]; /* credential */
+    uint32_t slot;          /* of the live counters (policy/meter.h) */
+    uint32_t node;          /* number of the node he belongs to */
     _Atomic uint32_t refs;
     _Atomic uint32_t sessions; /* open now, over all workers */
     _Atomic bool removed;      /* no new session; open ones end within a second */

@@ -1,7 +1,9 @@
-/* policy/view.h - where the two planes meet: an immutable snapshot of one node, published by the control thread and swapped in by each worker.
+/* policy/view.h - where the two planes meet: an immutable snapshot of one node, published by the
+ * control thread and swapped in by each worker.
  *
- * A view is const after publishing. Workers hold one reference each while it is current, and sessions between accept and dial hold one through a plain
- * per-worker count; a relaying session holds only its user_rt. The last reference (any thread) calls release. */
+ * A view is const after publishing. Workers hold one reference each while it is current, and
+ * sessions between accept and dial hold one through a plain per-worker count; a relaying session
+ * holds only its user_rt. The last reference (any thread) calls release. */
 #ifndef POLICY_VIEW_H
 #define POLICY_VIEW_H
 
@@ -17,24 +19,24 @@
 
 #define VIEW_LISTEN_MAX 8
 #define VIEW_STAGES_MAX 4
-#define VIEW_NODES_MAX 256
+#define VIEW_NODES_MAX  256
 
 struct layer_ops;
 
 /* Time bounds of sessions, in milliseconds (XrayConnectionConfig). */
 struct view_timeouts {
-    uint32_t handshake;    /* accept to the complete request, TLS included */
-    uint32_t idle;         /* no payload in either direction */
-    uint32_t uplink_only;  /* after the target ended its direction */
+    uint32_t handshake;     /* accept to the complete request, TLS included */
+    uint32_t idle;          /* no payload in either direction */
+    uint32_t uplink_only;   /* after the target ended its direction */
     uint32_t downlink_only; /* after the client ended its direction */
 };
 
-enum view_ip_strategy { /* how names of targets become addresses (EnableDNS/DNSType) */
-    VIEW_IP_ANY,        /* both families raced, RFC 8305 */
-    VIEW_IP_V4_FIRST,
-    VIEW_IP_V6_FIRST,
-    VIEW_IP_V4_ONLY,
-    VIEW_IP_V6_ONLY,
+enum view_ip_strategy {              /* how names of targets become addresses (EnableDNS/DNSType) */
+                        VIEW_IP_ANY, /* both families raced, RFC 8305 */
+                        VIEW_IP_V4_FIRST,
+                        VIEW_IP_V6_FIRST,
+                        VIEW_IP_V4_ONLY,
+                        VIEW_IP_V6_ONLY,
 };
 
 /* One stage of the inbound chain: opaque here, a struct chain_stage for the session. */
@@ -43,14 +45,15 @@ struct view_stage {
     const void *conf;
 };
 
-/* Everything of a node but its users. Lives in an arena of the control plane, refcounted by the views that point at it. */
+/* Everything of a node but its users. Lives in an arena of the control plane, refcounted by the
+ * views that point at it. */
 struct view_node {
-    const char *tag;       /* for logs */
+    const char *tag;                     /* for logs */
     struct addr listen[VIEW_LISTEN_MAX]; /* ip and port */
     unsigned listen_count;
-    bool listen_v6only;    /* false: "::" serves IPv4 too */
-    bool tfo;              /* TCP_FASTOPEN on listener and dial */
-    bool proxy_protocol;   /* a PROXY v1/v2 header comes first ... */
+    bool listen_v6only;            /* false: "::" serves IPv4 too */
+    bool tfo;                      /* TCP_FASTOPEN on listener and dial */
+    bool proxy_protocol;           /* a PROXY v1/v2 header comes first ... */
     const struct cidr *proxy_from; /* ... from these sources (count 0: from all, and mandatory) */
     size_t proxy_from_count;
     struct view_stage stages[VIEW_STAGES_MAX]; /* tls, ws, vless; lowest first */
@@ -58,16 +61,16 @@ struct view_node {
     struct view_timeouts timeouts;
     struct addr send_ip4, send_ip6; /* source of outgoing connections; family 0 = any */
     enum view_ip_strategy ip_strategy;
-    bool allow_private;    /* users may reach loopback and private addresses */
+    bool allow_private;                    /* users may reach loopback and private addresses */
     const struct fallback_table *fallback; /* NULL: none */
-    uint32_t source_max;   /* unauthenticated connections of one source address */
-    void *memory;          /* what frees it: the control plane's business */
+    uint32_t source_max;                   /* unauthenticated connections of one source address */
+    void *memory;                          /* what frees it: the control plane's business */
 };
 
 struct view {
     _Atomic uint32_t refs;
-    uint32_t node_no;      /* index in the workers' tables, < VIEW_NODES_MAX */
-    uint64_t generation;   /* grows with every publication of this node */
+    uint32_t node_no;    /* index in the workers' tables, < VIEW_NODES_MAX */
+    uint64_t generation; /* grows with every publication of this node */
     const struct view_node *node;
     struct user_index *users;
     void (*release)(struct view *); /* frees view, index and its references */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 struct admission_source {
-    uint64_t key;   /* 0 = free */
+    uint64_t key; /* 0 = free */
     uint32_t count;
 };
 
@@ -49,7 +49,8 @@ static size_t source_slot(const struct admission *a, uint64_t key)
     return (size_t)((key * 0x9e3779b97f4a7c15u) >> 20) & (a->slots - 1);
 }
 
-/* The entry of @key, or the free slot where it would go: there always is one, entries <= strangers <= slots / 2. */
+/* The entry of @key, or the free slot where it would go: there always is one, entries <=
+ * strangers <= slots / 2. */
 static struct admission_source *source_find(const struct admission *a, uint64_t key)
 {
     size_t i = source_slot(a, key);

@@ -1,6 +1,8 @@
-/* session/admission.h - how many connections a worker takes, and how many strangers. Single-threaded.
+/* session/admission.h - how many connections a worker takes, and how many strangers.
+ * Single-threaded.
  *
- * Bounds (DESIGN section 3): sessions in all; connections without a known user, in all and per source address (an IPv6 source is its /64). */
+ * Bounds (DESIGN section 3): sessions in all; connections without a known user, in all and per
+ * source address (an IPv6 source is its /64). */
 #ifndef SESSION_ADMISSION_H
 #define SESSION_ADMISSION_H
 
@@ -16,13 +18,15 @@ struct admission_source;
 struct admission {
     size_t sessions, sessions_max;   /* accepting stops at max and resumes at 95 % of it */
     size_t strangers, strangers_max; /* 1/8 of sessions_max */
-    struct admission_source *sources; /* open addressing, power of two, as many slots as 2 x strangers_max */
+    /* open addressing, power of two, as many slots as 2 x strangers_max */
+    struct admission_source *sources;
     size_t slots;
 };
 
 NODISCARD enum status admission_init(struct admission *a, size_t sessions_max);
 void admission_fini(struct admission *a);
-/* Has the worker room for another session / is it so far below its bound that listeners may go on? */
+/* Has the worker room for another session / is it so far below its bound that listeners may go
+ * on? */
 bool admission_full(const struct admission *a);
 bool admission_may_resume(const struct admission *a);
 /* A connection from @peer arrives; @source_max strangers per source. False: close it at once. */

@@ -62,7 +62,8 @@ struct plane_alive *alive_take(struct alive_table *t, size_t *n)
     *n = 0;
     if (t->count == 0)
         return NULL;
-    /* Packed towards the front of the table itself; a report is rare, an allocation for it is enough. */
+    /* Packed towards the front of the table itself; a report is rare, an allocation for it is
+     * enough. */
     for (size_t i = 0; i < t->size; i++)
         if (!is_free(&t->slots[i]))
             t->slots[(*n)++] = t->slots[i];

@@ -1,4 +1,5 @@
-/* session/alive.h - which sources of which users moved bytes since the last report: what closed sessions leave behind. Single-threaded. */
+/* session/alive.h - which sources of which users moved bytes since the last report: what closed
+ * sessions leave behind. Single-threaded. */
 #ifndef SESSION_ALIVE_H
 #define SESSION_ALIVE_H
 
@@ -12,9 +13,11 @@ struct alive_table {
     size_t size, count;
 };
 
-/* Adds @bytes to the pair. Without memory the pair is lost for this report: a state that the next one repairs. */
+/* Adds @bytes to the pair. Without memory the pair is lost for this report: a state that the
+ * next one repairs. */
 void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint64_t bytes);
-/* Empties @t into a fresh array of *@n entries that the caller frees; NULL when empty or without memory. */
+/* Empties @t into a fresh array of *@n entries that the caller frees; NULL when empty or without
+ * memory. */
 struct plane_alive *alive_take(struct alive_table *t, size_t *n);
 void alive_fini(struct alive_table *t);
 

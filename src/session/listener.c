@@ -12,11 +12,11 @@
 #include "session/worker.h"
 #include "session/workers.h"
 
-#define ACCEPT_BATCH 64
+#define ACCEPT_BATCH    64
 #define EMFILE_PAUSE_MS 100
-#define BACKLOG 4096
-#define TFO_QUEUE 256
-#define KEEPALIVE_S 45
+#define BACKLOG         4096
+#define TFO_QUEUE       256
+#define KEEPALIVE_S     45
 #define USER_TIMEOUT_MS 120000
 
 static void accept_some(struct watch *w, uint32_t events)

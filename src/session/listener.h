@@ -1,4 +1,5 @@
-/* session/listener.h - one SO_REUSEPORT listening socket of a worker, and accepting from it. Single-threaded. */
+/* session/listener.h - one SO_REUSEPORT listening socket of a worker, and accepting from it.
+ * Single-threaded. */
 #ifndef SESSION_LISTENER_H
 #define SESSION_LISTENER_H
 
@@ -16,7 +17,8 @@ struct listener {
     bool paused;
 };
 
-/* Opens the socket and accepts from it. ST_OK; ST_E_BUSY: the port is taken; ST_E_IO with *@err the errno. On error @l is closed. */
+/* Opens the socket and accepts from it. ST_OK; ST_E_BUSY: the port is taken; ST_E_IO with *@err
+ * the errno. On error @l is closed. */
 NODISCARD enum status listener_open(struct listener *l, struct worker_node *wn,
                                     const struct addr *where, bool v6only, bool tfo, int *err);
 void listener_close(struct listener *l);

@@ -3,19 +3,21 @@
  *   client --read--> in (layers) --move, count--> out (layers) --write--> target      up
  *   client <-write-- in (layers) <--move, count-- out (layers) <--read--- target      down
  *
- * Where every layer has left a direction on both sides, the bytes do not pass through the process (io/splice.h); they are counted by what
- * splice returned, so limits and accounting hold there too. */
+ * Where every layer has left a direction on both sides, the bytes do not pass through the
+ * process (io/splice.h); they are counted by what splice returned, so limits and accounting hold
+ * there too. */
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
-/* Below this a turn reads without asking how much the sink can take: the question costs a system call. */
-#define SMALL_TURN (64u * 1024)
-#define BULK_TURN (1024u * 1024)
-#define SPLICE_TURN (1024u * 1024)
-#define TURN_ALL (4u * 1024 * 1024) /* shared by the flows that are ready */
-#define POOL_TIGHT 75               /* percent: turns shrink to one block */
-#define LINGER_QUEUE (64u * 1024)   /* unsent bytes beyond which nothing more is read */
+/* Below this a turn reads without asking how much the sink can take: the question costs a system
+ * call. */
+#define SMALL_TURN   (64u * 1024)
+#define BULK_TURN    (1024u * 1024)
+#define SPLICE_TURN  (1024u * 1024)
+#define TURN_ALL     (4u * 1024 * 1024) /* shared by the flows that are ready */
+#define POOL_TIGHT   75                 /* percent: turns shrink to one block */
+#define LINGER_QUEUE (64u * 1024)       /* unsent bytes beyond which nothing more is read */
 
 static struct worker *worker_of(const struct session *s)
 {
@@ -128,7 +130,8 @@ static enum half down_by_copy(struct session *s)
     size_t queued = chain_queued(&s->in, CHAIN_TX) + chain_queued(&s->out, CHAIN_RX);
     int err = 0;
     enum half moved = HALF_IDLE;
-    size_t size = s->target.readable && !from->eof ? turn_size(s, &s->target, &s->client, queued) : 0;
+    size_t size =
+        s->target.readable && !from->eof ? turn_size(s, &s->target, &s->client, queued) : 0;
     if (size > 0) {
         enum status st = conn_read(&s->target, from, size, w->pool, &err);
         if (st == ST_E_NOMEM) {

@@ -1,11 +1,13 @@
-/* The one relay of datagrams: a queue of spans on the client's side, a full-cone UDP flow on the other. */
+/* The one relay of datagrams: a queue of spans on the client's side, a full-cone UDP flow on the
+ * other. */
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
-#define READ_TURN (64u * 1024)
-#define LINGER_COUNT 512u          /* a datagram costs a blk however small it is */
-#define LINGER_QUEUE (256u * 1024) /* datagrams waiting for a slow client: beyond it they stay in the socket, which drops */
+#define READ_TURN    (64u * 1024)
+#define LINGER_COUNT 512u /* a datagram costs a blk however small it is */
+/* datagrams waiting for a slow client: beyond it they stay in the socket, which drops */
+#define LINGER_QUEUE (256u * 1024)
 
 static struct worker *worker_of(const struct session *s)
 {

@@ -10,8 +10,8 @@
 
 #define PROXY_DEADLINE_MS 10000
 #define FLUSH_DEADLINE_MS 1000
-#define DRAIN_BYTES (64u * 1024)
-#define HANDSHAKE_READ (64u * 1024)
+#define DRAIN_BYTES       (64u * 1024)
+#define HANDSHAKE_READ    (64u * 1024)
 
 static struct worker *worker_of(const struct session *s)
 {
@@ -230,8 +230,9 @@ static void log_failure(struct session *s, const struct why *why)
         log_line(w->log, LOG_INFO, &about, "session%s%s failed: %s", to, target, why->text);
 }
 
-/* Closing a socket with unread bytes sends RST, which can destroy what the client has not read yet. So: FIN, then its bytes are
- * thrown away until it closes too. True when the socket may be closed. */
+/* Closing a socket with unread bytes sends RST, which can destroy what the client has not read
+ * yet. So: FIN, then its bytes are thrown away until it closes too. True when the socket may be
+ * closed. */
 static bool lingered(struct session *s)
 {
     struct worker *w = worker_of(s);
@@ -369,7 +370,8 @@ void session_run(struct session *s)
         handshake(s);
         return;
     case SESSION_DIALING:
-        return; /* what the client sends meanwhile waits in its socket; the dial has its own deadline */
+        /* what the client sends meanwhile waits in its socket; the dial has its own deadline */
+        return;
     case SESSION_RELAY:
         relay_bytes_run(s);
         return;

@@ -5,8 +5,8 @@
  *                   +------ divert --------+                  |
  *                   +------ error ----------------------------+
  *
- * Every wait has a deadline on the one timer. An open session holds its layers' state and two connections, no blk while nothing moves.
- * Single-threaded: belongs to its worker. */
+ * Every wait has a deadline on the one timer. An open session holds its layers' state and two
+ * connections, no blk while nothing moves. Single-threaded: belongs to its worker. */
 #ifndef SESSION_SESSION_H
 #define SESSION_SESSION_H
 
@@ -37,24 +37,25 @@ struct session {
     struct chain in, out; /* client's layers; target's layers */
     struct env env;
     struct conn_info info;
-    struct addr source;       /* of the socket: admission and listing count by it */
-    struct user_rt *user;     /* a reference; NULL: stranger, or fallback */
-    struct view *view;        /* pinned until the relay begins */
+    struct addr source;   /* of the socket: admission and listing count by it */
+    struct user_rt *user; /* a reference; NULL: stranger, or fallback */
+    struct view *view;    /* pinned until the relay begins */
     struct direct_dial dial;
     struct direct_udp *udp;
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
-    struct target *target_name; /* pool_alloc'ed while dialing, for logs and retries */
+    struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
     uint64_t active_ms;  /* last payload */
     uint64_t unreported; /* payload bytes since the last alive report */
     uint32_t idle_ms;    /* of the current phase */
     uint32_t uplink_only_ms, downlink_only_ms;
-    uint8_t state; /* enum session_state */
-    bool stranger; /* counted as one by admission */
+    uint8_t state;           /* enum session_state */
+    bool stranger;           /* counted as one by admission */
     bool up_done, down_done; /* FIN passed on in that direction */
     bool udp_readable;       /* the UDP flow may have datagrams */
     bool spoke;              /* bytes were sent to the client: a close must not destroy them */
-    bool target_failed;      /* reset or error of the target: the client gets what is queued, then the end */
+    /* reset or error of the target: the client gets what is queued, then the end */
+    bool target_failed;
 };
 
 /* Takes @fd over and begins; on failure it is closed. */
@@ -70,7 +71,8 @@ void session_end(struct session *s);
 void session_run(struct session *s);
 /* One chain_run of the client's side with the worker's clock; arms the timer if a layer asks. */
 NODISCARD enum status session_chain_run(struct session *s);
-/* Writes what the client's layers left to send. ST_OK, ST_FULL or an error: then the client is gone. */
+/* Writes what the client's layers left to send. ST_OK, ST_FULL or an error: then the client is
+ * gone. */
 NODISCARD enum status session_flush_client(struct session *s);
 /* A layer or a stranger failed: logs @why (rate-limited), sends what the layers left, closes. */
 void session_fail(struct session *s, const struct why *why);

@@ -1,4 +1,5 @@
-/* From the request to the relay: counts the user in, dials his target (or the fallback), begins the relay. */
+/* From the request to the relay: counts the user in, dials his target (or the fallback), begins
+ * the relay. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #include "session/workers.h"
 
 #define DIAL_DEADLINE_MS 15000
-#define RELAY_QUEUE_CAP (1024u * 1024 + 256u * 1024) /* a bulk turn and what the last one left */
+#define RELAY_QUEUE_CAP  (1024u * 1024 + 256u * 1024) /* a bulk turn and what the last one left */
 
 static void on_target(struct conn *c)
 {
@@ -45,13 +46,12 @@ static void write_access_line(struct session *s, const struct request *req)
         return;
     char from[ADDR_STRLEN], to[TARGET_STRLEN], line[640];
     const char *net = req->network == NETWORK_UDP ? "udp" : "tcp";
-    int n = snprintf(line, sizeof(line), "%lld from tcp:%s accepted %s:%s [%s -> direct] user: %llu\n",
-                     (long long)loop_unix_s(w->loop), addr_str(&s->info.peer, from), net,
-                     target_str(&req->target, to), s->wn->view->node->tag,
-                     (unsigned long long)s->user->uid);
+    int n = snprintf(
+        line, sizeof(line), "%lld from tcp:%s accepted %s:%s [%s -> direct] user: %llu\n",
+        (long long)loop_unix_s(w->loop), addr_str(&s->info.peer, from), net,
+        target_str(&req->target, to), s->wn->view->node->tag, (unsigned long long)s->user->uid);
     if (n > 0)
-        w->access->write(w->access, line,
-                         (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+        w->access->write(w->access, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
 /* The target (or fallback) is connected: relay from now on. Frees what only the opening needed. */
@@ -202,8 +202,8 @@ void session_divert(struct session *s)
     struct bufq *up = chain_up(&s->in);
     uint8_t first[128];
     size_t len = bufq_peek(up, first, sizeof(first));
-    s->fallback = n->fallback ? fallback_find(n->fallback, s->info.sni, s->info.alpn, first, len)
-                              : NULL;
+    s->fallback =
+        n->fallback ? fallback_find(n->fallback, s->info.sni, s->info.alpn, first, len) : NULL;
     if (s->fallback == NULL) {
         session_close(s, false);
         return;

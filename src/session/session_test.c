@@ -1,5 +1,6 @@
-/* The data plane against real sockets: two workers, a VLESS node on a loopback port, an origin in a thread, clients with blocking sockets. The
- * control plane is this thread: it publishes views and pumps its loop for what workers tell it. */
+/* The data plane against real sockets: two workers, a VLESS node on a loopback port, an origin
+ * in a thread, clients with blocking sockets. The control plane is this thread: it publishes
+ * views and pumps its loop for what workers tell it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -26,16 +27,16 @@
 #include "session/workers.h"
 
 #define WORKERS 2
-#define SLOTS 64
-#define BULK (8u * 1024 * 1024)
+#define SLOTS   64
+#define BULK    (8u * 1024 * 1024)
 
 /* ---- the origin: answers by the first byte it gets ---- */
 
 enum origin_wish {
-    WISH_ECHO = 'e',    /* sends back what follows, ends when the client ends */
-    WISH_SOURCE = 's',  /* sends BULK bytes and ends */
-    WISH_COUNT = 'c',   /* reads to the end, then answers with the sum in 8 bytes */
-    WISH_HOLD = 'h',    /* says 'H' and waits for the end */
+    WISH_ECHO = 'e',   /* sends back what follows, ends when the client ends */
+    WISH_SOURCE = 's', /* sends BULK bytes and ends */
+    WISH_COUNT = 'c',  /* reads to the end, then answers with the sum in 8 bytes */
+    WISH_HOLD = 'h',   /* says 'H' and waits for the end */
 };
 
 static void send_all(int fd, const void *data, size_t n)
@@ -536,7 +537,8 @@ static void a_stranger_reaches_the_fallback_with_all_he_said(void **state)
     b->moved.stages[0].conf = &diverts;
     b->current = &b->moved;
     publish(b, 2, NULL, 0);
-    /* Messages to a worker are carried out in order: once all have answered this, all have the view. */
+    /* Messages to a worker are carried out in order: once all have answered this, all have the
+     * view. */
     b->plane.collect_alive(b->plane.self, 0);
     pump_until(b, &b->alive_told);
     int fd = dial_node(b);

@@ -10,9 +10,9 @@
 #include "session/session.h"
 #include "session/workers.h"
 
-#define SECOND_MS 1000
-#define RETRY_MS 3000       /* between tries to open a busy port */
-#define LOG_LINES_SECOND 20 /* about sessions; more are counted and said in one line */
+#define SECOND_MS        1000
+#define RETRY_MS         3000 /* between tries to open a busy port */
+#define LOG_LINES_SECOND 20   /* about sessions; more are counted and said in one line */
 
 bool worker_may_log(struct worker *w)
 {
@@ -98,7 +98,7 @@ static void node_free(struct worker *w, struct worker_node *wn)
 {
     close_listeners(wn);
     LIST_FOREACH(n, tmp, &wn->sessions)
-        session_close(LIST_ENTRY(n, struct session, node), false);
+    session_close(LIST_ENTRY(n, struct session, node), false);
     loop_timer_del(w->loop, &wn->retry);
     loop_timer_del(w->loop, &wn->drain);
     alive_fini(&wn->alive);
@@ -121,8 +121,8 @@ void worker_fini(struct worker *w)
     loop_free(w->loop);
 }
 
-/* SO_REUSEPORT would let a second process of the same user share the port in silence and take half of the connections. A plain bind
- * tells whether somebody else is there. */
+/* SO_REUSEPORT would let a second process of the same user share the port in silence and take
+ * half of the connections. A plain bind tells whether somebody else is there. */
 static enum status probe_port(const struct addr *where, bool v6only, int *err)
 {
     union sockaddr_any sa;
@@ -151,8 +151,8 @@ static bool listens_on(const struct worker_node *wn, const struct addr *where)
     return false;
 }
 
-/* Watches and timers hold the listener's address, so an array with a gap is closed by reopening what moved: rare, and the kernel's queue
- * of that one worker is the only thing it touches. */
+/* Watches and timers hold the listener's address, so an array with a gap is closed by reopening
+ * what moved: rare, and the kernel's queue of that one worker is the only thing it touches. */
 static void drop_stale_listeners(struct worker_node *wn)
 {
     const struct view_node *n = wn->view->node;
@@ -190,7 +190,8 @@ static void open_listeners(struct worker_node *wn)
         else
             why_set(&why, st, "cannot listen", err);
     }
-    /* Only the first worker tries again: another that took the port before it would make its probe fail for ever. */
+    /* Only the first worker tries again: another that took the port before it would make its
+     * probe fail for ever. */
     if (why.text && w->no == 0)
         loop_timer_in(w->loop, &wn->retry, RETRY_MS);
     else if (why.text)
@@ -232,7 +233,7 @@ static void drain_over(struct timer *t)
 {
     struct worker_node *wn = LIST_ENTRY(t, struct worker_node, drain);
     LIST_FOREACH(n, tmp, &wn->sessions)
-        session_close(LIST_ENTRY(n, struct session, node), false);
+    session_close(LIST_ENTRY(n, struct session, node), false);
     node_empty_check(wn->worker, wn);
 }
 
@@ -311,7 +312,8 @@ void worker_stop_accepting(struct worker *w)
     }
 }
 
-/* Open sessions count with what they moved since the last report, closed ones are in the table already. */
+/* Open sessions count with what they moved since the last report, closed ones are in the table
+ * already. */
 struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t *n)
 {
     struct worker_node *wn = w->nodes[node_no];

@@ -1,5 +1,5 @@
-/* session/worker.h - one data-plane thread: its loop, pools, nodes and sessions. Everything in it is touched by its own thread only, but for the
- * atomics and the mailbox. */
+/* session/worker.h - one data-plane thread: its loop, pools, nodes and sessions. Everything in
+ * it is touched by its own thread only, but for the atomics and the mailbox. */
 #ifndef SESSION_WORKER_H
 #define SESSION_WORKER_H
 
@@ -22,7 +22,8 @@
 
 struct workers;
 
-/* Sums of one node in one worker: written by the worker, read by the control thread at any time, so they outlive the worker_node. */
+/* Sums of one node in one worker: written by the worker, read by the control thread at any time,
+ * so they outlive the worker_node. */
 struct worker_stats {
     _Atomic uint64_t accepted, rejected, open, handshaking, up, down;
 };
@@ -55,11 +56,11 @@ struct worker {
     struct meter meter;
     struct admission admission;
     const struct log *log;
-    struct log_sink *access; /* NULL: no access log */
-    struct timer second;     /* trims pools, resumes accepting */
-    struct events ev;        /* scratch of the chain_run in progress */
+    struct log_sink *access;          /* NULL: no access log */
+    struct timer second;              /* trims pools, resumes accepting */
+    struct events ev;                 /* scratch of the chain_run in progress */
     uint32_t log_tokens, log_dropped; /* lines about sessions this second */
-    uint32_t bulk_flows, bulk_seen; /* bulk turns in the last round, and so far in this one */
+    uint32_t bulk_flows, bulk_seen;   /* bulk turns in the last round, and so far in this one */
     uint64_t bulk_round_us;
     struct worker_node *nodes[VIEW_NODES_MAX];
     struct worker_stats stats[VIEW_NODES_MAX];
@@ -77,7 +78,8 @@ static inline void worker_count_down(_Atomic uint64_t *c)
                           memory_order_relaxed);
 }
 
-/* Prepares a worker whose rng, crypto, meter, log, access and all are set. ST_OK, ST_E_NOMEM, ST_E_IO. */
+/* Prepares a worker whose rng, crypto, meter, log, access and all are set. ST_OK, ST_E_NOMEM,
+ * ST_E_IO. */
 NODISCARD enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_max);
 void worker_fini(struct worker *w);
 
@@ -95,7 +97,8 @@ void worker_close_removed(struct worker *w, uint32_t node_no);
 /* Takes a connection that another worker accepted. */
 void worker_adopt(struct worker *w, uint32_t node_no, int fd, const struct addr *peer);
 
-/* How many flows moved bulk in the last round of the loop (at least 1), this one counted for the next: they share the turn size. */
+/* How many flows moved bulk in the last round of the loop (at least 1), this one counted for the
+ * next: they share the turn size. */
 unsigned worker_bulk_flows(struct worker *w);
 
 /* May one more line about a session be logged this second? Counts those that may not. */

@@ -1,4 +1,5 @@
-/* The plane: turns the control thread's calls into messages, and what workers have to say into calls of the sink. */
+/* The plane: turns the control thread's calls into messages, and what workers have to say into
+ * calls of the sink. */
 #include "session/workers.h"
 
 #include <signal.h>
@@ -15,7 +16,8 @@ struct workers {
     struct mailbox *to_control;
     struct worker *list[WORKERS_MAX];
     unsigned made, running;
-    unsigned gone_pending[VIEW_NODES_MAX]; /* workers that still have a removed node; control thread only */
+    /* workers that still have a removed node; control thread only */
+    unsigned gone_pending[VIEW_NODES_MAX];
 };
 
 /* ---- messages into a worker ---- */
@@ -38,7 +40,8 @@ struct node_message {
 static struct node_message *message_new(void (*fn)(struct message *, void *))
 {
     struct node_message *m = calloc(1, sizeof(*m));
-    /* The control plane cannot go on without its orders being carried out, nor can it say so to anyone. */
+    /* The control plane cannot go on without its orders being carried out, nor can it say so to
+     * anyone. */
     BUG_ON(m == NULL);
     m->msg.fn = fn;
     return m;
@@ -377,9 +380,10 @@ void workers_plane(struct workers *ws, struct plane *plane)
 void workers_log_overload(struct worker *w)
 {
     if (worker_may_log(w))
-        log_line(w->log, LOG_WARNING, NULL,
-                 "worker %u is at its limit of %zu connections: new ones wait in the kernel's queue",
-                 w->no, w->admission.sessions_max);
+        log_line(
+            w->log, LOG_WARNING, NULL,
+            "worker %u is at its limit of %zu connections: new ones wait in the kernel's queue",
+            w->no, w->admission.sessions_max);
 }
 
 /* ---- life ---- */

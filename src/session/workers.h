@@ -1,4 +1,5 @@
-/* session/workers.h - the set of workers: the data plane behind struct plane. Made and driven by the control thread. */
+/* session/workers.h - the set of workers: the data plane behind struct plane. Made and driven by
+ * the control thread. */
 #ifndef SESSION_WORKERS_H
 #define SESSION_WORKERS_H
 
@@ -19,24 +20,26 @@ struct crypto_ctx;
 
 struct workers_conf {
     unsigned count;
-    struct loop *control;         /* loop of the control thread: sink calls arrive there */
+    struct loop *control; /* loop of the control thread: sink calls arrive there */
     const struct plane_sink *sink;
     const struct log *log;
-    struct log_sink *access;      /* NULL: no access log */
-    const struct meter *meters;   /* one a worker */
-    struct rng *const *rngs;      /* one a worker, used by that worker only */
+    struct log_sink *access;    /* NULL: no access log */
+    const struct meter *meters; /* one a worker */
+    struct rng *const *rngs;    /* one a worker, used by that worker only */
     struct crypto_ctx *const *cryptos;
-    size_t memory_budget;         /* of all workers together; 0 = none */
-    size_t sessions_max;          /* of all workers together */
+    size_t memory_budget; /* of all workers together; 0 = none */
+    size_t sessions_max;  /* of all workers together */
 };
 
-/* Starts the threads. @conf is copied, what it points at outlives the workers. ST_OK, ST_E_NOMEM, ST_E_IO. */
+/* Starts the threads. @conf is copied, what it points at outlives the workers. ST_OK,
+ * ST_E_NOMEM, ST_E_IO. */
 NODISCARD enum status workers_new(const struct workers_conf *conf, struct workers **out);
 /* Fills @plane, which stays valid until workers_free. */
 void workers_plane(struct workers *ws, struct plane *plane);
 /* Stops accepting everywhere; open sessions go on. */
 void workers_stop_accepting(struct workers *ws);
-/* Ends all sessions (counted to the last byte), joins the threads, delivers what they had to say, frees everything. */
+/* Ends all sessions (counted to the last byte), joins the threads, delivers what they had to
+ * say, frees everything. */
 void workers_free(struct workers *ws);
 
 /* ---- for the workers themselves ---- */

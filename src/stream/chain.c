@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* Rounds of up and down before the chain lets others run; a round moves at least one unit of every layer. */
+/* Rounds of up and down before the chain lets others run; a round moves at least one unit of
+ * every layer. */
 #define ROUNDS_MAX 64
 
 static size_t queues_size(const struct chain *c)
@@ -116,7 +117,8 @@ static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, stru
     if (in->head == NULL && !in->eof)
         return ST_OK;
     if (up->eof) {
-        /* The layer ended its direction in order: what the peer sends after its goodbye means nothing. */
+        /* The layer ended its direction in order: what the peer sends after its goodbye means
+         * nothing. */
         bufq_clear(in, c->env->pool);
         return ST_OK;
     }
@@ -175,7 +177,8 @@ static uint64_t position(const struct chain *c)
     return sum * 31 + c->rx_gone + c->tx_gone * 256u;
 }
 
-/* What layer @i left in its wire queue (an alert, a Close frame) still goes down, and the layers below end in order. */
+/* What layer @i left in its wire queue (an alert, a Close frame) still goes down, and the layers
+ * below end in order. */
 static unsigned fail_layer(struct chain *c, unsigned i)
 {
     c->out[i].eof = true;
@@ -218,7 +221,8 @@ out:
 void chain_divert(struct chain *c)
 {
     unsigned keep = 0;
-    /* The diverting layer ate nothing, so everything queued lies in its in-queue; those below have passed theirs up. */
+    /* The diverting layer ate nothing, so everything queued lies in its in-queue; those below
+     * have passed theirs up. */
     for (unsigned i = 0; i < c->count; i++)
         if (c->layers[i]->ops->flags & LAYER_MAY_DIVERT)
             break;

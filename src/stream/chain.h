@@ -3,15 +3,16 @@
  *   bottom:  rx queue (bytes read)  --> layer 0 --> layer 1 ... --> up     (top)
  *            tx queue (to write)   <-- layer 0 <-- layer 1 ... <-- down
  *
- * The caller owns the connection: it fills chain_bottom_in() from the socket, drains chain_bottom_out() to it and calls chain_run in between.
- * With no layers top and bottom are the same queues. Single-threaded. */
+ * The caller owns the connection: it fills chain_bottom_in() from the socket, drains
+ * chain_bottom_out() to it and calls chain_run in between. With no layers top and bottom are the
+ * same queues. Single-threaded. */
 #ifndef STREAM_CHAIN_H
 #define STREAM_CHAIN_H
 
 #include "stream/layer.h"
 
 #define CHAIN_LAYERS_MAX 4
-#define CHAIN_QUEUE_CAP (64u * 1024) /* soft cap of each inner queue; bulk turns raise the ends */
+#define CHAIN_QUEUE_CAP  (64u * 1024) /* soft cap of each inner queue; bulk turns raise the ends */
 
 /* One stage of a recipe: which layer with which configuration. */
 struct chain_stage {
@@ -21,9 +22,9 @@ struct chain_stage {
 
 struct chain {
     const struct env *env;
-    uint8_t count;    /* layers, 0 = the lowest */
-    uint8_t made;     /* layers at chain_init: the size of the queues' allocation */
-    uint8_t rx_gone;  /* bit i: layer i left this direction; spans are moved past it */
+    uint8_t count;   /* layers, 0 = the lowest */
+    uint8_t made;    /* layers at chain_init: the size of the queues' allocation */
+    uint8_t rx_gone; /* bit i: layer i left this direction; spans are moved past it */
     uint8_t tx_gone;
     uint8_t shut_done;
     bool no_half_close; /* a layer has LAYER_NO_HALF_CLOSE */
@@ -34,8 +35,8 @@ struct chain {
 enum chain_raw { CHAIN_RAW_NOW, CHAIN_RAW_LATER, CHAIN_RAW_NEVER };
 enum chain_dir { CHAIN_RX, CHAIN_TX };
 
-/* Builds a chain of @n (0..CHAIN_LAYERS_MAX) layers. @env outlives the chain. ST_OK, ST_E_NOMEM or what an init returned (then nothing is
- * left to free). */
+/* Builds a chain of @n (0..CHAIN_LAYERS_MAX) layers. @env outlives the chain. ST_OK, ST_E_NOMEM
+ * or what an init returned (then nothing is left to free). */
 NODISCARD enum status chain_init(struct chain *c, const struct env *env,
                                  const struct chain_stage *stages, unsigned n);
 /* Frees layers and queued bytes. Safe on a zeroed chain and twice. */
@@ -58,15 +59,17 @@ static inline struct bufq *chain_down(const struct chain *c)
     return &c->out[c->count];
 }
 
-/* Goes up by rx and down by tx until nothing moves. @ev is cleared first and holds what the layers reported; *@wake_us (in/out) becomes the
- * least time a layer asks for. Returns ST_OK or the first error (bytes in the bottom's tx queue are still to be sent). When EV_DIVERT is reported
- * the chain stops at once: see chain_divert. */
+/* Goes up by rx and down by tx until nothing moves. @ev is cleared first and holds what the
+ * layers reported; *@wake_us (in/out) becomes the least time a layer asks for. Returns ST_OK or
+ * the first error (bytes in the bottom's tx queue are still to be sent). When EV_DIVERT is
+ * reported the chain stops at once: see chain_divert. */
 NODISCARD enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64_t unix_s,
                                 uint64_t *wake_us);
-/* Drops the layer that reported EV_DIVERT and those above it; its input is then in chain_up(). Layers below stay. */
+/* Drops the layer that reported EV_DIVERT and those above it; its input is then in chain_up().
+ * Layers below stay. */
 void chain_divert(struct chain *c);
-/* May the bytes of one direction bypass the chain (splice)? NOW: every layer left it and its queues are empty; LATER: a layer may still leave,
- * or bytes are queued; NEVER. */
+/* May the bytes of one direction bypass the chain (splice)? NOW: every layer left it and its
+ * queues are empty; LATER: a layer may still leave, or bytes are queued; NEVER. */
 enum chain_raw chain_raw(const struct chain *c, enum chain_dir dir);
 /* Sum of queued bytes in one direction. */
 size_t chain_queued(const struct chain *c, enum chain_dir dir);

@@ -1,12 +1,15 @@
-/* stream/layer.h - what stands between a bottom (a connection) and a relay: one stage of bytes in, bytes out.
+/* stream/layer.h - what stands between a bottom (a connection) and a relay: one stage of bytes in,
+ * bytes out.
  *
  *   wire side:  wire_in --> rx --> up      plain side
  *               wire_out <-- tx <-- down
  *
- * A layer has no fd, no clock, no thread and no callback: it eats from one queue, fills another, and reports through
- * struct events. Back-pressure is a full queue and nothing else. "Up" is toward the relay, "down" toward the wire.
- * Single-threaded. Life: chain allocates ops->size zeroed bytes, init -> (rx | tx | shut)* -> fini. After an error only
- * fini is called. What to send before the end (alert, close frame) is put in wire_out by the call that returns the error. */
+ * A layer has no fd, no clock, no thread and no callback: it eats from one queue, fills another,
+ * and reports through struct events. Back-pressure is a full queue and nothing else. "Up" is
+ * toward the relay, "down" toward the wire. Single-threaded. Life: chain allocates ops->size
+ * zeroed bytes, init -> (rx | tx | shut)* -> fini. After an error only fini is called. What to
+ * send before the end (alert, close frame) is put in wire_out by the call that returns the
+ * error. */
 #ifndef STREAM_LAYER_H
 #define STREAM_LAYER_H
 
@@ -28,19 +31,22 @@ enum layer_flags {
     LAYER_NO_HALF_CLOSE = 4, /* the end of one direction ends both (WebSocket) */
 };
 
-/* What a layer is told about its surroundings; the same for all layers of a chain, outlives them. */
+/* What a layer is told about its surroundings; the same for all layers of a chain, outlives
+ * them. */
 struct env {
-    struct pool *pool;              /* blocks, spans, layer state */
+    struct pool *pool; /* blocks, spans, layer state */
     struct rng *rng;
     struct crypto_ctx *crypto;
     const struct user_index *users; /* of the session's pinned view; NULL where no protocol asks */
     struct conn_info *info;
 };
 
-/* Facts about the connection that one layer learns and another uses. Owned by the session; sni and alpn are pool_alloc'ed
- * strings of the session, freed once the request is accepted (an idle connection keeps none). */
+/* Facts about the connection that one layer learns and another uses. Owned by the session; sni
+ * and alpn are pool_alloc'ed strings of the session, freed once the request is accepted (an idle
+ * connection keeps none). */
 struct conn_info {
-    struct addr peer;  /* the client: the socket's, replaced by PROXY header or a trusted X-Forwarded-For */
+    /* the client: the socket's, replaced by PROXY header or a trusted X-Forwarded-For */
+    struct addr peer;
     struct addr local; /* where the client arrived */
     char *sni, *alpn;  /* lower case, NUL-terminated; NULL = none */
     bool tls13;        /* the outer layer is TLS 1.3 */
@@ -50,9 +56,11 @@ NODISCARD enum status conn_info_set(struct pool *p, char **slot, const char *tex
 void conn_info_clear(struct pool *p, struct conn_info *info);
 
 enum events_mask {
-    EV_READY = 1,    /* handshake of this layer done */
-    EV_REQUEST = 2,  /* a client named its target: events.request is filled */
-    EV_DIVERT = 4,   /* not ours: give wire_in (nothing of it eaten) to a fallback, this layer and those above are dropped */
+    EV_READY = 1,   /* handshake of this layer done */
+    EV_REQUEST = 2, /* a client named its target: events.request is filled */
+    /* not ours: give wire_in (nothing of it eaten) to a fallback, this layer and those above are
+     * dropped */
+    EV_DIVERT = 4,
     EV_LEAVE_RX = 8, /* after this call the layer changes no byte of rx (or tx) any more */
     EV_LEAVE_TX = 16,
 };
@@ -65,7 +73,8 @@ struct request {
     struct user_rt *user; /* borrowed from env->users; the session takes its own reference */
 };
 
-/* Filled by the layers during one chain_run, read by the session right after it. Lives in the worker, not in the session. */
+/* Filled by the layers during one chain_run, read by the session right after it. Lives in the
+ * worker, not in the session. */
 struct events {
     uint32_t mask; /* enum events_mask */
     struct request request;
@@ -78,7 +87,9 @@ struct turn {
     struct events *ev;
     uint64_t now_us; /* monotonic */
     int64_t unix_s;  /* wall clock */
-    uint64_t wake_us; /* in/out: a layer lowers it to the monotonic time at which it wants a tx call; UINT64_MAX = never */
+    /* in/out: a layer lowers it to the monotonic time at which it wants a tx call; UINT64_MAX =
+     * never */
+    uint64_t wake_us;
 };
 
 struct layer_ops {
@@ -86,19 +97,23 @@ struct layer_ops {
     size_t size;                /* of the layer's state; struct layer is its first member */
     enum port_kind wire, plain; /* checked when a node is configured */
     uint32_t flags;             /* enum layer_flags */
-    /* @conf is what the transport's or protocol's parse_conf made; outlives the layer. ST_OK, ST_E_NOMEM, ST_E_CRYPTO. */
+    /* @conf is what the transport's or protocol's parse_conf made; outlives the layer. ST_OK,
+     * ST_E_NOMEM, ST_E_CRYPTO. */
     enum status (*init)(struct layer *, const void *conf);
-    /* Eats wire_in, fills up, may add to wire_out. wire_in->eof with what is left tells that nothing follows. Sets up->eof
-     * when the peer ended its direction in order. Unfinished input may stay in wire_in.
+    /* Eats wire_in, fills up, may add to wire_out. wire_in->eof with what is left tells that
+     * nothing follows. Sets up->eof when the peer ended its direction in order. Unfinished input
+     * may stay in wire_in.
      *   ST_OK    everything usable is eaten
      *   ST_MORE  wire_in holds the beginning of a unit; call when there is more
      *   ST_FULL  up is at its cap; call when there is room
      *   error    the connection ends after wire_out is flushed; ev->why says why */
     enum status (*rx)(struct layer *, struct turn *);
-    /* Eats down, fills wire_out. Same answers. Also called when wake_us passed and after rx of the same chain. */
+    /* Eats down, fills wire_out. Same answers. Also called when wake_us passed and after rx of
+     * the same chain. */
     enum status (*tx)(struct layer *, struct turn *);
-    /* Once, when down is empty and ended: says goodbye in this direction (close_notify, Close frame) and sets wire_out->eof if
-     * the layer below is to end too. NULL: wire_out->eof is set and nothing is said. */
+    /* Once, when down is empty and ended: says goodbye in this direction (close_notify, Close
+     * frame) and sets wire_out->eof if the layer below is to end too. NULL: wire_out->eof is set
+     * and nothing is said. */
     enum status (*shut)(struct layer *, struct turn *);
     void (*fini)(struct layer *); /* frees what the layer owns beyond its state; NULL if nothing */
 };

@@ -1,4 +1,5 @@
-/* stream/transport.h - how a transport or a protocol introduces itself to the registry and to the node controller. */
+/* stream/transport.h - how a transport or a protocol introduces itself to the registry and to
+ * the node controller. */
 #ifndef STREAM_TRANSPORT_H
 #define STREAM_TRANSPORT_H
 
@@ -14,16 +15,17 @@ struct conf_error {
 
 /* Local options that shape a layer, besides the panel's settings object. NULL/0 = not given. */
 struct conf_context {
-    const char *server_name;        /* panel's server_name/host, lower case */
+    const char *server_name;          /* panel's server_name/host, lower case */
     const char *cert_file, *key_file; /* PEM */
-    bool self_signed;               /* make a certificate for cert_domain when no file is given */
+    bool self_signed;                 /* make a certificate for cert_domain when no file is given */
     const char *cert_domain;
     bool reject_unknown_sni;
-    const char *const *alpn;        /* what TLS may offer, in order of preference */
+    const char *const *alpn; /* what TLS may offer, in order of preference */
     size_t alpn_count;
     const char *const *trusted_xff; /* headers whose presence makes X-Forwarded-For believed */
     size_t trusted_xff_count;
-    bool fallback;                  /* the node has fallbacks: the protocol diverts what it does not know */
+    /* the node has fallbacks: the protocol diverts what it does not know */
+    bool fallback;
 };
 
 enum transport_role { TRANSPORT_SECURITY, TRANSPORT_NETWORK };
@@ -32,8 +34,9 @@ struct transport {
     const char *name;
     const char *const *aliases; /* NULL-ended */
     enum transport_role role;
-    /* Builds the configuration of a listener in @a from the panel's settings object (@settings may be NULL, [], {} alike). free_conf (may be NULL) is called
-     * before the arena goes, for what does not live in it (an SSL_CTX). ST_OK, ST_E_CONFIG with @err, ST_E_NOMEM. */
+    /* Builds the configuration of a listener in @a from the panel's settings object (@settings
+     * may be NULL, [], {} alike). free_conf (may be NULL) is called before the arena goes, for
+     * what does not live in it (an SSL_CTX). ST_OK, ST_E_CONFIG with @err, ST_E_NOMEM. */
     enum status (*parse_conf)(struct arena *a, const struct json_t *settings,
                               const struct conf_context *ctx, const void **conf,
                               struct conf_error *err);
