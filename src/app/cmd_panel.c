@@ -132,7 +132,8 @@ int panel_open(struct panel_cli *cli, bool create)
         return panel_failed(cli, "the path of the database is too long");
     if (create && make_parents(path) != ST_OK)
         return panel_failed(cli, "cannot make the directory of %s: %s", path, strerror(errno));
-    if (db_open(path, create ? DB_CREATE : 0, &cli->db, error) != ST_OK)
+    unsigned flags = (create ? DB_CREATE : 0u) | (cli->cmd == &cmd_panel_serve ? 0u : DB_PATIENT);
+    if (db_open(path, flags, &cli->db, error) != ST_OK)
         return panel_failed(cli, "%s", error);
     return -1;
 }

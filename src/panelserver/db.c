@@ -109,7 +109,7 @@ enum status db_open(const char *path, unsigned flags, struct db **out, char *err
         goto out;
     }
     sqlite3_extended_result_codes(db->handle, 1);
-    sqlite3_busy_timeout(db->handle, DB_BUSY_MS);
+    sqlite3_busy_timeout(db->handle, (flags & DB_PATIENT) != 0 ? DB_PATIENT_MS : DB_BUSY_MS);
     /* WAL lets readers and the one writer of several processes go on side by side. */
     if ((st = sql_exec(db,
                        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"

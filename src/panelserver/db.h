@@ -16,11 +16,13 @@
 
 struct db;
 
-#define DB_BUSY_MS   3000
-#define DB_ERROR_MAX 320
+#define DB_BUSY_MS    3000  /* a server's loop must not stand still for long */
+#define DB_PATIENT_MS 15000 /* a person's command may wait */
+#define DB_ERROR_MAX  320
 
 enum db_open_flags {
-    DB_CREATE = 1, /* make the file (mode 0600) when it is missing; its directory must exist */
+    DB_CREATE = 1,  /* make the file (mode 0600) when it is missing; its directory must exist */
+    DB_PATIENT = 2, /* wait DB_PATIENT_MS for another writer, not DB_BUSY_MS */
 };
 
 /* Opens @path (":memory:" is a private, empty one), creating and migrating tables as needed.

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -466,6 +467,34 @@ static void a_file_that_is_no_database_is_told(void **state)
     unlink(path);
 }
 
+/* Opens @path after running @sql on it with SQLite alone. */
+static enum status open_after(const char *path, const char *sql, char *error)
+{
+    sqlite3 *raw;
+    struct db *db;
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(raw);
+    enum status st = db_open(path, DB_CREATE, &db, error);
+    db_close(db);
+    return st;
+}
+
+static void other_databases_and_newer_ones_are_left_alone(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/v2sp-db-test-XXXXXX", error[DB_ERROR_MAX];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(open_after(path, "CREATE TABLE cake (a)", error), ST_E_PROTO);
+    assert_non_null(strstr(error, "not a panel's"));
+    assert_int_equal(open_after(path, "DROP TABLE cake", error), ST_OK);
+    assert_int_equal(open_after(path, "PRAGMA user_version=99", error), ST_E_UNSUPPORTED);
+    assert_non_null(strstr(error, "newer"));
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +522,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_are_forgotten_when_old, open_db, close_db),
         cmocka_unit_test(two_handles_see_each_others_writes_and_the_file_is_private),
         cmocka_unit_test(a_file_that_is_no_database_is_told),
+        cmocka_unit_test(other_databases_and_newer_ones_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
