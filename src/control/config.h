@@ -1,8 +1,9 @@
 /* control/config.h - config.json and its Include files, read once into something immutable.
  *
- * Life: config_load -> (config_ref/config_unref from any thread). Everything in it lives as long as the last reference.
- * Reading never stops at the first mistake: a bad node is left out and named, the others stay, and all findings are in a list with file, line and column.
- * A reload should use a configuration only if errors == 0. (Spec: node-config sections 1 to 8, 12, 13, 16, 18.) */
+ * Life: config_load -> (config_ref/config_unref from any thread). Everything in it lives as long as
+ * the last reference. Reading never stops at the first mistake: a bad node is left out and named,
+ * the others stay, and all findings are in a list with file, line and column. A reload should use a
+ * configuration only if errors == 0. (Spec: node-config sections 1 to 8, 12, 13, 16, 18.) */
 #ifndef CONTROL_CONFIG_H
 #define CONTROL_CONFIG_H
 
@@ -57,23 +58,27 @@ struct config {
 
 /* What loading needs from outside; members may be NULL/0. */
 struct config_env_io {
-    /* Fetches an http(s) Include. *@body is malloc'ed and becomes the caller's; at most JSON_SIZE_MAX bytes, at most 10 s. On failure a short reason in
-     * @reason. NULL: the copy of the last good fetch is used, which lies in the state directory. */
+    /* Fetches an http(s) Include. *@body is malloc'ed and becomes the caller's; at most
+     * JSON_SIZE_MAX bytes, at most 10 s. On failure a short reason in @reason. NULL: the copy of
+     * the last good fetch is used, which lies in the state directory. */
     enum status (*fetch)(void *arg, const char *url, char **body, size_t *len, char reason[160]);
     void *arg;
 };
 
-/* Reads @path. *@out is the caller's reference also when ST_E_CONFIG (unreadable or no JSON: look at the findings, there are no nodes).
- * ST_OK: usable, though nodes may have been left out. ST_E_NOMEM: *@out is NULL. @io may be NULL. */
+/* Reads @path. *@out is the caller's reference also when ST_E_CONFIG (unreadable or no JSON: look
+ * at the findings, there are no nodes). ST_OK: usable, though nodes may have been left out.
+ * ST_E_NOMEM: *@out is NULL. @io may be NULL. */
 NODISCARD enum status config_load(const char *path, const struct config_env_io *io,
                                   const struct config **out);
-/* The same from memory; @name stands for the file in messages, Include paths are relative to the working directory. @io NULL: Include is refused. */
+/* The same from memory; @name stands for the file in messages, Include paths are relative to the
+ * working directory. @io NULL: Include is refused. */
 NODISCARD enum status config_parse(const char *text, size_t len, const char *name,
                                    const struct config_env_io *io, const struct config **out);
 const struct config *config_ref(const struct config *cfg);
 void config_unref(const struct config *cfg); /* NULL is fine; wipes the memory of secrets */
 
-/* "config.json:12:5: error: [tag] Nodes[0].NodeID: ..." ; @dst is always terminated. Returns @dst. */
+/* "config.json:12:5: error: [tag] Nodes[0].NodeID: ..." ; @dst is always terminated. Returns
+ * @dst. */
 char *config_finding_str(const struct config_finding *f, char *dst, size_t cap);
 
 /* Prints the configuration as it was understood, as JSON, secrets masked. */

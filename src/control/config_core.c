@@ -17,9 +17,10 @@ static const struct config_scope timeout_scope = {"XrayConnectionConfig", timeou
                                                   sizeof(timeout_keys) / sizeof(timeout_keys[0]),
                                                   CONFIG_NO_BITS};
 
-/* Xray's handshake bound is 4 s. One lost segment on a slow mobile path costs 1 s, the next 2 s more, and TLS over
- * raw TCP has two flights to lose: 8 s lets such clients in, and a silent peer is still cheap to hold that long.
- * The Go programs set connIdle to 30 s, which cuts idle SSH and push connections; 300 s is what Xray itself does. */
+/* Xray's handshake bound is 4 s. One lost segment on a slow mobile path costs 1 s, the next 2 s
+ * more, and TLS over raw TCP has two flights to lose: 8 s lets such clients in, and a silent peer
+ * is still cheap to hold that long. The Go programs set connIdle to 30 s, which cuts idle SSH and
+ * push connections; 300 s is what Xray itself does. */
 void config_timeouts_init(struct view_timeouts *t)
 {
     *t = (struct view_timeouts){

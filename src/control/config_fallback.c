@@ -68,7 +68,8 @@ static bool read_rule(struct config_reader *r, const struct config_path *at, con
     return false;
 }
 
-/* The table itself is built later, by who uses it; building it here once finds what cannot be used. */
+/* The table itself is built later, by who uses it; building it here once finds what cannot be
+ * used. */
 static bool try_rules(struct config_reader *r, const struct config_path *at, bool single,
                       const struct fallback_rule *rules, size_t n)
 {

@@ -1,4 +1,5 @@
-/* Whatever stands in config.json: reading ends, says why, and what was understood can be printed and read again. */
+/* Whatever stands in config.json: reading ends, says why, and what was understood can be printed
+ * and read again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

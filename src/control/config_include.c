@@ -113,7 +113,8 @@ static bool read_file(struct config_reader *r, struct config_nodes *ns,
     return true;
 }
 
-/* @path as seen from the including file; NULL if it is absolute or the file stands in the working directory. */
+/* @path as seen from the including file; NULL if it is absolute or the file stands in the working
+ * directory. */
 static char *beside(struct config_reader *r, const char *path)
 {
     const char *slash = strrchr(r->file.name, '/');
@@ -163,7 +164,8 @@ static char *copy_path(struct config_reader *r, const char *url)
     return arena_printf(r->a, "%s/include-%s.json", r->cfg->state_dir, name);
 }
 
-/* Keeps a copy: written beside and renamed, so that a full disk leaves the old one. It holds keys: for the owner only. */
+/* Keeps a copy: written beside and renamed, so that a full disk leaves the old one. It holds keys:
+ * for the owner only. */
 static void keep_copy(struct config_reader *r, const char *path, const char *body, size_t len)
 {
     char *temp = arena_printf(r->a, "%s.new", path);

@@ -163,7 +163,8 @@ static void read_value(struct config_reader *r, const struct config_path *at,
     }
 }
 
-/* Marks the row as written down; for a panel: false if it was. An object's rows are marked one by one. */
+/* Marks the row as written down; for a panel: false if it was. An object's rows are marked one by
+ * one. */
 static bool may_set(struct config_reader *r, const struct config_scope *scope,
                     const struct config_key *k)
 {

@@ -1,4 +1,5 @@
-/* control/config_keys.h - inside of the config module: the tables of all keys, and the walk over an object's members. */
+/* control/config_keys.h - inside of the config module: the tables of all keys, and the walk over an
+ * object's members. */
 #ifndef CONTROL_CONFIG_KEYS_H
 #define CONTROL_CONFIG_KEYS_H
 
@@ -70,8 +71,9 @@ struct config_core {
 extern const struct config_scope config_scope_top, config_scope_log, config_scope_core,
     config_scope_node, config_scope_cert, config_scope_limits;
 
-/* Reads the members of @obj that @scope knows into @dst; the others are warned about, with the nearest name. Rows whose part is not in
- * @parts are warned about as standing in the wrong place. */
+/* Reads the members of @obj that @scope knows into @dst; the others are warned about, with the
+ * nearest name. Rows whose part is not in @parts are warned about as standing in the wrong
+ * place. */
 void config_walk(struct config_reader *r, const struct config_path *at, const struct json_t *obj,
                  const struct config_scope *scope, unsigned parts, void *dst);
 /* The row of @name in any case; NULL if there is none. */
@@ -81,7 +83,8 @@ const char *config_key_nearest(const struct config_scope *scope, const char *nam
 /* Letters to change, add, drop or swap to make @a of @b, any case; more than @max is @max + 1. */
 unsigned config_distance(const char *a, const char *b, unsigned max);
 
-/* Rows of KIND_CUSTOM. @dst is a config_log, config_core, config_cert or config_draft, as the table says. */
+/* Rows of KIND_CUSTOM. @dst is a config_log, config_core, config_cert or config_draft, as the table
+ * says. */
 typedef bool config_read_fn(struct config_reader *, const struct config_path *,
                             const struct json_t *, void *dst);
 config_read_fn config_read_listen;

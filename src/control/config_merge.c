@@ -10,7 +10,8 @@ static int64_t entry_id(const struct json_t *entry)
     return json_get_int(json_is_object(api) ? api : entry, "NodeID", 0);
 }
 
-/* Our entry in a reply shaped like a configuration file, @reply itself in a flat one, NULL if neither. */
+/* Our entry in a reply shaped like a configuration file, @reply itself in a flat one, NULL if
+ * neither. */
 static const struct json_t *find_entry(const struct config_node *node, const struct json_t *reply)
 {
     const struct json_t *list = json_get(reply, "Nodes");

@@ -1,5 +1,6 @@
-/* control/config_node.h - one node as config.json describes it: how to reach its panel, and its options. Part of struct config,
- * which owns everything here; all texts are NUL-terminated and never NULL unless said so. (Spec: node-config sections 3 to 8.) */
+/* control/config_node.h - one node as config.json describes it: how to reach its panel, and its
+ * options. Part of struct config, which owns everything here; all texts are NUL-terminated and
+ * never NULL unless said so. (Spec: node-config sections 3 to 8.) */
 #ifndef CONTROL_CONFIG_NODE_H
 #define CONTROL_CONFIG_NODE_H
 
@@ -36,7 +37,8 @@ enum config_cert_mode {
     CONFIG_CERT_NONE, /* no TLS, even if the panel says tls=1: a proxy in front ends it */
     CONFIG_CERT_FILE,
     CONFIG_CERT_SELF,
-    CONFIG_CERT_ACME_HTTP, /* obtaining them comes later: until then the files are used if both are there, */
+    /* obtaining them comes later: until then the files are used if both are there, */
+    CONFIG_CERT_ACME_HTTP,
     CONFIG_CERT_ACME_DNS, /* else a self-signed certificate */
     CONFIG_CERT_ACME_TLS,
 };
@@ -49,7 +51,8 @@ struct config_cert {
     enum config_cert_mode mode;
     const char *domain; /* "" = none given */
     const char *cert_file,
-        *key_file; /* PEM; not FILE: default <StateDir>/cert/<domain>.crt and .key ("" without domain) */
+        /* PEM; not FILE: default <StateDir>/cert/<domain>.crt and .key ("" without domain) */
+        *key_file;
     const char *provider, *email;
     const struct config_env *dns_env;
     size_t dns_env_count;
@@ -90,9 +93,11 @@ struct config_options {
     size_t fallback_count;
     bool allow_private; /* users may reach loopback, private and metadata addresses of this host */
     bool
-        mass_delete_guard; /* default true: more than half of the users gone needs a second answer */
+        /* default true: more than half of the users gone needs a second answer */
+        mass_delete_guard;
     bool
-        at_least_once; /* ReportPolicy: resend a push of unknown outcome even without Idempotency-Key */
+        /* ReportPolicy: resend a push of unknown outcome even without Idempotency-Key */
+        at_least_once;
     uint32_t drain_ms;   /* DrainTimeout: how long sessions of a removed node may go on; 30 s */
     uint32_t source_max; /* HandshakesPerSource: unauthenticated connections of one address; 256 */
 };
@@ -113,17 +118,20 @@ bool config_node_same(const struct config_node *a, const struct config_node *b);
 /* Nothing differs, so that a reload may leave the node alone. */
 bool config_node_equal(const struct config_node *a, const struct config_node *b);
 
-/* Lays the options of a panel's reply under the local ones: what is written in config.json stays, the rest comes from @reply, the rest from the defaults.
- * @reply is the whole answer to action=config: options are taken from its "Nodes" entry with our NodeID (or its only one) and, in a
- * flat reply, from its top level. Never taken from a panel: ApiHost, ApiKey and other ways to reach it, file paths, log outputs, DNSEnv, AllowPrivate, Name,
- * unix sockets as fallback destinations. What cannot be used is skipped and named in @problem (may be NULL; "" if nothing was).
- * @out lives in @a and borrows from @node. ST_OK or ST_E_NOMEM. */
+/* Lays the options of a panel's reply under the local ones: what is written in config.json stays,
+ * the rest comes from @reply, the rest from the defaults. @reply is the whole answer to
+ * action=config: options are taken from its "Nodes" entry with our NodeID (or its only one) and, in
+ * a flat reply, from its top level. Never taken from a panel: ApiHost, ApiKey and other ways to
+ * reach it, file paths, log outputs, DNSEnv, AllowPrivate, Name, unix sockets as fallback
+ * destinations. What cannot be used is skipped and named in @problem (may be NULL; "" if nothing
+ * was). @out lives in @a and borrows from @node. ST_OK or ST_E_NOMEM. */
 #define CONFIG_PROBLEM_MAX 200
 NODISCARD enum status config_node_merge(struct arena *a, const struct config_node *node,
                                         const struct json_t *reply, struct config_options *out,
                                         char problem[CONFIG_PROBLEM_MAX]);
-/* The object to read server_port, network and the rest from: @reply itself when it has a server_port or no "Nodes", else the entry of "Nodes" with our
- * NodeID, or its only one. Borrowed; NULL if @reply is no object or has no entry for us. (Spec: panel-api section 2.2.) */
+/* The object to read server_port, network and the rest from: @reply itself when it has a
+ * server_port or no "Nodes", else the entry of "Nodes" with our NodeID, or its only one. Borrowed;
+ * NULL if @reply is no object or has no entry for us. (Spec: panel-api section 2.2.) */
 const struct json_t *config_node_reply(const struct config_node *node, const struct json_t *reply);
 
 #endif

@@ -20,7 +20,8 @@ void config_options_init(struct config_options *o)
     };
 }
 
-/* @path with {domain} and {email} filled in; both were checked to be harmless in a path, or come from the operator. */
+/* @path with {domain} and {email} filled in; both were checked to be harmless in a path, or come
+ * from the operator. */
 static const char *fill_in(struct config_reader *r, const char *path, const struct config_cert *c)
 {
     static const char *const marks[] = {"{domain}", "{email}"};
@@ -60,7 +61,8 @@ void config_options_end(struct config_reader *r, struct config_options *o)
         if (c->key_file[0] == '\0')
             c->key_file = default_file(r, c, "key");
     }
-    /* Operators wrote 1000 and meant megabytes, although the Go programs counted bytes (limits section 3). */
+    /* Operators wrote 1000 and meant megabytes, although the Go programs counted bytes (limits
+     * section 3). */
     if (o->limits.dynamic_traffic < 1000000)
         o->limits.dynamic_traffic *= 1000000;
 }
@@ -163,7 +165,8 @@ bool config_read_trusted(struct config_reader *r, const struct config_path *at,
     return true;
 }
 
-/* Xray's Use... falls back to the other family where Force... fails; for one family alone both mean "only" here. */
+/* Xray's Use... falls back to the other family where Force... fails; for one family alone both mean
+ * "only" here. */
 bool config_read_dns_type(struct config_reader *r, const struct config_path *at,
                           const struct json_t *v, void *dst)
 {

@@ -1,4 +1,5 @@
-/* A configuration as text: for "v2sp config show", for findings, and for the digest that tells whether a node has changed. */
+/* A configuration as text: for "v2sp config show", for findings, and for the digest that tells
+ * whether a node has changed. */
 #include "control/config_keys.h"
 
 #include <string.h>

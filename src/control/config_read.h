@@ -1,6 +1,8 @@
-/* control/config_read.h - inside of the config module: where the reader stands, what it has found, and how values are read.
+/* control/config_read.h - inside of the config module: where the reader stands, what it has found,
+ * and how values are read.
  *
- * All of it works on arena memory and never stops: out of memory is noted in @nomem, the caller looks once at the end. */
+ * All of it works on arena memory and never stops: out of memory is noted in @nomem, the caller
+ * looks once at the end. */
 #ifndef CONTROL_CONFIG_READ_H
 #define CONTROL_CONFIG_READ_H
 
@@ -24,8 +26,8 @@ struct config_path {
 #define CONFIG_AT(up_, index_)                                                                     \
     (&(const struct config_path){.up = (up_), .key = NULL, .index = (index_)})
 
-/* Line and column (from 1) of the key, or element, that @path names; of the nearest one above it when it is missing. Of duplicates the
- * last, as the value is taken from it. */
+/* Line and column (from 1) of the key, or element, that @path names; of the nearest one above it
+ * when it is missing. Of duplicates the last, as the value is taken from it. */
 void config_where(const char *text, size_t len, const struct config_path *path, int *line,
                   int *column);
 /* "Nodes[0].CertConfig.CertMode"; cut at @cap. Returns @dst. */
@@ -70,12 +72,14 @@ const char *config_copy(struct config_reader *r, const char *text);
 const char *config_copy_part(struct config_reader *r, const char *text, size_t len);
 void *config_alloc(struct config_reader *r, size_t size); /* NULL: r->nomem is set */
 
-/* Each reads @v into @out; when it cannot, it reports an error at @at, leaves @out alone and returns false. */
+/* Each reads @v into @out; when it cannot, it reports an error at @at, leaves @out alone and
+ * returns false. */
 bool config_bool(struct config_reader *r, const struct config_path *at, const struct json_t *v,
                  bool *out);
 bool config_number(struct config_reader *r, const struct config_path *at, const struct json_t *v,
                    uint64_t min, uint64_t max, uint64_t *out);
-/* Milliseconds from a number in units of @unit_ms or a text such as "500ms", "30s", "5m", "2h", "1d". */
+/* Milliseconds from a number in units of @unit_ms or a text such as "500ms", "30s", "5m", "2h",
+ * "1d". */
 bool config_duration(struct config_reader *r, const struct config_path *at, const struct json_t *v,
                      uint64_t unit_ms, uint64_t min_ms, uint64_t max_ms, uint64_t *out);
 /* Bytes from a number in units of @unit or a text such as "64k", "512m", "2g" (powers of 1024). */
@@ -84,7 +88,8 @@ bool config_size(struct config_reader *r, const struct config_path *at, const st
 /* A text without control characters, copied. */
 bool config_text(struct config_reader *r, const struct config_path *at, const struct json_t *v,
                  const char **out);
-/* Items of a list of texts, of one text, or of one text with commas, trimmed, copied; empty ones are left out. At most @max. */
+/* Items of a list of texts, of one text, or of one text with commas, trimmed, copied; empty ones
+ * are left out. At most @max. */
 bool config_list(struct config_reader *r, const struct config_path *at, const struct json_t *v,
                  size_t max, const char *const **out, size_t *count);
 /* A numeric address with or without brackets; "" is 0.0.0.0. */

@@ -1,5 +1,6 @@
-/* Every key of config.json, where its value goes, and whether it does something yet. A row that starts to work changes its state here and nowhere
- * else. (Spec: node-config sections 2 to 8, 12, 17, 18.) */
+/* Every key of config.json, where its value goes, and whether it does something yet. A row that
+ * starts to work changes its state here and nowhere else. (Spec: node-config sections 2 to 8, 12,
+ * 17, 18.) */
 #include "control/config_keys.h"
 
 #define COUNT(a)   (sizeof(a) / sizeof((a)[0]))

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* The search for one path in the text. A member of a container at depth d (the root is 1) can be step d - 1 of the path. */
+/* The search for one path in the text. A member of a container at depth d (the root is 1) can be
+ * step d - 1 of the path. */
 struct search {
     const struct config_path *steps[CONFIG_PATH_MAX]; /* outermost first */
     size_t count;
@@ -31,7 +32,8 @@ static void meet(struct search *s, size_t depth, const char *key, size_t index, 
     }
 }
 
-/* A value starts directly inside the container at @depth, 0 = it is the root. A member was met at its key already. */
+/* A value starts directly inside the container at @depth, 0 = it is the root. A member was met at
+ * its key already. */
 static void start_value(struct search *s, size_t depth, uint64_t offset)
 {
     if (depth == 0) {

@@ -202,7 +202,8 @@ static void recover_dir(const char *dir, struct store *s, const struct log *lg)
             kept |= recover_file(path, s, lg);
     }
     closedir(d);
-    /* Nobody but us is left: what starts before ours noted can have no counters any more (a reboot emptied the directory). */
+    /* Nobody but us is left: what starts before ours noted can have no counters any more (a reboot
+     * emptied the directory). */
     if (!kept && store_is_alone(s) && spool_bury(s, store_epoch(s)) != ST_OK)
         log_line(lg, LOG_DEBUG, NULL, "old accounts stay in the database");
 }
@@ -414,7 +415,8 @@ uint32_t counters_take(struct counters *c, uint32_t node, uint64_t uid)
 
 void counters_retire(struct counters *c, uint32_t slot)
 {
-    /* Without room the slot is lost to this process, not its traffic: that is sampled as any other. */
+    /* Without room the slot is lost to this process, not its traffic: that is sampled as any
+     * other. */
     if (stack_room(&c->retired, &c->retired_room, c->retired_count + 1))
         c->retired[c->retired_count++] = slot;
     c->pending[slot / 64] |= UINT64_C(1) << (slot % 64);

@@ -1,16 +1,24 @@
-/* control/counters.h - the memory behind the live counters (policy/meter.h), in a file that outlives the process. Control thread; workers write their cells.
+/* control/counters.h - the memory behind the live counters (policy/meter.h), in a file that
+ * outlives the process. Control thread; workers write their cells.
  *
  *   <dir>/counters-<epoch>:  head | account of each slot | dirty words of each worker | cells of each worker
  *
- * The file is reserved sparse for COUNTERS_SLOTS users and filled by posix_fallocate in chunks before a slot is handed out, so a full disk is an error here and never a
- * SIGBUS in a worker. What cannot be had in a file is had in anonymous memory (said once): the service is the same, a kill -9 then loses the last seconds.
+ * The file is reserved sparse for COUNTERS_SLOTS users and filled by posix_fallocate in chunks
+ * before a slot is handed out, so a full disk is an error here and never a SIGBUS in a worker. What
+ * cannot be had in a file is had in anonymous memory (said once): the service is the same, a kill
+ * -9 then loses the last seconds.
  *
- * Exactly once. A slot carries the number of its account (spool.h), and what the spool is told are the account's sums, not differences: told twice is told once.
- *   sampling  take dirty bits -> put sums -> commit. Not committed: the bits are kept here and put next time.
- *   retiring  put sums with `last` -> commit -> account number 0 -> slot free. Killed before the commit: recovery puts the same. Killed after it: the
- *             account still exists in the spool (only a later freeze deletes it), so recovery's put adds nothing.
- *   recovery  lock file -> put all accounts + spool_recover(epoch) in one commit -> unlink. Killed before the commit: done again from the file. Killed
- *             before the unlink: the epoch is found recovered, the file only unlinked. The mark goes when a later start finds no file (spool_bury).
+ * Exactly once. A slot carries the number of its account (spool.h), and what the spool is told are
+ * the account's sums, not differences: told twice is told once.
+ *   sampling  take dirty bits -> put sums -> commit. Not committed: the bits are kept here and put
+ *             next time.
+ *   retiring  put sums with `last` -> commit -> account number 0 -> slot free. Killed before the
+ *             commit: recovery puts the same. Killed after it: the account still exists in the
+ *             spool (only a later freeze deletes it), so recovery's put adds nothing.
+ *   recovery  lock file -> put all accounts + spool_recover(epoch) in one commit -> unlink. Killed
+ *             before the commit: done again from the file. Killed before the unlink: the epoch is
+ *             found recovered, the file only unlinked. The mark goes when a later start finds no
+ *             file (spool_bury).
  *   ending    as recovery, of our own file. */
 #ifndef CONTROL_COUNTERS_H
 #define CONTROL_COUNTERS_H
@@ -29,10 +37,12 @@ struct store;
 #define COUNTERS_SLOTS (1u << 20)
 #define COUNTERS_CHUNK 4096u /* slots made usable at once */
 
-/* Opens the counters of this start of @s in @dir for @workers workers; first moves what dead processes of the same database left there into the spool. NULL: no memory. */
+/* Opens the counters of this start of @s in @dir for @workers workers; first moves what dead
+ * processes of the same database left there into the spool. NULL: no memory. */
 struct counters *counters_open(const char *dir, struct store *s, unsigned workers,
                                const struct log *lg);
-/* A last sample, then the file goes; if the sample failed the file stays for the next start. The workers must have ended. NULL is fine. */
+/* A last sample, then the file goes; if the sample failed the file stays for the next start. The
+ * workers must have ended. NULL is fine. */
 void counters_close(struct counters *c);
 /* False: anonymous memory. */
 bool counters_is_durable(const struct counters *c);
@@ -44,7 +54,8 @@ NODISCARD enum status counters_reserve(struct counters *c, uint32_t n);
 uint32_t counters_take(struct counters *c, uint32_t node, uint64_t uid);
 /* No worker writes @slot any more: it is free after the next committed sample. */
 void counters_retire(struct counters *c, uint32_t slot);
-/* Moves what changed into the spool, in one transaction. ST_OK; ST_E_IO: everything waits for the next time. @moved (may be NULL): slots put. */
+/* Moves what changed into the spool, in one transaction. ST_OK; ST_E_IO: everything waits for the
+ * next time. @moved (may be NULL): slots put. */
 NODISCARD enum status counters_sample(struct counters *c, int64_t unix_s, size_t *moved);
 /* Sums of a slot since it was taken. */
 void counters_read(const struct counters *c, uint32_t slot, uint64_t *up, uint64_t *down);

@@ -1,4 +1,5 @@
-/* control/fake_panel.h - a scripted HTTP server on the loop under test, for panel_client_test and controller_test. Not part of the product. */
+/* control/fake_panel.h - a scripted HTTP server on the loop under test, for panel_client_test and
+ * controller_test. Not part of the product. */
 #ifndef CONTROL_FAKE_PANEL_H
 #define CONTROL_FAKE_PANEL_H
 

@@ -43,7 +43,8 @@ static enum target target_of(int fd)
     return S_ISSOCK(st.st_mode) ? TARGET_SOCKET : TARGET_PIPE;
 }
 
-/* Writes at most @len bytes without waiting for a reader. A pipe that polls writable takes PIPE_BUF bytes, more than a line has. */
+/* Writes at most @len bytes without waiting for a reader. A pipe that polls writable takes PIPE_BUF
+ * bytes, more than a line has. */
 static ssize_t write_now(int fd, enum target target, const char *p, size_t len)
 {
     ssize_t n;
@@ -77,7 +78,7 @@ static void complain(struct logfile *f, const char *what, int number)
     (void)to_stderr(text, n > 0 && n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
-/* ---- rotation ---------------------------------------------------------------------------------- */
+/* ---- rotation -------------------------------------------------------------------------------- */
 
 /* Puts the file at f->path under f->fd. */
 static enum status open_path(struct logfile *f, const char *path, struct why *why)
@@ -111,7 +112,8 @@ static enum status open_path(struct logfile *f, const char *path, struct why *wh
     return ST_OK;
 }
 
-/* Rotated files have the name of the file and a time behind it: sorted by name they are sorted by age. */
+/* Rotated files have the name of the file and a time behind it: sorted by name they are sorted by
+ * age. */
 static bool is_rotated(const char *name, const char *base)
 {
     size_t n = strlen(base);
@@ -199,7 +201,8 @@ static bool rename_aside(const char *path)
     return false;
 }
 
-/* One thread rotates, the others write on; what they write meanwhile lands in the old file or the new one. */
+/* One thread rotates, the others write on; what they write meanwhile lands in the old file or the
+ * new one. */
 static void rotate(struct logfile *f)
 {
     struct why why = {0};
@@ -224,7 +227,7 @@ static void rotate(struct logfile *f)
     pthread_mutex_unlock(&f->files);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_line(struct log_sink *sink, const char *line, size_t len)
 {
@@ -254,7 +257,7 @@ static void write_line(struct log_sink *sink, const char *line, size_t len)
     atomic_fetch_add_explicit(&f->lost, 1, memory_order_relaxed);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct logfile *logfile_new(void)
 {

@@ -53,7 +53,7 @@ struct panel_call {
     char error[CURL_ERROR_SIZE];
 };
 
-/* ---- libcurl and the loop --------------------------------------------------------------------- */
+/* ---- libcurl and the loop -------------------------------------------------------------------- */
 
 static void collect_done(struct panel_client *c);
 
@@ -179,7 +179,7 @@ void panel_client_free(struct panel_client *c)
     curl_global_cleanup();
 }
 
-/* ---- one call: bytes -------------------------------------------------------------------------- */
+/* ---- one call: bytes ------------------------------------------------------------------------- */
 
 static size_t give_body(char *dst, size_t size, size_t n, void *arg)
 {
@@ -193,8 +193,8 @@ static size_t give_body(char *dst, size_t size, size_t n, void *arg)
     return room;
 }
 
-/* libcurl wants to send the body again by itself: a reused connection died under the request. For a POST that is the blind repetition we must not
- * make. */
+/* libcurl wants to send the body again by itself: a reused connection died under the request. For a
+ * POST that is the blind repetition we must not make. */
 static int rewind_body(void *arg, curl_off_t offset, int origin)
 {
     struct panel_call *call = arg;
@@ -244,7 +244,7 @@ static size_t take_reply(char *p, size_t size, size_t n, void *arg)
     return call->data_status == ST_OK ? len : 0;
 }
 
-/* ---- one call: attempts ----------------------------------------------------------------------- */
+/* ---- one call: attempts ---------------------------------------------------------------------- */
 
 static void free_call(struct panel_call *call)
 {
@@ -426,7 +426,7 @@ static void collect_done(struct panel_client *c)
     }
 }
 
-/* ---- one call: set-up ------------------------------------------------------------------------- */
+/* ---- one call: set-up ------------------------------------------------------------------------ */
 
 static bool add_header(struct panel_call *call, const char *name, const char *value)
 {
@@ -450,7 +450,8 @@ static bool set_headers(struct panel_call *call, const struct panel_request *r)
         ok = add_header(call, "If-None-Match", r->etag);
     if (r->post) {
         ok = ok && add_header(call, "Content-Type", "application/json");
-        /* libcurl would ask leave for large bodies; panels behind simple servers never answer that. */
+        /* libcurl would ask leave for large bodies; panels behind simple servers never answer
+         * that. */
         struct curl_slist *l = curl_slist_append(call->headers, "Expect:");
         ok = ok && l != NULL;
         call->headers = l != NULL ? l : call->headers;

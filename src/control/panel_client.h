@@ -1,8 +1,11 @@
-/* control/panel_client.h - HTTP calls to panels, many at once, without blocking: libcurl's multi interface on the control loop.
+/* control/panel_client.h - HTTP calls to panels, many at once, without blocking: libcurl's multi
+ * interface on the control loop.
  *
- * One client serves all nodes, so connections to one panel are shared. A call ends within its deadline, retries included. A GET is tried three times on transport errors, a
- * POST once: whether its bytes went out is told, the rest is the caller's decision (specs panel-api 12, 14). Redirects are followed three times, to the same scheme,
- * host and port only, because the token is in the address. Addresses are logged without query. */
+ * One client serves all nodes, so connections to one panel are shared. A call ends within its
+ * deadline, retries included. A GET is tried three times on transport errors, a POST once: whether
+ * its bytes went out is told, the rest is the caller's decision (specs panel-api 12, 14). Redirects
+ * are followed three times, to the same scheme, host and port only, because the token is in the
+ * address. Addresses are logged without query. */
 #ifndef CONTROL_PANEL_CLIENT_H
 #define CONTROL_PANEL_CLIENT_H
 
@@ -25,12 +28,16 @@ struct panel_reply {
     bool sent; /* a byte of the request may have reached the panel */
     bool retried;
     enum status
-        status; /* ST_OK: the body is complete; ST_E_IO, ST_E_TIMEOUT: transport; ST_E_LIMIT: over reply_max; else what data() returned */
+        /* ST_OK: the body is complete; ST_E_IO, ST_E_TIMEOUT: transport; ST_E_LIMIT: over
+         * reply_max; else what data() returned */
+        status;
     const char *text;       /* why not, "" if complete; no secret */
     const char *etag;       /* "" = none, or longer than PANEL_ETAG_MAX */
     uint32_t retry_after_s; /* 0 = not said */
     const char *
-        body; /* ends with NUL; all of it, or the first PANEL_HEAD_MAX bytes if data() took it or it belongs to an error */
+        /* ends with NUL; all of it, or the first PANEL_HEAD_MAX bytes if data() took it or it
+         * belongs to an error */
+        body;
     size_t body_len;
 };
 
@@ -53,7 +60,8 @@ struct panel_request {
     void *arg;
 };
 
-/* NULL: no memory. @retry_ms: pause before the first repetition, four times as long before each further (100). */
+/* NULL: no memory. @retry_ms: pause before the first repetition, four times as long before each
+ * further (100). */
 struct panel_client *panel_client_new(struct loop *l, uint32_t retry_ms);
 /* Cancels what runs. NULL is fine. */
 void panel_client_free(struct panel_client *c);

@@ -251,7 +251,8 @@ static void post_is_sent_once(void **state)
     assert_string_equal(w->seq, "1");
     assert_string_equal(w->type, "application/json");
     assert_int_equal(w->http, 200);
-    /* The connection is reused, and dies under the request: libcurl must not send it again by itself. */
+    /* The connection is reused, and dies under the request: libcurl must not send it again by
+     * itself. */
     w->script[0].end = FAKE_DROP;
     post(w, "{\"1\":[4,5]}");
     assert_int_equal(w->requests, 1);

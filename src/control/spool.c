@@ -6,7 +6,8 @@
 
 #include "control/store.h"
 
-/* uids and sums are below 2^63: the panel's ids by parsing, sums because 2^63 bytes are a century at full line rate. */
+/* uids and sums are below 2^63: the panel's ids by parsing, sums because 2^63 bytes are a century
+ * at full line rate. */
 static void bind(struct sqlite3_stmt *q, int at, uint64_t v)
 {
     sqlite3_bind_int64(q, at, (int64_t)v);
@@ -35,7 +36,8 @@ static enum status run2(struct store *s, const char *sql, uint64_t a, uint64_t b
 
 enum status spool_put(struct store *s, const struct spool_account *a, int64_t unix_s)
 {
-    /* Sums never fall: after a power cut the file of the counters may be older than the database. */
+    /* Sums never fall: after a power cut the file of the counters may be older than the
+     * database. */
     struct sqlite3_stmt *q =
         store_sql(s, "INSERT INTO live(aid, node, uid, up, down, fup, fdown, since, dead)"
                      " VALUES(?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7) ON CONFLICT(aid) DO UPDATE SET"

@@ -1,14 +1,17 @@
-/* control/spool.h - traffic between the live counters and the panel, in the database. Control thread only.
+/* control/spool.h - traffic between the live counters and the panel, in the database. Control
+ * thread only.
  *
  *   live counters --spool_put--> account --spool_freeze--> batch --spool_sending--> (push) --spool_done--> gone
  *                                                            ^                        |
  *                                                            +---- spool_back --------+
  *
- * An account is one assignment of a counter slot to a user; its number (aid) is never used twice. It holds the counter's sums as last seen and the part of
- * them that is in batches. Putting the same sums twice changes nothing, so a sampler that was killed simply samples again: no byte is moved twice or lost.
- * A batch is frozen: same number, same rows, for ever. At most a few exist a node, because nothing is frozen while one waits; what comes later stays
- * in the accounts, 100 bytes a user, so a panel that is down for a month costs no more than one that is down for a minute.
- * Source: specs limits 10, panel-api 12. */
+ * An account is one assignment of a counter slot to a user; its number (aid) is never used twice.
+ * It holds the counter's sums as last seen and the part of them that is in batches. Putting the
+ * same sums twice changes nothing, so a sampler that was killed simply samples again: no byte is
+ * moved twice or lost. A batch is frozen: same number, same rows, for ever. At most a few exist a
+ * node, because nothing is frozen while one waits; what comes later stays in the accounts, 100
+ * bytes a user, so a panel that is down for a month costs no more than one that is down for a
+ * minute. Source: specs limits 10, panel-api 12. */
 #ifndef CONTROL_SPOOL_H
 #define CONTROL_SPOOL_H
 
@@ -30,10 +33,12 @@ struct spool_account {
 /* Notes the sums of one account, within a transaction of the caller. ST_OK or ST_E_IO. */
 NODISCARD enum status spool_put(struct store *s, const struct spool_account *a, int64_t unix_s);
 
-/* The counters of start @epoch are put a last time: no later put of them counts. In the same transaction as the puts. *@before: that had been done already, so
- * nothing must be put. ST_OK or ST_E_IO. */
+/* The counters of start @epoch are put a last time: no later put of them counts. In the same
+ * transaction as the puts. *@before: that had been done already, so nothing must be put. ST_OK or
+ * ST_E_IO. */
 NODISCARD enum status spool_recover(struct store *s, uint32_t epoch, bool *before);
-/* No counters of starts before @epoch exist any more: their accounts end with what is known, their marks go. */
+/* No counters of starts before @epoch exist any more: their accounts end with what is known, their
+ * marks go. */
 NODISCARD enum status spool_bury(struct store *s, uint32_t epoch);
 
 #define SPOOL_ROWS_MAX                                                                             \
@@ -46,8 +51,10 @@ struct spool_batch {
     uint32_t rows;
 };
 
-/* Finds the oldest batch of @node, or freezes a new one of at most @rows_max users with at least @min_bytes each; users that are gone, that have waited SPOOL_WAIT_S, and
- * all users if @everything, come along with less. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO: nothing changed. */
+/* Finds the oldest batch of @node, or freezes a new one of at most @rows_max users with at least
+ * @min_bytes each; users that are gone, that have waited SPOOL_WAIT_S, and all users if
+ * @everything, come along with less. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO: nothing
+ * changed. */
 NODISCARD enum status spool_freeze(struct store *s, uint32_t node, uint64_t min_bytes,
                                    uint32_t rows_max, bool everything, int64_t unix_s,
                                    struct spool_batch *out);
@@ -61,12 +68,14 @@ NODISCARD enum status spool_sending(struct store *s, uint32_t node, uint64_t seq
 NODISCARD enum status spool_done(struct store *s, uint32_t node, uint64_t seq);
 /* The panel has certainly not applied it. */
 NODISCARD enum status spool_back(struct store *s, uint32_t node, uint64_t seq);
-/* It was certainly not applied and is too large: its upper half becomes a batch of its own. ST_OK; ST_E_NOTFOUND: one row cannot be halved; ST_E_IO. */
+/* It was certainly not applied and is too large: its upper half becomes a batch of its own. ST_OK;
+ * ST_E_NOTFOUND: one row cannot be halved; ST_E_IO. */
 NODISCARD enum status spool_split(struct store *s, uint32_t node, uint64_t seq);
 /* Sum of what is not yet acknowledged: accounts and batches. */
 NODISCARD enum status spool_pending(struct store *s, uint32_t node, uint64_t *up, uint64_t *down);
 
-/* The same for the same batch, different for any other: "<node id>-<database>.<node row>-<seq>". @dst takes SPOOL_KEY_LEN bytes. */
+/* The same for the same batch, different for any other: "<node id>-<database>.<node row>-<seq>".
+ * @dst takes SPOOL_KEY_LEN bytes. */
 #define SPOOL_KEY_LEN 80
 char *spool_key(const struct store *s, uint64_t node_id, uint32_t node, uint64_t seq, char *dst);
 

@@ -255,8 +255,8 @@ static void only_traffic(void)
     add(&d, 1, take(&d, 12), 200, 2);
 }
 
-/* Killed between the commit and the unlink: the file is found again after its traffic was pushed and its accounts are gone. A copy that seems to have a living
- * owner stands for it. */
+/* Killed between the commit and the unlink: the file is found again after its traffic was pushed
+ * and its accounts are gone. A copy that seems to have a living owner stands for it. */
 static void kill_in_recovery(void **state)
 {
     (void)state;

@@ -34,8 +34,9 @@ struct store {
     unsigned statement_count;
 };
 
-/* Sums are what the live counters showed (up, down) and what of it has been put into batches (fup, fdown): the difference waits to be reported. Indexes are
- * partial, so that a push looks at users with traffic only. */
+/* Sums are what the live counters showed (up, down) and what of it has been put into batches (fup,
+ * fdown): the difference waits to be reported. Indexes are partial, so that a push looks at users
+ * with traffic only. */
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS node(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL,"
@@ -298,7 +299,8 @@ enum status store_begin(struct store *s)
 
 enum status store_begin_durable(struct store *s)
 {
-    /* The setting cannot change within a transaction. In WAL mode one synced commit carries all before it. */
+    /* The setting cannot change within a transaction. In WAL mode one synced commit carries all
+     * before it. */
     s->full = true;
     exec(s->db, "PRAGMA synchronous=FULL");
     enum status st = run(s, "BEGIN IMMEDIATE");

@@ -1,8 +1,11 @@
-/* control/store.h - the one SQLite database of a node process: who the nodes are, what was good last, what is still to be reported.
+/* control/store.h - the one SQLite database of a node process: who the nodes are, what was good
+ * last, what is still to be reported.
  *
- * WAL mode; ordinary commits are consistent but may be lost in a power cut (synchronous=NORMAL), one begun with store_begin_durable is not. One connection, control thread only.
- * A database that cannot be opened is replaced by one in memory, a damaged one is set aside; either is said once. Later failures (disk full, read-only) are said once when
- * they begin and once when they end; every function then answers ST_E_IO and the caller keeps what it has. */
+ * WAL mode; ordinary commits are consistent but may be lost in a power cut (synchronous=NORMAL),
+ * one begun with store_begin_durable is not. One connection, control thread only. A database that
+ * cannot be opened is replaced by one in memory, a damaged one is set aside; either is said once.
+ * Later failures (disk full, read-only) are said once when they begin and once when they end; every
+ * function then answers ST_E_IO and the caller keeps what it has. */
 #ifndef CONTROL_STORE_H
 #define CONTROL_STORE_H
 
@@ -27,9 +30,11 @@ bool store_is_durable(const struct store *s);
 bool store_is_alone(const struct store *s);
 /* Random number of this database, made when it was; part of idempotency keys. */
 uint64_t store_id(const struct store *s);
-/* Number of this start, durable before it is handed out: no two processes on one database get the same. */
+/* Number of this start, durable before it is handed out: no two processes on one database get the
+ * same. */
 uint32_t store_epoch(const struct store *s);
-/* The row of a node, made if new. @key names it for ever (panel, node id, type). ST_OK or ST_E_IO. */
+/* The row of a node, made if new. @key names it for ever (panel, node id, type). ST_OK or
+ * ST_E_IO. */
 NODISCARD enum status store_node(struct store *s, const char *key, uint32_t *id);
 
 /* ---- for the modules that keep tables here: spool, node_cache -------------------------------- */
@@ -40,9 +45,11 @@ NODISCARD enum status store_begin_durable(struct store *s);
 /* On failure everything since store_begin is undone. */
 NODISCARD enum status store_commit(struct store *s);
 void store_rollback(struct store *s);
-/* A prepared statement, reset and without bindings; kept for the next time. @sql must be a literal. NULL: failed (said). */
+/* A prepared statement, reset and without bindings; kept for the next time. @sql must be a literal.
+ * NULL: failed (said). */
 struct sqlite3_stmt *store_sql(struct store *s, const char *sql);
-/* ST_MORE: a row is there; ST_OK: done, the statement is reset; ST_E_IO: failed (said). A statement left in the middle is reset by its next store_sql. */
+/* ST_MORE: a row is there; ST_OK: done, the statement is reset; ST_E_IO: failed (said). A statement
+ * left in the middle is reset by its next store_sql. */
 NODISCARD enum status store_step(struct store *s, struct sqlite3_stmt *q);
 /* Ends a read that is not stepped to its end. */
 void store_reset(struct sqlite3_stmt *q);

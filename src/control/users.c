@@ -9,7 +9,7 @@
 
 #define CHUNK 1024u
 
-/* ---- objects ---------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 struct user_slab {
     struct user_rt **chunks;
@@ -62,7 +62,8 @@ enum status user_slab_reserve(struct user_slab *s, size_t n)
         struct user_rt *chunk = calloc(CHUNK, sizeof(*chunk));
         if (chunk == NULL)
             return ST_E_NOMEM;
-        /* Only the newest chunk has fresh objects: what an older one still had is handed out as freed. */
+        /* Only the newest chunk has fresh objects: what an older one still had is handed out as
+         * freed. */
         if (grow(&s->freed, &s->freed_room, s->freed_count + s->fresh, sizeof(*s->freed)) !=
             ST_OK) {
             free(chunk);
@@ -99,7 +100,7 @@ size_t user_slab_used(const struct user_slab *s)
     return s->used;
 }
 
-/* ---- the list --------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 void user_list_init(struct user_list *l)
 {
@@ -194,7 +195,7 @@ uint64_t user_list_hash(const struct user_list *l)
     return h;
 }
 
-/* ---- the difference --------------------------------------------------------------------------- */
+/* ---- the difference -------------------------------------------------------------------------- */
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {

@@ -1,6 +1,8 @@
-/* control/users.h - the users of a node: the list a panel sends, the objects both planes share, and what differs between the two. Control thread only.
+/* control/users.h - the users of a node: the list a panel sends, the objects both planes share, and
+ * what differs between the two. Control thread only.
  *
- * 100,000 users cost 56 bytes an object, 8 a row of the table and, while a list is applied, 40 a row of the list: 10.4 MB. */
+ * 100,000 users cost 56 bytes an object, 8 a row of the table and, while a list is applied, 40 a
+ * row of the list: 10.4 MB. */
 #ifndef CONTROL_USERS_H
 #define CONTROL_USERS_H
 
@@ -15,7 +17,7 @@ struct counters;
 
 #define USERS_MAX 1000000u /* of one node */
 
-/* ---- objects ---------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 /* Stable objects for all nodes of the process; memory grows in chunks and is kept. */
 struct user_slab;
@@ -28,7 +30,7 @@ struct user_rt *user_slab_take(struct user_slab *s);
 void user_slab_give(struct user_slab *s, struct user_rt *u);
 size_t user_slab_used(const struct user_slab *s);
 
-/* ---- the list as it arrives ------------------------------------------------------------------- */
+/* ---- the list as it arrives ------------------------------------------------------------------ */
 
 enum user_state { USER_SAME, USER_NEW, USER_CHANGED };
 
@@ -47,8 +49,9 @@ struct user_list {
 
 void user_list_init(struct user_list *l);
 void user_list_fini(struct user_list *l); /* wipes the credentials */
-/* Appends a user whose credential is the text of a UUID, or 1..30 bytes that stand for one (version 5 over the nil namespace, as Xray-core common/uuid does).
- * ST_OK; ST_E_PROTO: neither; ST_E_LIMIT over USERS_MAX; ST_E_NOMEM. */
+/* Appends a user whose credential is the text of a UUID, or 1..30 bytes that stand for one (version
+ * 5 over the nil namespace, as Xray-core common/uuid does). ST_OK; ST_E_PROTO: neither; ST_E_LIMIT
+ * over USERS_MAX; ST_E_NOMEM. */
 NODISCARD enum status user_list_add(struct user_list *l, const struct user_entry *limits,
                                     const char *credential, size_t len);
 /* Appends an entry with its uuid. ST_OK, ST_E_LIMIT, ST_E_NOMEM. */
@@ -58,14 +61,15 @@ void user_list_settle(struct user_list *l);
 /* Equal for lists of the same users with the same limits; after settling. */
 uint64_t user_list_hash(const struct user_list *l);
 
-/* ---- the users of a node ---------------------------------------------------------------------- */
+/* ---- the users of a node --------------------------------------------------------------------- */
 
 struct user_table {
     struct user_rt **by_id; /* sorted by (uid, uuid); one reference each */
     size_t count;
 };
 
-/* Where objects and slots come from, and the node's own limits: the smaller non-zero of node and user counts (specs limits 2). */
+/* Where objects and slots come from, and the node's own limits: the smaller non-zero of node and
+ * user counts (specs limits 2). */
 struct users_env {
     struct user_slab *slab;
     struct counters *counters;
@@ -83,8 +87,9 @@ struct users_change {
 
 /* How many uids of @t are not in @l (settled) under any credential. */
 size_t users_missing(const struct user_table *t, const struct user_list *l);
-/* Makes @t what @l (settled) says: new objects, changed limits in place, removed users marked. Marks the entries of @l with enum user_state. *@change is to be given
- * to users_change_fini. ST_OK; ST_E_NOMEM, ST_E_LIMIT, ST_E_IO (no counter slots): nothing has changed. */
+/* Makes @t what @l (settled) says: new objects, changed limits in place, removed users marked.
+ * Marks the entries of @l with enum user_state. *@change is to be given to users_change_fini.
+ * ST_OK; ST_E_NOMEM, ST_E_LIMIT, ST_E_IO (no counter slots): nothing has changed. */
 NODISCARD enum status users_apply(struct user_table *t, struct user_list *l,
                                   const struct users_env *env, struct users_change *change);
 void users_change_fini(struct users_change *c); /* the array only */

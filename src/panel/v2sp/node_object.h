@@ -1,8 +1,10 @@
-/* panel/v2sp/node_object.h - the answer to action=config: which port, protocol and transport a node is to serve. Pure, stateless.
+/* panel/v2sp/node_object.h - the answer to action=config: which port, protocol and transport a node
+ * is to serve. Pure, stateless.
  *
- * Two shapes are read (specs panel-api 2.2): the flat node object of the UniProxy family, and a whole local configuration file with Log, Cores, Nodes[], of which
- * the entry with our NodeID (or the only one) counts. Both may be mixed; what stands at the top level wins. Types are PHP's: numbers as strings, [] for {}, null
- * for absent. */
+ * Two shapes are read (specs panel-api 2.2): the flat node object of the UniProxy family, and a
+ * whole local configuration file with Log, Cores, Nodes[], of which the entry with our NodeID (or
+ * the only one) counts. Both may be mixed; what stands at the top level wins. Types are PHP's:
+ * numbers as strings, [] for {}, null for absent. */
 #ifndef PANEL_V2SP_NODE_OBJECT_H
 #define PANEL_V2SP_NODE_OBJECT_H
 
@@ -37,12 +39,15 @@ struct v2sp_reply_error {
     char text[160];
 };
 
-/* Reads @reply (parsed JSON, kept by the caller as long as @out is used) for node @node_id. ST_OK; ST_E_PROTO with @err: no object, an error message in place of
- * one ({"status":"fail"}, {"message":..} alone), a number that is none, no entry for this node. A missing port is no error here: a local option may give it. */
+/* Reads @reply (parsed JSON, kept by the caller as long as @out is used) for node @node_id. ST_OK;
+ * ST_E_PROTO with @err: no object, an error message in place of one ({"status":"fail"},
+ * {"message":..} alone), a number that is none, no entry for this node. A missing port is no error
+ * here: a local option may give it. */
 NODISCARD enum status v2sp_node_object_read(const struct json_t *reply, int64_t node_id,
                                             struct v2sp_node_object *out,
                                             struct v2sp_reply_error *err);
-/* Key of two configurations that mean the same, whatever their white space, order of members and spelling of numbers: FNV-1a over a canonical form. */
+/* Key of two configurations that mean the same, whatever their white space, order of members and
+ * spelling of numbers: FNV-1a over a canonical form. */
 uint64_t v2sp_node_object_hash(const struct json_t *reply);
 
 #endif

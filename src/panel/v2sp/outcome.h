@@ -29,20 +29,24 @@ enum v2sp_applied {
     V2SP_MAYBE_APPLIED, /* send the identical batch with the identical key */
 };
 
-/* @http: status code, 0 = none came. @sent: a byte of the request was handed to the connection. @optional: action=alivelist. */
+/* @http: status code, 0 = none came. @sent: a byte of the request was handed to the connection.
+ * @optional: action=alivelist. */
 enum v2sp_outcome v2sp_outcome_of(long http, bool sent, bool optional);
-/* 500 counts as maybe: panels queue several jobs in a row, so it can follow an applied one. With an idempotency key that is harmless. */
+/* 500 counts as maybe: panels queue several jobs in a row, so it can follow an applied one. With an
+ * idempotency key that is harmless. */
 enum v2sp_applied v2sp_outcome_applied(enum v2sp_outcome o, long http);
 const char *v2sp_outcome_str(enum v2sp_outcome o);
 
-/* Milliseconds to wait after the @fails-th failure in a row (1 = the first): grows with each from a base by cause, up to a cap. @interval_ms is the regular
- * interval; @retry_after_s the panel's wish (0 = none, honoured up to 10 min). @random: any number, spreads the result by +-10 %. */
+/* Milliseconds to wait after the @fails-th failure in a row (1 = the first): grows with each from a
+ * base by cause, up to a cap. @interval_ms is the regular interval; @retry_after_s the panel's wish
+ * (0 = none, honoured up to 10 min). @random: any number, spreads the result by +-10 %. */
 uint64_t v2sp_outcome_delay_ms(enum v2sp_outcome o, unsigned fails, uint64_t interval_ms,
                                uint32_t retry_after_s, uint32_t random);
 /* The regular interval with +-10 %. */
 uint64_t v2sp_outcome_jitter_ms(uint64_t interval_ms, uint32_t random);
 
-/* Takes the "message" out of an error body, else its beginning, as one printable line in @dst. HTML is named as such. */
+/* Takes the "message" out of an error body, else its beginning, as one printable line in @dst. HTML
+ * is named as such. */
 void v2sp_outcome_message(char *dst, size_t cap, const char *body, size_t len);
 bool v2sp_outcome_is_html(const char *body, size_t len);
 

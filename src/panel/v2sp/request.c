@@ -28,7 +28,8 @@ static void put_str(struct sink *s, const char *text)
     put(s, text, strlen(text));
 }
 
-/* application/x-www-form-urlencoded, as the Go client sends it (vectors v2sp_requests: "k y" is k+y). */
+/* application/x-www-form-urlencoded, as the Go client sends it (vectors v2sp_requests: "k y" is
+ * k+y). */
 static void put_form(struct sink *s, const char *text)
 {
     static const char plain[] =

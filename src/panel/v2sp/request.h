@@ -1,4 +1,5 @@
-/* panel/v2sp/request.h - what a node sends to a panel of the v2sp dialect: addresses and bodies. Pure, stateless.
+/* panel/v2sp/request.h - what a node sends to a panel of the v2sp dialect: addresses and bodies.
+ * Pure, stateless.
  *
  * Source: specs panel-api section 2 (the seed README, and the requests of the Go client). */
 #ifndef PANEL_V2SP_REQUEST_H
@@ -25,14 +26,16 @@ struct v2sp_peer {
 
 /* The word of the query: "config", "user", "alivelist", "push", "alive". */
 const char *v2sp_action_str(enum v2sp_action a);
-/* Writes the address of @action, NUL-terminated. It holds the token: never log it. ST_OK; ST_E_CONFIG: api_host is no http(s) address; ST_E_LIMIT: longer
- * than @cap. */
+/* Writes the address of @action, NUL-terminated. It holds the token: never log it. ST_OK;
+ * ST_E_CONFIG: api_host is no http(s) address; ST_E_LIMIT: longer than @cap. */
 NODISCARD enum status v2sp_request_url(char *dst, size_t cap, const struct v2sp_peer *peer,
                                        enum v2sp_action action);
-/* The same address for logs: scheme, host and path, no user name, no query. Cut at @cap. Returns @dst. */
+/* The same address for logs: scheme, host and path, no user name, no query. Cut at @cap. Returns
+ * @dst. */
 char *v2sp_request_shown(char *dst, size_t cap, const char *url);
 
-/* Bodies are written piece by piece into memory of the caller, who keeps V2SP_BODY_STEP free before every piece. */
+/* Bodies are written piece by piece into memory of the caller, who keeps V2SP_BODY_STEP free before
+ * every piece. */
 #define V2SP_BODY_STEP 128
 
 struct v2sp_body {
@@ -45,7 +48,8 @@ struct v2sp_body {
 /* {"<uid>":[up,down],...} */
 void v2sp_body_open(struct v2sp_body *b, char *text);
 void v2sp_body_traffic(struct v2sp_body *b, uint64_t uid, uint64_t up, uint64_t down);
-/* {"<uid>":["ip",...],...}: a user, then his addresses; a user without addresses gets an empty list. */
+/* {"<uid>":["ip",...],...}: a user, then his addresses; a user without addresses gets an empty
+ * list. */
 void v2sp_body_user(struct v2sp_body *b, uint64_t uid);
 void v2sp_body_ip(struct v2sp_body *b, const struct addr *ip);
 void v2sp_body_close(struct v2sp_body *b);

@@ -155,8 +155,8 @@ static enum status at_top(struct v2sp_user_list *l, struct v2sp_reply_error *err
     return ST_OK;
 }
 
-/* An event inside "users" but outside any user. Entries stand at depth 2, their members at 3; the end of a value is told at the
- * depth around it. */
+/* An event inside "users" but outside any user. Entries stand at depth 2, their members at 3; the
+ * end of a value is told at the depth around it. */
 static void at_list(struct v2sp_user_list *l)
 {
     const struct json_pull *p = &l->pull;

@@ -1,7 +1,9 @@
-/* panel/v2sp/user_list.h - the answer to action=user, read as it arrives: {"users":[{"id","uuid","speed_limit","device_limit","conn_limit"},...]}. Pure.
+/* panel/v2sp/user_list.h - the answer to action=user, read as it arrives:
+ * {"users":[{"id","uuid","speed_limit","device_limit","conn_limit"},...]}. Pure.
  *
- * A user that cannot be used is skipped and named; an answer that is no list at all is an error, so that the old list stays (specs panel-api 2.3, 13.4, 13.5).
- * Life: v2sp_user_list_init -> v2sp_user_list_feed* -> v2sp_user_list_end. One a reply, about 5 KiB, not thread-safe. */
+ * A user that cannot be used is skipped and named; an answer that is no list at all is an error, so
+ * that the old list stays (specs panel-api 2.3, 13.4, 13.5). Life: v2sp_user_list_init ->
+ * v2sp_user_list_feed* -> v2sp_user_list_end. One a reply, about 5 KiB, not thread-safe. */
 #ifndef PANEL_V2SP_USER_LIST_H
 #define PANEL_V2SP_USER_LIST_H
 
@@ -16,14 +18,17 @@ struct v2sp_user {
         *credential; /* "uuid": text of 1..V2SP_CREDENTIAL_MAX bytes; secret; good for the call */
     uint32_t credential_len;
     uint32_t
-        speed_kbps; /* 1000 bit/s; the panel sends Mbit/s, fractions allowed; 0 = unlimited, here and below */
+        /* 1000 bit/s; the panel sends Mbit/s, fractions allowed; 0 = unlimited, here and below */
+        speed_kbps;
     uint32_t device_limit, conn_limit;
 };
 
 struct v2sp_user_list {
-    /* Takes one good user. An error ends the reading and is what feed returns (ST_E_NOMEM, ST_E_LIMIT). */
+    /* Takes one good user. An error ends the reading and is what feed returns (ST_E_NOMEM,
+     * ST_E_LIMIT). */
     enum status (*user)(void *arg, const struct v2sp_user *u);
-    /* Names one skipped entry: its id if it had a good one (else 0), its place from 0, and what is wrong with it. May be NULL. */
+    /* Names one skipped entry: its id if it had a good one (else 0), its place from 0, and what is
+     * wrong with it. May be NULL. */
     void (*skipped)(void *arg, uint64_t id, uint64_t index, const char *text);
     void *arg;
 
@@ -41,11 +46,12 @@ struct v2sp_user_list {
 void v2sp_user_list_init(struct v2sp_user_list *l,
                          enum status (*user)(void *, const struct v2sp_user *),
                          void (*skipped)(void *, uint64_t, uint64_t, const char *), void *arg);
-/* Eats the next bytes of the reply. ST_OK; ST_E_PROTO with @err: no JSON, or "users" is no list; what the callback returned. */
+/* Eats the next bytes of the reply. ST_OK; ST_E_PROTO with @err: no JSON, or "users" is no list;
+ * what the callback returned. */
 NODISCARD enum status v2sp_user_list_feed(struct v2sp_user_list *l, const void *data, size_t len,
                                           struct v2sp_reply_error *err);
-/* The reply is complete. ST_OK: a list, perhaps empty, was there; ST_E_PROTO with @err: half an answer, no "users" in it, or an error message in place of the
- * list. Wipes the last credential. */
+/* The reply is complete. ST_OK: a list, perhaps empty, was there; ST_E_PROTO with @err: half an
+ * answer, no "users" in it, or an error message in place of the list. Wipes the last credential. */
 NODISCARD enum status v2sp_user_list_end(struct v2sp_user_list *l, struct v2sp_reply_error *err);
 
 #endif
