@@ -1,5 +1,6 @@
 #include "control/config_fetch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,7 +87,6 @@ enum status config_fetch(void *arg, const char *url, char **body, size_t *len, c
                        : st == ST_E_LIMIT ? "larger than 16 MiB"
                        : why[0] != '\0'   ? why
                                           : curl_easy_strerror(rc);
-    strncpy(reason, text, 159);
-    reason[159] = '\0';
+    snprintf(reason, 160, "%.159s", text);
     return st;
 }
