@@ -20,9 +20,8 @@
 #define BLK_DATA 16384u /* payload of a full blk: the largest TLS record */
 #define BLK_TAIL 512u   /* room behind it */
 #define BLK_SIZE (BLK_HEAD + BLK_DATA + BLK_TAIL)
-#define BLK_READ                                                                                   \
-    (BLK_DATA - 64u)         /* what a conn reads into one blk: leaves 64 bytes of the
-                                   * record for heads of layers between (ws frame, codec chunk) */
+/* what a conn reads into one blk: leaves 64 bytes of a record for the heads of layers between */
+#define BLK_READ       (BLK_DATA - 64u)
 #define BLK_SMALL_SIZE 2048u /* small blk: same room rules, head 64 and tail 64 */
 #define BLK_SMALL_HEAD 64u
 #define BLK_SMALL_DATA (BLK_SMALL_SIZE - 2u * BLK_SMALL_HEAD)
@@ -58,8 +57,7 @@ struct bufq {
 
 /* ---- pool: one a worker ---------------------------------------------------------------------- */
 
-/* Makes a pool that hands out at most @budget bytes (blks, spans and pool_alloc together; 0 = no
- * cap). Returns NULL without memory. */
+/* A pool that hands out at most @budget bytes in all (0 = no cap). NULL: no memory. */
 struct pool *pool_new(size_t budget);
 /* Everything taken from the pool must have been given back. */
 void pool_free(struct pool *p);
@@ -68,19 +66,17 @@ size_t pool_used(const struct pool *p);
 unsigned pool_load(const struct pool *p);
 /* Gives idle slabs back to the kernel. Called by the worker's slow timer. */
 void pool_trim(struct pool *p);
-/* Zeroed memory for the state of one layer or session, counted in the budget; NULL when it is
- * spent. pool_release takes the same @size (NULL is fine). */
+/* Zeroed memory for the state of one layer or session, counted in the budget; NULL: it is spent.
+ * pool_release takes the same @size (NULL is fine). */
 void *pool_alloc(struct pool *p, size_t size);
 void pool_release(struct pool *p, void *mem, size_t size);
-/* Makes the @nth allocation from now fail (1 = the next), and all after it while @sticky. For
- * tests. */
+/* For tests: the @nth allocation from now fails (1 = the next), and all later ones if @sticky. */
 void pool_fail_after(struct pool *p, unsigned nth, bool sticky);
 
 /* ---- spans ----------------------------------------------------------------------------------- */
 
-/* A span over a fresh blk, off at BLK_HEAD and len 0: the owner fills and sets len (<= BLK_DATA).
- * span_new_small does the same over a 2 KiB blk (off BLK_SMALL_HEAD, len <= BLK_SMALL_DATA).
- * NULL: no memory. */
+/* A span over a fresh blk, off at BLK_HEAD and len 0: the owner fills and sets len (<= BLK_DATA);
+ * _small: over a 2 KiB blk (off BLK_SMALL_HEAD, len <= BLK_SMALL_DATA). NULL: no memory. */
 struct span *span_new(struct pool *p);
 struct span *span_new_small(struct pool *p);
 /* Smallest kind that holds @len bytes (<= BLK_DATA) behind the standard head room. */

@@ -219,8 +219,10 @@ static void members_in_file_order(void **state)
     struct json_t *v = must("{\"z\":1,\"a\":\"x\",\"m\":3}");
     char keys[4] = {0};
     size_t n = 0;
-    for (void *it = json_first(v); it != NULL; it = json_next(v, it))
+    for (void *it = json_first(v); it != NULL; it = json_next(v, it)) {
+        assert_true(n < 3);
         keys[n++] = json_iter_key(it)[0];
+    }
     assert_string_equal(keys, "zam");
     assert_string_equal(json_get_str(v, "A", ""), "x");
     assert_string_equal(json_get_str(v, "z", "no text"), "no text");

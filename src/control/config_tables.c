@@ -11,7 +11,7 @@
 #define P                .state = KEY_WORKS, .panel = true
 #define LATER            .state = KEY_LATER
 #define OPT(m)           .part = PART_OPTION, .offset = offsetof(struct config_draft, opt.m)
-#define API(m)           .part = PART_API, .state = KEY_WORKS, .offset = offsetof(struct config_draft, api.m)
+#define API(m)           W, .part = PART_API, .offset = offsetof(struct config_draft, api.m)
 #define BOOL             .kind = KIND_BOOL
 #define TEXT             .kind = KIND_TEXT
 #define U32(lo, hi)      .kind = KIND_U32, .min = (lo), .max = (hi)

@@ -1,7 +1,8 @@
 /* control/counters.h - the memory behind the live counters (policy/meter.h), in a file that
  * outlives the process. Control thread; workers write their cells.
  *
- *   <dir>/counters-<epoch>:  head | account of each slot | dirty words of each worker | cells of each worker
+ *   <dir>/counters-<epoch>:
+ *   head | account of each slot | dirty words of each worker | cells of each worker
  *
  * The file is reserved sparse for COUNTERS_SLOTS users and filled by posix_fallocate in chunks
  * before a slot is handed out, so a full disk is an error here and never a SIGBUS in a worker. What

@@ -1,9 +1,10 @@
 /* control/spool.h - traffic between the live counters and the panel, in the database. Control
  * thread only.
  *
- *   live counters --spool_put--> account --spool_freeze--> batch --spool_sending--> (push) --spool_done--> gone
- *                                                            ^                        |
- *                                                            +---- spool_back --------+
+ *   live counters --spool_put--> account --spool_freeze--> batch --spool_sending--> (push)
+ *                                                            ^                      |    |
+ *                                                            +----- spool_back -----+    |
+ *                                                     gone <--------- spool_done --------+
  *
  * An account is one assignment of a counter slot to a user; its number (aid) is never used twice.
  * It holds the counter's sums as last seen and the part of them that is in batches. Putting the
