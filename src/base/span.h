@@ -108,8 +108,7 @@ static inline bool span_owns_blk(const struct span *s)
 void bufq_init(struct bufq *q, uint32_t cap);
 /* Frees all spans; cap and eof stay. */
 void bufq_clear(struct bufq *q, struct pool *p);
-/* Bytes that may still be added before the queue is at its cap. The cap is soft: whoever sees
- * room > 0 may add one whole unit. */
+/* Bytes up to the cap, which is soft: whoever sees room > 0 may add one whole unit. */
 static inline uint32_t bufq_room(const struct bufq *q)
 {
     return q->bytes >= q->cap ? 0 : q->cap - q->bytes;
