@@ -229,6 +229,7 @@ static void test_extensions(void **state)
     assert_int_equal(parse_with("\0\x02\0\0", 4, 16, 1), ST_E_PROTO);
     assert_int_equal(parse_with("\0\x03\x02h2", 5, 16, 1), ST_OK);
     assert_int_equal(parse_with("\x02\3\4", 3, 43, 1), ST_OK);
+    assert_int_equal(parse_with("\x02\3\4", 3, 43, 2), ST_E_PROTO); /* twice */
     assert_int_equal(parse_with("\x03\3\4\1", 4, 43, 1), ST_E_PROTO);
     assert_int_equal(parse_with("\0\0", 2, 51, 1), ST_OK); /* asks for a HelloRetryRequest */
     assert_int_equal(parse_with("\0\x04\0\x1d\0\0", 6, 51, 1), ST_E_PROTO);

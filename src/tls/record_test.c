@@ -260,6 +260,15 @@ static void test_in_place(void **state)
     assert_pattern(&f->up, 16384);
 }
 
+static unsigned count_records(const struct bufq *q)
+{
+    unsigned n = 0;
+    uint8_t h[5];
+    for (size_t off = 0; bufq_peek_at(q, off, h, 5); n++)
+        off += 5u + get_be16(h + 3);
+    return n;
+}
+
 /* A proxy's response header and the data behind it leave as one record. */
 static void test_prepend(void **state)
 {
@@ -275,15 +284,14 @@ static void test_prepend(void **state)
     assert_int_equal(f->wire.head->flags, SPAN_EDGE);
     assert_int_equal(open_max(f, 0), ST_OK);
     assert_pattern(&f->up, 16002);
-}
-
-static unsigned count_records(const struct bufq *q)
-{
-    unsigned n = 0;
-    uint8_t h[5];
-    for (size_t off = 0; bufq_peek_at(q, off, h, 5); n++)
-        off += 5u + get_be16(h + 3);
-    return n;
+    bufq_clear(&f->up, f->pool);
+    bufq_push(&f->down, span_of(f, 0, 2, 0));
+    bufq_push(&f->down, span_of(f, 2, 16000, SPAN_EDGE)); /* a mark keeps them apart */
+    assert_int_equal(seal(f), ST_OK);
+    assert_int_equal(count_records(&f->wire), 2);
+    assert_int_equal(f->wire.tail->flags, SPAN_EDGE);
+    assert_int_equal(open_max(f, 0), ST_OK);
+    assert_pattern(&f->up, 16002);
 }
 
 static void test_marks(void **state)

@@ -166,10 +166,6 @@ static enum status server_rx(struct layer *l, struct turn *t)
 
     if (st < 0)
         s->state = DEAD;
-    /* A bare FIN ends the client's direction like close_notify: half of the world's clients send
-     * no more. */
-    if ((st == ST_OK || st == ST_MORE) && t->wire_in->eof)
-        t->up->eof = true;
     return st;
 }
 

@@ -14,7 +14,6 @@
 #include "crypto/ctx.h"
 #include "crypto/rng.h"
 #include "stream/chain.h"
-#include "stream/law.h"
 #include "tls/alert.h"
 #include "tls/test_client.h"
 #include "transport/tls/tls.h"
@@ -69,6 +68,7 @@ struct link {
     struct test_client *client;
     enum status st;
     uint32_t seen;
+    size_t out_len;     /* bytes written to the wire */
     size_t up_len, cut; /* cut: bytes a read, 0 = as they come */
     unsigned tamper;    /* flip a bit of this byte from the client (1 = first) */
 };
@@ -141,6 +141,7 @@ static void pump(struct link *k)
         struct bufq *q = chain_bottom_out(&k->chain);
         n_out = bufq_peek(q, out, sizeof(out));
         bufq_drop(q, n_out, k->pool);
+        k->out_len += n_out;
         n_in = test_client_talk(k->client, out, n_out, in, sizeof(in));
         if (k->tamper > 0 && n_in >= k->tamper && test_client_ready(k->client)) {
             in[k->tamper - 1] ^= 1;
@@ -315,7 +316,11 @@ static void test_key_update(void **state)
         link_open(&k, NULL, &DEFAULT_CONTEXT, &CLIENTS[i]);
         handshake(&k);
         for (size_t n = 0; n < 40; n++) {
+            size_t before = k.out_len;
             assert_true(test_client_update(k.client, n % 2 == 0));
+            pump(&k);
+            /* asked, the server answers with a KeyUpdate of its own, and with nothing else */
+            assert_int_equal(k.out_len - before, n % 2 == 0 ? 5 + 5 + 17 : 0);
             send_up(&k, n * 1000, 1000);
             send_down(&k, n * 1000, 1000, 1000);
         }
@@ -355,6 +360,28 @@ static void test_tampered_record(void **state)
         assert_true(k.st == ST_E_AUTH || k.st == ST_E_PROTO);
         pump(&k);
         assert_int_equal(test_client_alert(k.client), TLS_ALERT_BAD_RECORD_MAC);
+        link_close(&k);
+    }
+}
+
+/* Nothing may follow a fatal alert, whatever is still queued. */
+static void test_silence_after_alert(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CLIENTS_MAX; i += 5) {
+        struct link k;
+        uint64_t wake = UINT64_MAX;
+        link_open(&k, NULL, &DEFAULT_CONTEXT, &CLIENTS[i]);
+        handshake(&k);
+        static const uint8_t bad[] = {0x17, 3, 3, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1,
+                                      2,    3, 4, 5, 6,  7, 8, 9, 1, 2, 3, 4, 5, 6};
+        feed(&k, bad, sizeof(bad));
+        assert_true(k.st < 0);
+        size_t alert = chain_bottom_out(&k.chain)->bytes;
+        assert_in_range(alert, 7, 40);
+        assert_int_equal(bufq_put(chain_down(&k.chain), data, 100, k.pool), ST_OK);
+        (void)!chain_run(&k.chain, &k.ev, 1, 1, &wake);
+        assert_int_equal(chain_bottom_out(&k.chain)->bytes, alert);
         link_close(&k);
     }
 }
@@ -685,67 +712,6 @@ static void test_conf_errors(void **state)
     expect_conf_error("{}", &alpn, "ALPN");
 }
 
-/* ---- laws ------------------------------------------------------------------------------------ */
-
-#define LAW_BYTES 2500u
-
-static void *peer_open(void *arg)
-{
-    return test_client_new(arg);
-}
-
-static size_t peer_talk(void *peer, const uint8_t *in, size_t len, uint8_t *out, size_t cap)
-{
-    return test_client_talk(peer, in, len, out, cap);
-}
-
-/* Runs that lose an allocation may end early, but never with other bytes. */
-static void peer_close(void *peer)
-{
-    size_t n;
-    const uint8_t *p = test_client_data(peer, &n);
-
-    assert_true(n <= LAW_BYTES);
-    if (n > 0)
-        assert_memory_equal(p, data, n);
-    if (test_client_eof(peer))
-        assert_int_equal(n, LAW_BYTES);
-    test_client_free(peer);
-}
-
-static void test_laws(void **state)
-{
-    static const struct law_peer peer = {peer_open, peer_talk, peer_close};
-
-    (void)state;
-    for (size_t i = 0; i < CLIENTS_MAX; i++) {
-        struct listener l = listen_with(NULL, &DEFAULT_CONTEXT);
-        struct test_client_options o = CLIENTS[i];
-        const struct chain_stage stage = {&tls_server_ops, l.conf};
-        const struct env env = {.rng = &rng, .crypto = &crypto};
-        char err[LAW_ERR_LEN];
-        o.send = data;
-        o.send_len = LAW_BYTES;
-        o.close = true;
-        const struct law_case c = {.stages = &stage,
-                                   .count = 1,
-                                   .env = &env,
-                                   .arg = &o,
-                                   .peer = &peer,
-                                   .plain = data,
-                                   .plain_len = LAW_BYTES,
-                                   .plain_eof = true,
-                                   .down = data,
-                                   .down_len = LAW_BYTES,
-                                   .down_eof = true,
-                                   .events = EV_READY,
-                                   .runs = 8};
-        if (!law_check(&c, err))
-            fail_msg("client %zu: %s", i, err);
-        unlisten(&l);
-    }
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -764,28 +730,26 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_transfers),
-        cmocka_unit_test(test_odd_cuts),
-        cmocka_unit_test(test_idle_costs_keys_only),
-        cmocka_unit_test(test_glued_data),
-        cmocka_unit_test(test_key_update),
-        cmocka_unit_test(test_key_update_flood),
-        cmocka_unit_test(test_tampered_record),
-        cmocka_unit_test(test_bare_fin),
-        cmocka_unit_test(test_not_tls),
-        cmocka_unit_test(test_left_early),
-        cmocka_unit_test(test_huge_hello),
-        cmocka_unit_test(test_alpn),
-        cmocka_unit_test(test_reject_unknown_sni),
-        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_hello_retry),
-        cmocka_unit_test(test_file_certificate),
-        cmocka_unit_test(test_browser_hello),
-        cmocka_unit_test(test_suite_choice),
-        cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_conf_errors),
-        cmocka_unit_test(test_laws),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_transfers),
+                                       cmocka_unit_test(test_odd_cuts),
+                                       cmocka_unit_test(test_idle_costs_keys_only),
+                                       cmocka_unit_test(test_glued_data),
+                                       cmocka_unit_test(test_key_update),
+                                       cmocka_unit_test(test_key_update_flood),
+                                       cmocka_unit_test(test_tampered_record),
+                                       cmocka_unit_test(test_silence_after_alert),
+                                       cmocka_unit_test(test_bare_fin),
+                                       cmocka_unit_test(test_not_tls),
+                                       cmocka_unit_test(test_left_early),
+                                       cmocka_unit_test(test_huge_hello),
+                                       cmocka_unit_test(test_alpn),
+                                       cmocka_unit_test(test_reject_unknown_sni),
+                                       cmocka_unit_test(test_versions),
+                                       cmocka_unit_test(test_hello_retry),
+                                       cmocka_unit_test(test_file_certificate),
+                                       cmocka_unit_test(test_browser_hello),
+                                       cmocka_unit_test(test_suite_choice),
+                                       cmocka_unit_test(test_marks),
+                                       cmocka_unit_test(test_conf_errors)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
