@@ -378,10 +378,12 @@ static const struct entry USER[] = {
 static int dispatch(const struct entry *table, const char *group, int argc, char **argv)
 {
     if (argc < 2)
-        return cmd_misused(&cmd_panel, "%swhich command?", group);
+        return cmd_misused(&cmd_panel, "which %scommand?", group);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0)
         return cmd_help(&cmd_panel);
+    if (argv[1][0] == '-')
+        return cmd_misused(&cmd_panel, "which %scommand?", group);
     for (; table->word != NULL; table++) {
         if (strcmp(table->word, argv[1]) == 0)
             return table->cmd->run(argc - 1, argv + 1);
@@ -389,11 +391,52 @@ static int dispatch(const struct entry *table, const char *group, int argc, char
     return cmd_misused(&cmd_panel, "there is no command \"%s%s\"", group, argv[1]);
 }
 
-static int run_panel(int argc, char **argv)
+static int choose(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "node") == 0)
         return dispatch(NODE, "node ", argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "user") == 0)
         return dispatch(USER, "user ", argc - 1, argv + 1);
     return dispatch(PANEL, "", argc, argv);
+}
+
+/* How many words at argv[1..] are options that may stand before the command. */
+static int leading_options(int argc, char **argv)
+{
+    int i = 1;
+    while (i < argc && strncmp(argv[i], "--", 2) == 0) {
+        bool value = strcmp(argv[i], "--db") == 0 || strcmp(argv[i], "--state") == 0;
+        if (!value && strcmp(argv[i], "--json") != 0 && strncmp(argv[i], "--db=", 5) != 0 &&
+            strncmp(argv[i], "--state=", 8) != 0)
+            break;
+        i += value ? 2 : 1;
+    }
+    return i < argc ? i - 1 : 0;
+}
+
+/* `v2sp panel --state DIR user list` is read as `v2sp panel user list --state DIR`. */
+static int run_panel(int argc, char **argv)
+{
+    int leading = leading_options(argc, argv);
+    if (leading == 0)
+        return choose(argc, argv);
+    char **moved = calloc((size_t)argc + 1, sizeof *moved);
+    if (moved == NULL) {
+        fprintf(stderr, "v2sp panel: out of memory\n");
+        return 1;
+    }
+    moved[0] = argv[0];
+    int rest = argc - 1 - leading;
+    /* Behind the command's one or two words, so that a "--" later on does not reach them. */
+    int words = rest > 1 && (strcmp(argv[1 + leading], "node") == 0 ||
+                             strcmp(argv[1 + leading], "user") == 0)
+                    ? 2
+                    : 1;
+    memcpy(moved + 1, argv + 1 + leading, (size_t)words * sizeof *moved);
+    memcpy(moved + 1 + words, argv + 1, (size_t)leading * sizeof *moved);
+    memcpy(moved + 1 + words + leading, argv + 1 + leading + words,
+           (size_t)(rest - words) * sizeof *moved);
+    int status = choose(argc, moved);
+    free(moved);
+    return status;
 }
