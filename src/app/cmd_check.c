@@ -118,7 +118,7 @@ int check_file(const struct cmd *c, const char *path, bool online)
     if (online)
         errors += check_online(cfg);
     printf("%s: ", path);
-    print_count("", (unsigned)cfg->node_count, "usable node");
+    print_count("", (unsigned)cfg->node_count, "node");
     print_count(", ", errors, "error");
     print_count(", ", cfg->warnings, "warning");
     print_count(", ", cfg->notices, "notice");

@@ -8,12 +8,14 @@
 struct cmd;
 struct config;
 
-/* Loads and judges @path for command @c: prints all findings on standard error, tries certificates and directories, with @online the panels too, and prints one
- * line of summary. Returns the exit status. */
+/* Loads and judges @path for command @c: prints all findings on standard error, tries certificates
+ * and directories, with @online the panels too, and prints one line of summary. Returns the exit
+ * status. */
 int check_file(const struct cmd *c, const char *path, bool online);
 /* Prints all findings. */
 void check_print(const struct config *cfg, FILE *to);
-/* Asks every panel for configuration and users; prints one line a node. Returns how many nodes could not be served. */
+/* Asks every panel for configuration and users; prints one line a node. Returns how many nodes
+ * could not be served. */
 unsigned check_online(const struct config *cfg);
 
 #endif

@@ -93,7 +93,7 @@ static bool ask(struct inquiry *q, enum v2sp_action action, const char *type,
     return started;
 }
 
-/* ---- users ------------------------------------------------------------------------------------- */
+/* ---- users ---------------------------------------------------------------------------------- */
 
 static enum status take_users(void *arg, const void *p, size_t len)
 {
@@ -125,7 +125,8 @@ static void users_done(void *arg, const struct panel_reply *r)
         finish(q, false);
         return;
     }
-    snprintf(q->says, sizeof(q->says), "%.200s, %" PRIu64 " users", head, q->users);
+    snprintf(q->says, sizeof(q->says), "%.200s, %" PRIu64 " user%s", head, q->users,
+             q->users == 1 ? "" : "s");
     used = strlen(q->says);
     if (q->skipped != 0)
         snprintf(q->says + used, sizeof(q->says) - used, " (%" PRIu64 " more are unusable)",
@@ -133,7 +134,7 @@ static void users_done(void *arg, const struct panel_reply *r)
     finish(q, true);
 }
 
-/* ---- configuration ----------------------------------------------------------------------------- */
+/* ---- configuration -------------------------------------------------------------------------- */
 
 /* Judges the answer and puts it into words; the node type for the next call in @type. */
 static bool read_config(struct inquiry *q, const struct panel_reply *r, char type[32])

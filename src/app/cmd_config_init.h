@@ -16,7 +16,8 @@ struct config_init {
     size_t word_count;
 };
 
-/* Writes the file (mode 0600: it holds a token) after having checked what it will say. Returns the exit status. */
+/* Writes the file (mode 0600: it holds a token) after having checked what it will say. Returns the
+ * exit status. */
 int config_init_run(const struct cmd *c, const struct config_init *init);
 
 #endif

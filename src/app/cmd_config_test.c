@@ -91,7 +91,7 @@ static void init_writes_what_check_accepts(void **state)
     assert_int_equal(cfg->node_count, 1);
     config_unref(cfg);
     assert_int_equal(RUN(cmd_check, "-c", file), 0);
-    assert_true(said("out", "1 usable node, no errors, no warnings, no notices"));
+    assert_true(said("out", "1 node, no errors, no warnings, no notices"));
     assert_int_equal(RUN(cmd_config, "validate", "--config", file), 0);
 
     assert_int_equal(RUN(cmd_config, "init", "-c", file), 1);
@@ -145,7 +145,7 @@ static void check_names_mistakes_and_certificates(void **state)
     assert_true(said("err", "c.json:2:47: warning: node [http://x]-:1: Nodes[0].LisenIP: unknown "
                             "key, not read; did you mean \"ListenIP\"?"));
     assert_true(said("err", "c.json:3:1: error: node [http://x]-:2: CertConfig: "));
-    assert_true(said("out", "2 usable nodes, 1 error, 1 warning, no notices"));
+    assert_true(said("out", "2 nodes, 1 error, 1 warning, no notices"));
     assert_int_equal(RUN(cmd_check, "-c", path_of("missing.json")), 1);
     assert_true(said("err", "no such file"));
 }

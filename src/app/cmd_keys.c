@@ -63,7 +63,8 @@ static int print_pair(const struct cmd *c, uint8_t priv[X25519_LEN])
     return 0;
 }
 
-/* base64 in any of its two alphabets, with or without padding: panels and clients print all four. */
+/* base64 in any of its two alphabets, with or without padding: panels and clients print all four.
+ */
 static bool read_key(const char *text, uint8_t key[X25519_LEN])
 {
     uint8_t buf[BASE64_DECODED_MAX(64)];

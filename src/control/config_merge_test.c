@@ -136,13 +136,9 @@ static void unusable_values_are_named_and_skipped(void **state)
 static void replies_that_are_not_ours(void **state)
 {
     (void)state;
-    static const char *const replies[] = {"[]",
-                                          "null",
-                                          "5",
-                                          "\"x\"",
-                                          "{\"Nodes\":5}",
-                                          "{\"Nodes\":[{\"NodeID\":1,\"EnableTFO\":1},"
-                                          "{\"NodeID\":2,\"EnableTFO\":1}]}"};
+    static const char two[] =
+        "{\"Nodes\":[{\"NodeID\":1,\"EnableTFO\":1},{\"NodeID\":2,\"EnableTFO\":1}]}";
+    static const char *const replies[] = {"[]", "null", "5", "\"x\"", "{\"Nodes\":5}", two};
     for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
         struct fixture f;
         merge(&f, "", replies[i]);

@@ -9,6 +9,7 @@ struct printer {
     FILE *to;
     unsigned indent;
     bool open, first; /* open: secrets are shown */
+    bool cores;       /* each node has a core of its own name */
 };
 
 static void print_text(FILE *to, const char *s)
@@ -76,10 +77,22 @@ static void put_bool(struct printer *p, const char *key, bool b)
     fputs(b ? "true" : "false", p->to);
 }
 
-static void put_unit(struct printer *p, const char *key, uint64_t n, const char *unit)
+/* The shortest exact way to write it. */
+static void put_ms(struct printer *p, const char *key, uint64_t ms)
 {
+    bool whole = ms % 1000 == 0;
     start_line(p, key);
-    fprintf(p->to, "\"%llu%s\"", (unsigned long long)n, unit);
+    fprintf(p->to, "\"%llu%s\"", (unsigned long long)(whole ? ms / 1000 : ms), whole ? "s" : "ms");
+}
+
+static void put_size(struct printer *p, const char *key, uint64_t n)
+{
+    static const char *const units[] = {"b", "k", "m", "g"};
+    unsigned i = 0;
+    for (; i < 3 && n != 0 && n % 1024 == 0; i++)
+        n /= 1024;
+    start_line(p, key);
+    fprintf(p->to, "\"%llu%s\"", (unsigned long long)n, units[i]);
 }
 
 static void put_ip(struct printer *p, const char *key, const struct addr *a)
@@ -96,7 +109,7 @@ static void print_api(struct printer *p, const struct config_api *a)
     put_number(p, "NodeID", a->node_id);
     put_text(p, "NodeType", a->node_type);
     put_text(p, "PanelType", a->panel_type);
-    put_unit(p, "Timeout", a->timeout_ms, "ms");
+    put_ms(p, "Timeout", a->timeout_ms);
     put_ip(p, "ApiSendIP", &a->send_ip);
     put_secret(p, "ApiProxy", a->proxy); /* may hold a password */
     put_text(p, "ApiCA", a->ca);
@@ -130,10 +143,10 @@ static void print_limits(struct printer *p, const struct config_limits *l)
     put_number(p, "ConnLimit", l->conn);
     put_bool(p, "EnableDynamicSpeedLimit", l->dynamic);
     open_group(p, "DynamicSpeedLimitConfig", '{');
-    put_unit(p, "Periodic", l->dynamic_period_s, "s");
-    put_unit(p, "Traffic", l->dynamic_traffic, "b");
+    put_ms(p, "Periodic", (uint64_t)l->dynamic_period_s * 1000);
+    put_size(p, "Traffic", l->dynamic_traffic);
     put_number(p, "SpeedLimit", l->dynamic_speed_mbps);
-    put_unit(p, "ExpireTime", l->dynamic_expire_s, "s");
+    put_ms(p, "ExpireTime", (uint64_t)l->dynamic_expire_s * 1000);
     close_group(p, '}');
     close_group(p, '}');
 }
@@ -189,10 +202,11 @@ static void print_options(struct printer *p, const struct config_node *n)
     const struct config_options *o = &n->options;
     open_group(p, "Options", '{');
     put_text(p, "Name", n->tag);
-    put_text(p, "CoreName", n->tag);
+    if (p->cores)
+        put_text(p, "CoreName", n->tag);
     print_addresses(p, o);
-    put_unit(p, "DeviceOnlineMinTraffic", o->online_min_bytes, "b");
-    put_unit(p, "ReportMinTraffic", o->report_min_bytes, "b");
+    put_size(p, "DeviceOnlineMinTraffic", o->online_min_bytes);
+    put_size(p, "ReportMinTraffic", o->report_min_bytes);
     print_limits(p, &o->limits);
     print_cert(p, &o->cert);
     put_bool(p, "EnableTFO", o->tfo);
@@ -206,7 +220,7 @@ static void print_options(struct printer *p, const struct config_node *n)
     put_bool(p, "AllowPrivate", o->allow_private);
     put_bool(p, "MassDeleteGuard", o->mass_delete_guard);
     put_text(p, "ReportPolicy", o->at_least_once ? "at-least-once" : "at-most-once");
-    put_unit(p, "DrainTimeout", o->drain_ms, "ms");
+    put_ms(p, "DrainTimeout", o->drain_ms);
     put_number(p, "HandshakesPerSource", o->source_max);
     close_group(p, '}');
 }
@@ -214,10 +228,10 @@ static void print_options(struct printer *p, const struct config_node *n)
 static void print_timeouts(struct printer *p, const char *key, const struct view_timeouts *t)
 {
     open_group(p, key, '{');
-    put_unit(p, "handshake", t->handshake, "ms");
-    put_unit(p, "connIdle", t->idle, "ms");
-    put_unit(p, "uplinkOnly", t->uplink_only, "ms");
-    put_unit(p, "downlinkOnly", t->downlink_only, "ms");
+    put_ms(p, "handshake", t->handshake);
+    put_ms(p, "connIdle", t->idle);
+    put_ms(p, "uplinkOnly", t->uplink_only);
+    put_ms(p, "downlinkOnly", t->downlink_only);
     close_group(p, '}');
 }
 
@@ -239,7 +253,28 @@ void config_print_node(const struct config_node *n, FILE *to, bool open)
         put_number(&p, NULL, n->given[i]);
 }
 
-/* Cores carry the timeouts: one for each different set, named, and each node says which is its. */
+static void print_core(struct printer *p, const struct config_node *n)
+{
+    open_group(p, NULL, '{');
+    if (p->cores)
+        put_text(p, "Name", n->tag);
+    print_timeouts(p, "ConnectionConfig", &n->timeouts);
+    close_group(p, '}');
+}
+
+/* Timeouts are written in Cores: once if they are the same everywhere, else once a node. */
+static void print_cores(struct printer *p, const struct config *cfg)
+{
+    for (size_t i = 1; i < cfg->node_count; i++)
+        if (memcmp(&cfg->nodes[i].timeouts, &cfg->nodes[0].timeouts,
+                   sizeof(struct view_timeouts)) != 0)
+            p->cores = true;
+    open_group(p, "Cores", '[');
+    for (size_t i = 0; i < cfg->node_count && (i == 0 || p->cores); i++)
+        print_core(p, &cfg->nodes[i]);
+    close_group(p, ']');
+}
+
 void config_print(const struct config *cfg, FILE *to)
 {
     struct printer p = {.to = to, .first = true};
@@ -252,19 +287,13 @@ void config_print(const struct config *cfg, FILE *to)
     put_number(&p, "MaxSize", cfg->log.max_size_mb);
     put_number(&p, "MaxBackups", cfg->log.max_backups);
     put_number(&p, "MaxAge", cfg->log.max_age_days);
+    put_text(&p, "Access", cfg->log.access);
     close_group(&p, '}');
     put_text(&p, "StateDir", cfg->state_dir);
     put_number(&p, "Workers", cfg->workers);
-    put_unit(&p, "MemoryBudget", cfg->memory_budget, "b");
-    put_unit(&p, "DrainTimeout", cfg->drain_ms, "ms");
-    open_group(&p, "Cores", '[');
-    for (size_t i = 0; i < cfg->node_count; i++) {
-        open_group(&p, NULL, '{');
-        put_text(&p, "Name", cfg->nodes[i].tag);
-        print_timeouts(&p, "ConnectionConfig", &cfg->nodes[i].timeouts);
-        close_group(&p, '}');
-    }
-    close_group(&p, ']');
+    put_size(&p, "MemoryBudget", cfg->memory_budget);
+    put_ms(&p, "DrainTimeout", cfg->drain_ms);
+    print_cores(&p, cfg);
     open_group(&p, "Nodes", '[');
     for (size_t i = 0; i < cfg->node_count; i++)
         print_node(&p, &cfg->nodes[i]);

@@ -26,7 +26,7 @@ static const struct config_key log_keys[] = {
     {"MaxBackups", W, U32(0, 10000), .offset = offsetof(struct config_log, max_backups)},
     {"MaxAge", W, U32(0, 36500), .offset = offsetof(struct config_log, max_age_days)},
     {"Compress", LATER, .kind = KIND_NONE},
-    {"Access", .alias = "AccessPath", LATER, TEXT, .offset = offsetof(struct config_log, access)},
+    {"Access", .alias = "AccessPath", W, TEXT, .offset = offsetof(struct config_log, access)},
 };
 const struct config_scope config_scope_log = {"Log", log_keys, COUNT(log_keys), CONFIG_NO_BITS};
 
@@ -48,7 +48,7 @@ const struct config_scope config_scope_top = {"the top level", top_keys, COUNT(t
 
 static const struct config_key core_log_keys[] = {
     {"Level", IGNORED("there is one log, see Log.Level at the top level")},
-    {"AccessPath", LATER, TEXT, .offset = offsetof(struct config_core, access)},
+    {"AccessPath", W, TEXT, .offset = offsetof(struct config_core, access)},
     {"ErrorPath", IGNORED("there is one log, see Log.Output at the top level")},
     {"Disable", IGNORED("there is one log, see Log.Level at the top level")},
     {"Output", IGNORED("there is one log, see Log.Output at the top level")},

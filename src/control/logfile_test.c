@@ -178,7 +178,8 @@ static void restore(int saved)
 static void a_full_disk_is_said_once_and_survived(void **state)
 {
     (void)state;
-    /* A file size limit of the process stands for the full disk: the same partial write, another number. */
+    /* A file size limit of the process stands for the full disk: the same partial write, another
+     * number. */
     struct rlimit old, small = {.rlim_cur = 10, .rlim_max = RLIM_INFINITY};
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     small.rlim_max = old.rlim_max;
