@@ -82,13 +82,14 @@ static enum half up_by_copy(struct session *s)
     int err = 0;
     enum half moved = HALF_IDLE;
     size_t size = s->client.readable && !in->eof ? turn_size(s, &s->client, &s->target, queued) : 0;
+    bool nomem = false;
     if (size > 0) {
         enum status st = conn_read(&s->client, in, size, w->pool, &err);
         if (st == ST_EOF)
             in->eof = true;
         if (st == ST_E_NOMEM) {
             pause_for_memory(s);
-            size = 0;
+            nomem = true;
         } else if (st < 0) {
             return HALF_DEAD;
         }
@@ -119,7 +120,9 @@ static enum half up_by_copy(struct session *s)
             conn_shutdown(&s->target);
         moved = HALF_MOVED;
     }
-    return s->client.readable && size > 0 && to->head == NULL ? HALF_AGAIN : moved;
+    /* Asked anew after the writes: an empty queue sends no event that would come back here. */
+    return s->client.readable && !in->eof && !nomem && to->bytes <= LINGER_QUEUE ? HALF_AGAIN
+                                                                                 : moved;
 }
 
 /* target -> client, through user space */
@@ -132,11 +135,12 @@ static enum half down_by_copy(struct session *s)
     enum half moved = HALF_IDLE;
     size_t size =
         s->target.readable && !from->eof ? turn_size(s, &s->target, &s->client, queued) : 0;
+    bool nomem = false;
     if (size > 0) {
         enum status st = conn_read(&s->target, from, size, w->pool, &err);
         if (st == ST_E_NOMEM) {
             pause_for_memory(s);
-            size = 0;
+            nomem = true;
         } else if (st == ST_EOF || st < 0) {
             from->eof = true;
             s->target_failed |= st < 0;
@@ -161,8 +165,10 @@ static enum half down_by_copy(struct session *s)
         s->down_done = true;
         moved = HALF_MOVED;
     }
-    return s->target.readable && size > 0 && chain_bottom_out(&s->in)->head == NULL ? HALF_AGAIN
-                                                                                    : moved;
+    return s->target.readable && !from->eof && !nomem &&
+                   chain_queued(&s->in, CHAIN_TX) <= LINGER_QUEUE
+               ? HALF_AGAIN
+               : moved;
 }
 
 /* One direction from socket to socket. *@st is splice_move's answer. */
