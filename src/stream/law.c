@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define NOW_US    1000000u
+#define TICKS_MAX 8u /* times a run that has come to rest goes on at a wake-up of a layer */
 #define UNIX_S    1763726047
 #define FAILS_MAX 100000u
 #define TALK_MAX  32768u
@@ -40,6 +41,8 @@ struct run {
     size_t plain_at, down_at;
     uint8_t *out;                  /* all that was written to the wire */
     size_t out_len, out_cap, told; /* told: what the peer has read of it */
+    uint64_t now, wake;
+    unsigned ticks;
     uint32_t seen;
     enum status st;
     bool out_of_memory, diverted, broken;
@@ -244,12 +247,12 @@ static void check_caps(struct run *r, const struct chain *was, const struct bufq
 static bool run_chain(struct run *r)
 {
     struct events ev = {0};
-    uint64_t wake = UINT64_MAX;
     const struct chain was = r->chain;
     const struct bufq up = *chain_up(&was), down = *chain_down(&was);
     const struct bufq out = *chain_bottom_out(&was);
     size_t before = chain_queued(&r->chain, CHAIN_RX) * 3 + chain_queued(&r->chain, CHAIN_TX);
-    r->st = chain_run(&r->chain, &ev, NOW_US, UNIX_S, &wake);
+    r->wake = UINT64_MAX;
+    r->st = chain_run(&r->chain, &ev, r->now, UNIX_S, &r->wake);
     check_caps(r, &was, &up, &down, &out);
     r->seen |= ev.mask;
     if (r->c->reported != NULL)
@@ -273,6 +276,10 @@ static void run_rounds(struct run *r)
             moved |= drain(r, r->way->full);
         moved |= talk(r);
         idle = moved ? 0 : idle + 1;
+        if (!moved && r->wake != UINT64_MAX && r->ticks < TICKS_MAX) {
+            r->now = r->wake;
+            r->ticks++;
+        }
     }
     while (!r->broken && drain(r, false))
         ;
@@ -325,7 +332,7 @@ static void run_body(struct run *r, bool *failed)
 
 static bool run_once(const struct law_case *c, const struct way *way, bool *failed, char *err)
 {
-    struct run r = {.c = c, .way = way, .err = err};
+    struct run r = {.c = c, .way = way, .err = err, .now = NOW_US};
     r.pool = pool_new(0);
     r.own = pool_new(0);
     r.out_cap = 65536 + 4 * (c->wire_len + c->down_len + c->plain_len);

@@ -6,7 +6,7 @@
  * A case is a client's script and what must come out of it. law_check runs it whole, byte by byte,
  * in random cuts (own and shared blks), with output queues of cap 1 drained one span at a time, and
  * with the i-th allocation failing for all i until the case passes untouched. Deterministic: fixed
- * seeds, no clock.
+ * seeds; the clock moves to a layer's wake-up when nothing else is left, a few times.
  *
  *     static const struct chain_stage stages[] = {{&ws_server_ops, &conf}};
  *     const struct law_case c = {.stages = stages, .count = 1, .wire = script, .plain = want, ...};

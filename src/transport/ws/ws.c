@@ -172,7 +172,7 @@ static enum status take_head(struct ws *w, struct turn *t)
  * newest is kept. */
 static void flush_pong(struct ws *w, struct turn *t)
 {
-    if (w->pong == NULL || w->close_sent || bufq_room(t->wire_out) == 0 ||
+    if (w->pong == NULL || w->close_sent || t->now_us < w->hold || bufq_room(t->wire_out) == 0 ||
         t->wire_out->count >= PENDING_MAX)
         return;
     push_out(w, t, w->pong);
@@ -183,6 +183,8 @@ static enum status rx(struct layer *l, struct turn *t)
 {
     struct ws *w = ws_of(l);
     enum status st = ST_OK;
+    if (w->phase == WS_OPEN)
+        w->hold = 0; /* clients wait for the 101 before they send frames: this one has it */
     if (w->phase == WS_REQUEST && (st = ws_handshake(w, t)) != ST_OK)
         return st;
     while (w->phase == WS_OPEN && t->wire_in->bytes > 0 && st == ST_OK) {
@@ -252,12 +254,24 @@ static enum status heartbeat(struct ws *w, struct turn *t)
     return ST_OK;
 }
 
+/* An answer to early data may be ready at once. sing-box's client drops what it reads together with
+ * the 101, and on a plain connection separate writes may still be read as one: so the answer waits
+ * a moment. */
+static bool is_held(struct ws *w, struct turn *t)
+{
+    if (t->now_us >= w->hold)
+        return false;
+    if (w->hold < t->wake_us)
+        t->wake_us = w->hold;
+    return true;
+}
+
 static enum status tx(struct layer *l, struct turn *t)
 {
     struct ws *w = ws_of(l);
     if (w->phase == WS_CLOSED)
         bufq_clear(t->down, l->env->pool); /* nobody is left to read it */
-    if (w->phase != WS_OPEN || w->close_sent)
+    if (w->phase != WS_OPEN || w->close_sent || is_held(w, t))
         return ST_OK;
     enum status st = heartbeat(w, t);
     if (st != ST_OK)

@@ -9,7 +9,8 @@
 
 #define KEY_LEN    24u /* base64 of 16 bytes */
 #define ACCEPT_LEN BASE64_ENCODED_LEN(HASH_SHA1_LEN)
-#define HEAD_101   160u /* the answer without the echoed protocol */
+#define HOLD_US    10000u /* between a 101 and an answer to early data */
+#define HEAD_101   160u   /* the answer without the echoed protocol */
 
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -155,6 +156,9 @@ static enum status upgrade(struct ws *w, struct turn *t, const struct http1_head
     w->phase = WS_OPEN;
     w->left = 0;
     w->ping_at = UINT64_MAX;
+    /* Without early data the client speaks first, so it has read the 101 before anything follows.
+     */
+    w->hold = early_len > 0 ? t->now_us + HOLD_US : 0;
     if (w->conf->heartbeat_s > 0)
         w->ping_at = t->now_us + (uint64_t)w->conf->heartbeat_s * 1000000;
     t->ev->mask |= EV_READY;

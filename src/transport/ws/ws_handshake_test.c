@@ -195,6 +195,35 @@ static void test_early_data(void **state)
     }
 }
 
+/* The answer to early data is held back for a moment, or until the client speaks again. */
+static void test_answer_to_early_data_waits(void **state)
+{
+    (void)state;
+    static const char text[] = WITH_PROTOCOL("AAEC");
+    for (int speaks = 0; speaks < 2; speaks++) {
+        struct rig r;
+        uint8_t buf[20];
+        rig_open(&r, &plain_conf);
+        rig_send(&r, text, strlen(text));
+        rig_expect_plain(&r, "\0\1\2", 3);
+        rig_expect(&r, ANSWER101 "Sec-WebSocket-Protocol: AAEC\r\n\r\n");
+        assert_int_equal(bufq_put(chain_down(&r.chain), "hi", 2, r.pool), ST_OK);
+        r.now = NOW + 9999;
+        rig_run(&r);
+        rig_expect(&r, "");
+        assert_true(r.wake == NOW + 10000);
+        if (speaks) {
+            rig_send(&r, buf, frame(buf, WS_BINARY, true, "x", 1));
+        } else {
+            r.now = r.wake;
+            rig_run(&r);
+        }
+        rig_expect_n(&r, "\x82\x02hi", 4);
+        assert_true(r.wake == UINT64_MAX);
+        rig_close(&r);
+    }
+}
+
 static void test_long_early_data_with_frames_behind_it(void **state)
 {
     (void)state;
@@ -327,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_requests_that_are_taken),
         cmocka_unit_test(test_marks_of_the_101),
         cmocka_unit_test(test_early_data),
+        cmocka_unit_test(test_answer_to_early_data_waits),
         cmocka_unit_test(test_long_early_data_with_frames_behind_it),
         cmocka_unit_test(test_forwarded_address),
         cmocka_unit_test(test_settings),

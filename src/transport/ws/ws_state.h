@@ -20,6 +20,7 @@ struct ws {
         struct {                /* WS_OPEN */
             uint64_t left;      /* payload of the current data frame still to come */
             uint64_t ping_at;   /* monotonic us; UINT64_MAX: never */
+            uint64_t hold;      /* nothing is sent before this time; 0: go on */
         };
     };
     uint8_t mask[4];
