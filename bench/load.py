@@ -1,0 +1,67 @@
+"""Load through the real client's SOCKS port: bulk down, bulk up, short requests."""
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from harness import socks5
+
+STREAMS = 4
+BUFFER = 1 << 20
+
+
+def _discard(s, n):
+    """Throws away n bytes inside the kernel (MSG_TRUNC), so that the load costs little beside what is measured."""
+    scratch = bytearray(BUFFER)
+    while n > 0:
+        got = s.recv_into(scratch, min(BUFFER, n), socket.MSG_TRUNC)
+        if got == 0:
+            raise ConnectionError(f"{n} bytes missing")
+        n -= got
+
+
+def _head(s):
+    head = b""
+    while b"\r\n\r\n" not in head:
+        more = s.recv(4096)
+        if not more:
+            raise ConnectionError("no answer")
+        head += more
+    head, _, body = head.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 206")), head[:60]
+    length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+    return length, len(body)
+
+
+def _get(proxy, port, path, n=None):
+    with socks5.connect(proxy, "127.0.0.1", port, 60) as s:
+        part = f"Range: bytes=0-{n - 1}\r\n" if n else ""
+        s.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{part}\r\n".encode())
+        length, had = _head(s)
+        _discard(s, length - had)
+        return length
+
+
+def down(proxy, origins, total):
+    """Bulk download over STREAMS connections; returns bytes moved."""
+    with ThreadPoolExecutor(STREAMS) as pool:
+        return sum(pool.map(lambda _: _get(proxy, origins.web, "big", total // STREAMS), range(STREAMS)))
+
+
+def up(proxy, origins, total):
+    block = bytes(BUFFER)
+
+    def one(n):
+        with socks5.connect(proxy, "127.0.0.1", origins.sink, 60) as s:
+            s.sendall(f"S {n}\n".encode())
+            left = n
+            while left > 0:
+                left -= s.send(memoryview(block)[:min(left, BUFFER)])
+            assert s.recv(1) == b"k"
+        return n
+    with ThreadPoolExecutor(STREAMS) as pool:
+        return sum(pool.map(one, [total // STREAMS] * STREAMS))
+
+
+def requests(proxy, origins, count):
+    """`count` short requests, each over a new proxied connection, 16 at a time."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: _get(proxy, origins.web, "small"), range(count)))

@@ -1,0 +1,193 @@
+"""v2sp under its own panel, with the real clients on the panel's own share configuration."""
+import json
+import re
+
+import pytest
+
+from harness import embedded, origins, paths, ports, process, v2sp, visit, wait
+from harness.process import Process
+
+
+class Setup:
+    """Embedded panel with one node and the user anna, and the node running."""
+
+    def __init__(self, stage, *node_options):
+        self.stage, self.directory = stage, stage.subdirectory("embedded")
+        self.port = ports.free_port()
+        self.panel = embedded.EmbeddedPanel(self.directory).serve()
+        stage.watch(self.panel.process, self.panel.stop)
+        self.panel.call("node", "add", "--name", "first", "--port", self.port, "--host", "127.0.0.1", "--interval", "5",
+                        "--token", v2sp.TOKEN, *node_options)
+        self.anna = self.panel.json("user", "add", "anna")
+        entry = {"ApiHost": self.panel.url, "ApiKey": v2sp.TOKEN, "NodeID": 1, "NodeType": "vless",
+                 "ListenIP": "127.0.0.1", "AllowPrivate": True, "CertConfig": {"CertMode": "self", "CertDomain": "n.test"}}
+        self.config = v2sp.write_config(str(self.directory), [entry])
+        self.node = v2sp.start(str(self.directory), self.config)
+        stage.watch(self.node, self.node.stop)
+        self.node.wait_port(self.port)
+
+    def client(self, user, kind):
+        """A real client on the configuration `v2sp panel user link --format` prints."""
+        port = ports.free_port()
+        text = self.panel.call("user", "link", user, "--node", "1", "--format", kind, "--socks", port)
+        file = self.directory / f"{kind}-{port}.json"
+        file.write_text(text)
+        p = Process(f"{kind}-{port}", [paths.peer(kind), "run", "-c", file], str(self.directory))
+        self.stage.at_end(p.stop)
+        p.wait_port(port)
+        return "127.0.0.1", port
+
+
+SHAPES = {
+    "raw": ("--tls", "none"),
+    "tls": ("--tls", "tls", "--sni", "n.test", "--self-signed"),
+    "ws-tls": ("--network", "ws", "--path", "/chat?ed=2048", "--tls", "tls", "--sni", "n.test", "--self-signed"),
+}
+
+
+@pytest.mark.sanitizer
+@pytest.mark.parametrize("kind", ["xray", "sing-box"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_printed_configuration_works(stage, origin, shape, kind):
+    """What the panel prints for a client connects, and what it moved is what the panel counted."""
+    s = Setup(stage, *SHAPES[shape])
+    proxy = s.client("anna", kind)
+    visit.download(proxy, origin, 1_000_000)
+    visit.upload(proxy, origin, 300_000)
+    wait.until(lambda: s.panel.user_sum("anna") == (origin.rx, origin.tx), 30,
+               lambda: f"panel {s.panel.user_sum('anna')}, origin {(origin.rx, origin.tx)}")
+
+
+def test_users_come_and_go(stage, origin):
+    s = Setup(stage, "--tls", "none")
+    s.panel.call("user", "add", "ben")
+    proxy = s.client("ben", "xray")
+    wait.until(lambda: _works(proxy, origin), 20, "ben is served")
+    s.panel.call("user", "del", "ben")
+    wait.until(lambda: not _works(proxy, origin), 20, "ben is out")
+    visit.echo(s.client("anna", "xray"), origin)
+
+
+def test_quota_ends_service(stage, origin):
+    """Over his quota a user leaves the list; reset-traffic brings him back."""
+    s = Setup(stage, "--tls", "none")
+    s.panel.call("user", "set", "anna", "--quota", "1M")
+    proxy = s.client("anna", "xray")
+    visit.download(proxy, origin, 1_500_000)
+    wait.until(lambda: not _works(proxy, origin), 30, "the quota ends service")
+    s.panel.call("reset-traffic", "anna")
+    wait.until(lambda: _works(proxy, origin), 30, "back after the reset")
+
+
+def _works(proxy, origin):
+    try:
+        visit.echo(proxy, origin)
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.sanitizer
+def test_panel_restart_and_node_restart(stage, origin):
+    """Whoever goes away and comes back, nothing is lost and nothing is counted twice."""
+    s = Setup(stage, "--tls", "none")
+    proxy = s.client("anna", "sing-box")
+    visit.download(proxy, origin, 200_000)
+    s.panel.process.stop()
+    visit.upload(proxy, origin, 100_000)
+    s.node.stop()
+    s.node = v2sp.start(str(s.directory), s.config, "v2sp-again")
+    s.stage.at_end(s.node.stop)
+    s.node.wait_port(s.port)
+    visit.echo(proxy, origin)
+    s.panel.serve()
+    s.stage.at_end(s.panel.stop)
+    wait.until(lambda: s.panel.user_sum("anna") == (origin.rx, origin.tx), 60,
+               lambda: f"panel {s.panel.user_sum('anna')}, origin {(origin.rx, origin.tx)}")
+
+
+def test_kill_9_of_both(stage, origin):
+    s = Setup(stage, "--tls", "none")
+    proxy = s.client("anna", "sing-box")
+    for life in range(3):
+        visit.download(proxy, origin, 100_000 + life)
+        origin.wait_closed(life + 1)
+        s.panel.process.kill()
+        s.node.kill()
+        s.panel.serve()
+        s.node = v2sp.start(str(s.directory), s.config, f"v2sp-{life}")
+        s.stage.at_end(s.node.stop)
+        s.node.wait_port(s.port)
+    s.stage._ends = [e for e in s.stage._ends if "watch" not in e.__qualname__]
+    s.stage.at_end(s.panel.stop)
+    wait.until(lambda: s.panel.user_sum("anna") == (origin.rx, origin.tx), 60,
+               lambda: f"panel {s.panel.user_sum('anna')}, origin {(origin.rx, origin.tx)}")
+
+
+# -- v2sp demo
+
+class Demo:
+    def __init__(self, stage, directory, name, *options):
+        self.process = Process(name, [paths.v2sp(), "demo", "--state", directory / "state", "--host", "127.0.0.1",
+                                      "--allow-private", "--no-qr", *options], str(directory))
+        stage.at_end(self.process.stop)
+        self.link = self.process.wait_log(r"vless://[^\s\x1b]+").group(0)
+        self.port = int(re.search(r"@[^/?]*:(\d+)", self.link).group(1))
+        self.process.wait_port(self.port)
+
+
+def client_of_link(stage, link, directory):
+    """The Xray client configured from nothing but the share link."""
+    import urllib.parse
+    u = urllib.parse.urlsplit(link)
+    q = {k: v[0] for k, v in urllib.parse.parse_qs(u.query).items()}
+    port = ports.free_port()
+    stream = {"network": {"tcp": "raw"}.get(q.get("type", "tcp"), q.get("type", "tcp"))}
+    if q.get("security") == "tls":
+        stream["security"] = "tls"
+        stream["tlsSettings"] = {"serverName": q.get("sni", ""), "allowInsecure": True}
+    if stream["network"] == "ws":
+        stream["wsSettings"] = {"path": q.get("path", "/"), "host": q.get("host", "")}
+    config = {"inbounds": [{"listen": "127.0.0.1", "port": port, "protocol": "socks", "settings": {"udp": True}}],
+              "outbounds": [{"protocol": "vless", "streamSettings": stream, "settings": {"vnext": [{
+                  "address": u.hostname, "port": u.port, "users": [{"id": u.username, "encryption": "none"}]}]}}]}
+    file = directory / f"client-{port}.json"
+    file.write_text(json.dumps(config))
+    p = Process(f"client-{port}", [paths.peer("xray"), "run", "-c", file], str(directory))
+    stage.at_end(p.stop)
+    p.wait_port(port)
+    return "127.0.0.1", port
+
+
+@pytest.mark.sanitizer
+def test_demo(stage):
+    """One command: a link that works; Ctrl-C ends it and shows the sums; the second start keeps user and counters."""
+    import signal
+    directory = stage.subdirectory("demo")
+    first = Demo(stage, directory, "demo-1")
+    proxy = client_of_link(stage, first.link, directory)
+    with origins.Tcp() as o:
+        visit.download(proxy, o, 3_000_000)
+        visit.upload(proxy, o, 1_000_000)
+        o.wait_closed(2)
+        moved = o.rx, o.tx
+        first.process.signal(signal.SIGINT)
+        assert first.process.wait(20) == 0, first.process.tail()
+        panel = lambda: json.loads(process.run([paths.v2sp(), "panel", "stats", "--json", "--state",
+                                                directory / "state"])[1])
+        assert (panel()["ever_up"], panel()["ever_down"]) == moved
+        second = Demo(stage, directory, "demo-2")
+        assert second.link == first.link
+        visit.download(proxy, o, 500_000)
+        second.process.signal(signal.SIGINT)
+        assert second.process.wait(20) == 0
+        assert panel()["ever_down"] >= moved[1] + 500_000
+
+
+def test_demo_needs_no_free_default_port(stage):
+    """Two demos side by side find ports of their own."""
+    a = Demo(stage, stage.subdirectory("a"), "demo-a")
+    b = Demo(stage, stage.subdirectory("b"), "demo-b")
+    assert a.port != b.port
+    with origins.Tcp() as o:
+        visit.echo(client_of_link(stage, b.link, stage.subdirectory("client")), o)
