@@ -36,12 +36,14 @@ bool service_log_findings(const struct log *lg, const struct config *cfg)
     return cfg->errors == 0;
 }
 
-/* The soft limit of open files bounds connections; the hard one is ours to use. */
+/* The limit of open files bounds connections. The hard limit is ours to use, and root may raise that too. */
 static size_t raise_nofile(void)
 {
-    struct rlimit lim;
+    struct rlimit lim, wanted = {NOFILE_WANTED, NOFILE_WANTED};
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
         return 1024;
+    if (lim.rlim_max < NOFILE_WANTED && setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+        return NOFILE_WANTED;
     lim.rlim_cur = lim.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &lim) != 0)
         getrlimit(RLIMIT_NOFILE, &lim);
