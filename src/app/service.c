@@ -15,9 +15,10 @@
 #include "session/workers.h"
 
 #define PUSH_DEADLINE_MS 5000
-#define FDS_KEPT         64    /* for files, panels and the database */
-#define SESSION_FDS      3     /* client, target, and a share of pipes and sockets of UDP flows */
-#define SESSION_BUDGET   16384 /* bytes of MemoryBudget a session is reckoned with */
+#define NOFILE_WANTED    1000000 /* as the systemd unit asks for */
+#define FDS_KEPT         64      /* for files, panels and the database */
+#define SESSION_FDS      3       /* client, target, and a share of pipes and sockets of UDP flows */
+#define SESSION_BUDGET   16384   /* bytes of MemoryBudget a session is reckoned with */
 
 static uint64_t wall_us(void)
 {
