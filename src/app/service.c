@@ -16,8 +16,9 @@
 
 #define PUSH_DEADLINE_MS 5000
 #define NOFILE_WANTED    1000000 /* as the systemd unit asks for */
-#define FDS_KEPT         64      /* for files, panels and the database */
-#define SESSION_FDS      3       /* client, target, and a share of pipes and sockets of UDP flows */
+#define FDS_KEPT         64      /* for files, panels, the database */
+#define WORKER_FDS       64      /* pipes of splice, listeners, the resolver's sockets */
+#define SESSION_FDS      2       /* client and target */
 #define SESSION_BUDGET   16384   /* bytes of MemoryBudget a session is reckoned with */
 
 static uint64_t wall_us(void)
@@ -198,7 +199,8 @@ static enum status make_workers(struct service *s, const struct config *cfg)
         meters[i] = *controller_meter(s->controller, i);
     }
     size_t fds = raise_nofile(), budget = memory_budget(cfg);
-    size_t by_fds = fds > FDS_KEPT ? (fds - FDS_KEPT) / SESSION_FDS : 16;
+    size_t kept = FDS_KEPT + (size_t)s->worker_count * WORKER_FDS;
+    size_t by_fds = fds > kept ? (fds - kept) / SESSION_FDS : 16;
     size_t by_memory = budget / SESSION_BUDGET;
     struct workers_conf conf = {.count = s->worker_count,
                                 .control = s->loop,
