@@ -326,7 +326,7 @@ static bool has_other_keys(const struct json_t *entry)
 void config_nodes_add(struct config_reader *r, struct config_nodes *ns,
                       const struct config_path *at, const struct json_t *entry)
 {
-    const char *key;
+    const char *key = NULL;
     if (!json_is_object(entry) || json_is_array(entry)) {
         config_report(r, CONFIG_ERROR, at, "must be an object in braces { }: one node");
         return;
