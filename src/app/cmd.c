@@ -38,9 +38,9 @@ static int take_option(const struct cmd *c, int argc, char **argv, int *i,
     if (o->name == NULL)
         return cmd_misused(c, "there is no option %.*s", (int)len, arg);
     if (o->flag != NULL) {
-        if (equals != NULL)
-            return cmd_misused(c, "%s takes no value", o->name);
-        *o->flag = true;
+        *o->flag = equals == NULL || strcmp(equals, "=true") == 0;
+        if (!*o->flag && strcmp(equals, "=false") != 0)
+            return cmd_misused(c, "%s takes no value, or true or false", o->name);
         return CMD_GO_ON;
     }
     if (equals == NULL && *i + 1 >= argc)

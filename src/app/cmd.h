@@ -28,8 +28,8 @@ int cmd_misused(const struct cmd *c, const char *fmt, ...) __attribute__((format
 /* Prints the usage on standard output. Returns 0. */
 int cmd_help(const struct cmd *c);
 
-/* One option: it either takes a value ("-c FILE", "--config=FILE") or is a flag. A list ends with a
- * name of NULL. */
+/* One option: it either takes a value ("-c FILE", "--config=FILE") or is a flag
+ * ("--online", "--online=true"). A list ends with a name of NULL. */
 struct cmd_option {
     const char *name, *other; /* "--config", "-c"; other may be NULL */
     const char **value;

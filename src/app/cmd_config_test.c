@@ -92,7 +92,7 @@ static void init_writes_what_check_accepts(void **state)
     config_unref(cfg);
     assert_int_equal(RUN(cmd_check, "-c", file), 0);
     assert_true(said("out", "1 node, no errors, no warnings, no notices"));
-    assert_int_equal(RUN(cmd_config, "validate", "--config", file), 0);
+    assert_int_equal(RUN(cmd_config, "validate", "--online=false", "--config", file), 0);
 
     assert_int_equal(RUN(cmd_config, "init", "-c", file), 1);
     assert_true(said("err", "--force replaces it"));
@@ -177,7 +177,7 @@ static void wrong_use_says_what_to_do(void **state)
         {&cmd_check, {"--bogus"}, "v2sp check: there is no option --bogus\nTry: v2sp check --help"},
         {&cmd_check, {"-c"}, "--config needs a value"},
         {&cmd_check, {"--config="}, "the value of --config is empty"},
-        {&cmd_check, {"--online=yes"}, "--online takes no value"},
+        {&cmd_check, {"--online=yes"}, "--online takes no value, or true or false"},
         {&cmd_check, {"file"}, "unexpected \"file\""},
         {&cmd_config, {NULL}, "say what to do: init, validate or show"},
         {&cmd_config, {"edit"}, "there is no \"edit\"; say init, validate or show"},

@@ -102,7 +102,7 @@ static void every_option_lands(void **state)
         "       \"Email\": \"a@b\", \"Provider\": \"cloudflare\", \"DNSEnv\": {\"A\": \"b\"},\n"
         "       \"RejectUnknownSni\": true},\n"
         "     \"AllowPrivate\": true, \"MassDeleteGuard\": false, \"DrainTimeout\": 5,\n"
-        "     \"ReportPolicy\": \"at-least-once\", \"HandshakesPerSource\": 9,\n"
+        "     \"HandshakesPerSource\": 9,\n"
         "     \"LimitConfig\": {\"SpeedLimit\": 0, \"IPLimit\": 0, \"EnableRealtime\": false},\n"
         "  }, }, ], /* end */ }");
     assert_int_equal(cfg->log.level, LOG_WARNING);
@@ -165,7 +165,6 @@ static void every_option_lands(void **state)
     assert_true(o->cert.reject_unknown_sni);
     assert_true(o->allow_private);
     assert_false(o->mass_delete_guard);
-    assert_true(o->at_least_once);
     assert_int_equal(o->drain_ms, 5000);
     assert_int_equal(o->source_max, 9);
     config_unref(cfg);
@@ -424,6 +423,12 @@ static void what_comes_later_has_one_notice(void **state)
         "c.json:4:46: notice: node [http://x]-:2: Nodes[1].CertConfig.CertMode: CertMode dns is "
         "understood but not implemented yet in this version; certificate files are used if they "
         "are there, else a self-signed one");
+    config_unref(cfg);
+
+    cfg = parse(NODE(",\"ReportPolicy\":\"at-least-once\""));
+    assert_true(cfg->nodes[0].options.at_least_once);
+    assert_int_equal(cfg->notices, 1);
+    assert_non_null(strstr(cfg->findings[0].text, "ReportPolicy has no effect"));
     config_unref(cfg);
 }
 
