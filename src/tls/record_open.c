@@ -29,14 +29,33 @@ static enum status fail(struct record_note *note, enum status st, uint8_t alert,
     return st;
 }
 
-/* Decrypts @len bytes from offset RECORD_HEADER in place; sets content and type from the last
- * byte that is not zero. */
-static enum status decrypt(struct crypto_ctx *cc, struct bufq *in, uint32_t len, struct opened *r)
+/* Sets content and type from the last byte that is not zero (RFC 8446 section 5.4). Looks from the
+ * end, because nearly every record has its type there and no padding. */
+static void find_type(const struct bufq *in, uint32_t len, struct opened *r)
 {
-    uint32_t skip = RECORD_HEADER, done = 0;
+    uint8_t piece[64];
 
     r->type = 0;
     r->content = 0;
+    while (len > 0) {
+        uint32_t n = len < sizeof(piece) ? len : (uint32_t)sizeof(piece);
+        BUG_ON(!bufq_peek_at(in, RECORD_HEADER + len - n, piece, n));
+        for (uint32_t i = n; i-- > 0;) {
+            if (piece[i] != 0) {
+                r->type = piece[i];
+                r->content = len - n + i;
+                return;
+            }
+        }
+        len -= n;
+    }
+}
+
+/* Decrypts @len bytes from offset RECORD_HEADER in place. */
+static enum status decrypt(struct crypto_ctx *cc, struct bufq *in, uint32_t len)
+{
+    uint32_t skip = RECORD_HEADER, done = 0;
+
     for (struct span *s = in->head; done < len; s = s->next) {
         if (skip >= s->len) {
             skip -= s->len;
@@ -49,13 +68,6 @@ static enum status decrypt(struct crypto_ctx *cc, struct bufq *in, uint32_t len,
         enum status st = aead_update(cc, p, p, n);
         if (st != ST_OK)
             return st;
-        for (uint32_t i = n; i-- > 0;) {
-            if (p[i] != 0) {
-                r->type = p[i];
-                r->content = done + i;
-                break;
-            }
-        }
         done += n;
         skip = 0;
     }
@@ -85,13 +97,14 @@ static enum status open_one(struct record_keys *k, struct crypto_ctx *cc, struct
     enum status st =
         aead_begin(cc, (enum aead_alg)k->alg, AEAD_OPEN, k->key, nonce, header, sizeof(header));
     if (st == ST_OK)
-        st = decrypt(cc, in, len - AEAD_TAG_LEN, r);
+        st = decrypt(cc, in, len - AEAD_TAG_LEN);
     if (st == ST_OK)
         st = aead_open_end(cc, tag);
     if (st == ST_E_AUTH)
         return fail(note, st, TLS_ALERT_BAD_RECORD_MAC, "TLS record fails authentication");
     if (st != ST_OK)
         return fail(note, st, TLS_ALERT_INTERNAL_ERROR, "cannot open a TLS record");
+    find_type(in, len - AEAD_TAG_LEN, r);
     k->seq++;
     if (len - AEAD_TAG_LEN > RECORD_PLAIN_MAX + 1)
         return fail(note, ST_E_LIMIT, TLS_ALERT_RECORD_OVERFLOW, "TLS record too long");
