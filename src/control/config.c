@@ -70,7 +70,7 @@ static void set_defaults(struct config *cfg, const char *name)
                 .max_age_days = 28,
                 .access = ""},
         .state_dir = "",
-        .drain_ms = 30000,
+        .drain_ms = 2000,
     };
 }
 
