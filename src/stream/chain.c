@@ -17,7 +17,7 @@ enum status chain_init(struct chain *c, const struct env *env, const struct chai
     memset(c, 0, sizeof(*c));
     BUG_ON(n > CHAIN_LAYERS_MAX);
     c->env = env;
-    c->count = c->made = (uint8_t)n;
+    c->count = c->made = c->sound = (uint8_t)n;
     c->in = pool_alloc(env->pool, queues_size(c));
     if (c->in == NULL) {
         c->count = 0;
@@ -134,7 +134,7 @@ static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, stru
         bufq_clear(in, c->env->pool); /* the rest of a unit that will never be whole */
         up->eof = true;
     }
-    return ST_OK;
+    return st == ST_YIELD ? ST_YIELD : ST_OK;
 }
 
 static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, struct turn *base)
@@ -155,7 +155,7 @@ static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, stru
         return ST_OK;
     }
     if (!bufq_ended(down) || (c->shut_done & (1u << i)))
-        return ST_OK;
+        return st == ST_YIELD ? ST_YIELD : ST_OK;
     c->shut_done |= (uint8_t)(1u << i);
     if (c->layers[i]->ops->shut == NULL) {
         out->eof = true;
@@ -167,22 +167,52 @@ static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, stru
     return st < 0 ? st : ST_OK;
 }
 
-/* Changes exactly when something moved: bytes and ends of all queues but the outermost. */
+/* Changes when something moved: bytes, spans and ends of all queues. The odd factor keeps moves in two directions
+ * from cancelling each other out. */
 static uint64_t position(const struct chain *c)
 {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i <= c->count; i++)
-        sum = sum * 31 + c->in[i].bytes + c->in[i].count * 7u + (c->in[i].eof ? 3u : 0) +
-              c->out[i].bytes * 5u + c->out[i].count * 11u + (c->out[i].eof ? 13u : 0);
-    return sum * 31 + c->rx_gone + c->tx_gone * 256u;
+    uint64_t sum = c->rx_gone + c->tx_gone * 256u;
+    for (unsigned i = 0; i < 2u * (c->count + 1u); i++) {
+        const struct bufq *q = i <= c->count ? &c->in[i] : &c->out[i - c->count - 1];
+        uint64_t state = q->bytes | (uint64_t)q->count << 32 | (q->eof ? (uint64_t)1 << 63 : 0);
+        sum = (sum + state) * 0x9e3779b97f4a7c15u;
+    }
+    return sum;
 }
 
-/* What layer @i left in its wire queue (an alert, a Close frame) still goes down, and the layers
- * below end in order. */
-static unsigned fail_layer(struct chain *c, unsigned i)
+/* Layer @i has failed and gets no more calls. What it left in its wire queue (an alert, a Close frame) still goes
+ * down, and the layers below end in order. */
+static void fail_layer(struct chain *c, unsigned i)
 {
     c->out[i].eof = true;
-    return i;
+    if (i < c->sound)
+        c->sound = (uint8_t)i;
+}
+
+/* One round: up by rx, down by tx. ST_OK, ST_YIELD, or the first error. */
+static enum status run_round(struct chain *c, struct events *ev, struct turn *base)
+{
+    enum status st = (enum status)c->failed;
+    for (unsigned i = 0; i < c->count && st >= 0; i++) {
+        enum status up = layer_rx(c, i, ev, base);
+        if (ev->mask & EV_DIVERT) {
+            c->divert_at = (uint8_t)i;
+            return ST_OK;
+        }
+        if (up < 0)
+            fail_layer(c, i);
+        st = up != ST_OK ? up : st;
+    }
+    for (unsigned i = c->sound < c->count ? c->sound : c->count; i-- > 0;) {
+        enum status down = layer_tx(c, i, ev, base);
+        if (down < 0)
+            fail_layer(c, i);
+        if (st >= 0 && down != ST_OK)
+            st = down;
+    }
+    if (st < 0)
+        c->failed = (int8_t)st;
+    return st;
 }
 
 enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64_t unix_s,
@@ -194,40 +224,20 @@ enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64
     enum status st = ST_OK;
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
         uint64_t before = position(c);
-        unsigned top = c->count; /* layers from here on have failed and get no more calls */
-        for (unsigned i = 0; i < c->count && st >= 0; i++) {
-            st = layer_rx(c, i, ev, &base);
-            if (ev->mask & EV_DIVERT)
-                goto out;
-            if (st < 0)
-                top = fail_layer(c, i);
-        }
-        for (unsigned i = top; i-- > 0;) {
-            enum status down = layer_tx(c, i, ev, &base);
-            if (down < 0) {
-                fail_layer(c, i);
-                st = st < 0 ? st : down;
-                break;
-            }
-        }
-        if (st < 0 || position(c) == before)
+        st = run_round(c, ev, &base);
+        if (st != ST_OK || (ev->mask & EV_DIVERT) || position(c) == before)
             break;
+        if (round + 1 == ROUNDS_MAX)
+            st = ST_YIELD;
     }
-out:
     *wake_us = base.wake_us;
     return st;
 }
 
 void chain_divert(struct chain *c)
 {
-    unsigned keep = 0;
-    /* The diverting layer ate nothing, so everything queued lies in its in-queue; those below
-     * have passed theirs up. */
-    for (unsigned i = 0; i < c->count; i++)
-        if (c->layers[i]->ops->flags & LAYER_MAY_DIVERT)
-            break;
-        else
-            keep = i + 1;
+    unsigned keep = c->divert_at;
+    /* The diverting layer ate nothing, so everything queued lies in its in-queue; those below have passed theirs up. */
     for (unsigned i = c->count; i-- > keep;) {
         layer_free(c, i);
         bufq_clear(&c->in[i + 1], c->env->pool);
@@ -237,7 +247,7 @@ void chain_divert(struct chain *c)
     c->rx_gone &= mask;
     c->tx_gone &= mask;
     c->shut_done &= mask;
-    c->count = (uint8_t)keep; /* the queues stay where they are, the top moves down */
+    c->count = c->sound = (uint8_t)keep; /* the queues stay where they are, the top moves down */
 }
 
 enum chain_raw chain_raw(const struct chain *c, enum chain_dir dir)

@@ -27,6 +27,9 @@ struct chain {
     uint8_t rx_gone; /* bit i: layer i left this direction; spans are moved past it */
     uint8_t tx_gone;
     uint8_t shut_done;
+    uint8_t sound;      /* layers from here on have failed and get no more calls */
+    uint8_t divert_at;  /* the layer that reported EV_DIVERT */
+    int8_t failed;      /* enum status: the first error, 0 while there is none */
     bool no_half_close; /* a layer has LAYER_NO_HALF_CLOSE */
     struct layer *layers[CHAIN_LAYERS_MAX];
     struct bufq *in, *out; /* count+1 each, in one allocation; [0] is the bottom, [count] the top */
@@ -60,9 +63,10 @@ static inline struct bufq *chain_down(const struct chain *c)
 }
 
 /* Goes up by rx and down by tx until nothing moves. @ev is cleared first and holds what the
- * layers reported; *@wake_us (in/out) becomes the least time a layer asks for. Returns ST_OK or
- * the first error (bytes in the bottom's tx queue are still to be sent). When EV_DIVERT is
- * reported the chain stops at once: see chain_divert. */
+ * layers reported; *@wake_us (in/out) becomes the least time a layer asks for. Returns ST_OK;
+ * ST_YIELD when its budget is spent: call again soon; or the first error. After an error the bytes
+ * in the bottom's tx queue are still to be sent, and more calls only move what the layers below the
+ * failed one have to say. When EV_DIVERT is reported the chain stops at once: see chain_divert. */
 NODISCARD enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64_t unix_s,
                                 uint64_t *wake_us);
 /* Drops the layer that reported EV_DIVERT and those above it; its input is then in chain_up().
