@@ -149,17 +149,16 @@ enum status splice_move(struct splice *s, struct splice_pool *sp, struct conn *s
     if (s->pipe == NULL && (s->pipe = pipe_take(sp)) == NULL)
         return ST_E_BUSY;
     enum status got = ST_MORE, put = ST_OK;
-    if (src->readable && !src->eof)
-        got = fill(s->pipe, src, max, in, err);
+    if (src->broken)
+        got = ST_E_CLOSED;
     else if (src->eof)
         got = ST_EOF;
-    if (got >= 0 && s->pipe->held > 0)
+    else if (src->readable)
+        got = fill(s->pipe, src, max, in, err);
+    /* What was read before the source failed still arrives. */
+    if (s->pipe->held > 0)
         put = dst->writable ? drain(s->pipe, dst, out, err) : ST_FULL;
     if (s->pipe->held == 0)
         splice_fini(s, sp);
-    if (got < 0)
-        return got;
-    if (put != ST_OK)
-        return put;
-    return got;
+    return put != ST_OK ? put : got;
 }
