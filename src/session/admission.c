@@ -33,7 +33,7 @@ bool admission_full(const struct admission *a)
 
 bool admission_may_resume(const struct admission *a)
 {
-    return a->sessions <= a->sessions_max / 20 * 19;
+    return a->sessions <= a->sessions_max * 19 / 20;
 }
 
 /* IPv4 whole, IPv6 by /64; never 0. */
@@ -100,6 +100,23 @@ void admission_known(struct admission *a, const struct addr *peer)
     a->strangers--;
     if (--s->count == 0)
         source_remove(a, s);
+}
+
+bool admission_rename(struct admission *a, const struct addr *from, const struct addr *to,
+                      uint32_t source_max)
+{
+    uint64_t key = source_key(to);
+    const struct admission_source *there = source_find(a, key);
+    if (key == source_key(from))
+        return true;
+    if (there->key != 0 && there->count >= source_max)
+        return false;
+    admission_known(a, from);
+    a->strangers++;
+    struct admission_source *s = source_find(a, key);
+    s->key = key;
+    s->count++;
+    return true;
 }
 
 void admission_leave(struct admission *a)

@@ -31,6 +31,10 @@ bool admission_full(const struct admission *a);
 bool admission_may_resume(const struct admission *a);
 /* A connection from @peer arrives; @source_max strangers per source. False: close it at once. */
 bool admission_enter(struct admission *a, const struct addr *peer, uint32_t source_max);
+/* A stranger that was counted as @from turns out to come from @to (PROXY protocol). False: @to has
+ * @source_max already, and he stays counted as @from. */
+bool admission_rename(struct admission *a, const struct addr *from, const struct addr *to,
+                      uint32_t source_max);
 /* The stranger became a user's session, or ended as a stranger. */
 void admission_known(struct admission *a, const struct addr *peer);
 /* A session (no stranger any more) ended. */

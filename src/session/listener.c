@@ -76,6 +76,7 @@ enum status listener_open(struct listener *l, struct worker_node *wn, const stru
 {
     l->wn = wn;
     l->where = *where;
+    l->v6only = v6only;
     l->paused = false;
     l->watch.fd = -1;
     timer_init(&l->pause, pause_over);

@@ -14,7 +14,7 @@ struct listener {
     struct timer pause; /* EMFILE: off for 100 ms */
     struct worker_node *wn;
     struct addr where;
-    bool paused;
+    bool v6only, paused;
 };
 
 /* Opens the socket and accepts from it. ST_OK; ST_E_BUSY: the port is taken; ST_E_IO with *@err

@@ -65,12 +65,14 @@ enum half {
     HALF_DEAD,   /* the client's socket is gone */
 };
 
-#define NOMEM_PAUSE_MS 20
-
-/* Without a blk reading waits: the bytes stay in the socket, other sessions give memory back. */
-static void pause_for_memory(struct session *s)
+/* A write failed. What the target has sent before may still be read; what the client sends is thrown away from now on. */
+static void target_gone(struct session *s)
 {
-    loop_timer_in(worker_of(s)->loop, &s->timer, NOMEM_PAUSE_MS);
+    s->target_failed = true;
+    s->target.readable = true;
+    s->target.broken = false; /* reading finds the end by itself */
+    splice_fini(&s->up_pipe, worker_of(s)->pipes);
+    bufq_clear(chain_down(&s->out), worker_of(s)->pool);
 }
 
 /* client -> target, through user space */
@@ -88,7 +90,7 @@ static enum half up_by_copy(struct session *s)
         if (st == ST_EOF)
             in->eof = true;
         if (st == ST_E_NOMEM) {
-            pause_for_memory(s);
+            session_pause_for_memory(s);
             nomem = true;
         } else if (st < 0) {
             return HALF_DEAD;
@@ -109,10 +111,8 @@ static enum half up_by_copy(struct session *s)
         size_t sent = 0;
         enum status st = conn_write(&s->target, to, w->pool, &sent, &err);
         relay_count(s, sent, 0);
-        if (st < 0) {
-            s->target_failed = true;
-            bufq_clear(to, w->pool);
-        }
+        if (st < 0)
+            target_gone(s);
     }
     if (bufq_ended(up) && to->head == NULL && !s->up_done) {
         s->up_done = true;
@@ -121,8 +121,8 @@ static enum half up_by_copy(struct session *s)
         moved = HALF_MOVED;
     }
     /* Asked anew after the writes: an empty queue sends no event that would come back here. */
-    return s->client.readable && !in->eof && !nomem && to->bytes <= LINGER_QUEUE ? HALF_AGAIN
-                                                                                 : moved;
+    queued = chain_queued(&s->in, CHAIN_RX) + to->bytes;
+    return s->client.readable && !in->eof && !nomem && queued <= LINGER_QUEUE ? HALF_AGAIN : moved;
 }
 
 /* target -> client, through user space */
@@ -139,7 +139,7 @@ static enum half down_by_copy(struct session *s)
     if (size > 0) {
         enum status st = conn_read(&s->target, from, size, w->pool, &err);
         if (st == ST_E_NOMEM) {
-            pause_for_memory(s);
+            session_pause_for_memory(s);
             nomem = true;
         } else if (st == ST_EOF || st < 0) {
             from->eof = true;
@@ -171,22 +171,13 @@ static enum half down_by_copy(struct session *s)
                : moved;
 }
 
-/* One direction from socket to socket. *@st is splice_move's answer. */
-static size_t by_splice(struct session *s, struct splice *pipe, struct conn *src, struct conn *dst,
-                        enum status *st)
+static enum half up_by_splice(struct session *s)
 {
     size_t in = 0, out = 0;
     int err = 0;
-    *st = splice_move(pipe, worker_of(s)->pipes, src, dst, SPLICE_TURN, &in, &out, &err);
-    s->spoke = true;
-    return out;
-}
-
-static enum half up_by_splice(struct session *s)
-{
-    enum status st;
-    size_t n = by_splice(s, &s->up_pipe, &s->client, &s->target, &st);
-    relay_count(s, n, 0);
+    enum status st = splice_move(&s->up_pipe, worker_of(s)->pipes, &s->client, &s->target,
+                                 SPLICE_TURN, &in, &out, &err);
+    relay_count(s, out, 0);
     if (st == ST_E_BUSY)
         return up_by_copy(s);
     if (st == ST_EOF) {
@@ -198,18 +189,20 @@ static enum half up_by_splice(struct session *s)
     if (st < 0 && s->client.broken)
         return HALF_DEAD;
     if (st < 0) {
-        s->target_failed = true;
-        splice_fini(&s->up_pipe, worker_of(s)->pipes);
+        target_gone(s);
         return HALF_AGAIN;
     }
-    return s->client.readable && st != ST_FULL ? HALF_AGAIN : n ? HALF_MOVED : HALF_IDLE;
+    return s->client.readable && st != ST_FULL ? HALF_AGAIN : out ? HALF_MOVED : HALF_IDLE;
 }
 
 static enum half down_by_splice(struct session *s)
 {
-    enum status st;
-    size_t n = by_splice(s, &s->down_pipe, &s->target, &s->client, &st);
-    relay_count(s, 0, n);
+    size_t in = 0, out = 0;
+    int err = 0;
+    enum status st = splice_move(&s->down_pipe, worker_of(s)->pipes, &s->target, &s->client,
+                                 SPLICE_TURN, &in, &out, &err);
+    relay_count(s, 0, in);
+    s->spoke = true;
     if (st == ST_E_BUSY)
         return down_by_copy(s);
     if (st < 0 && s->client.broken)
@@ -221,7 +214,7 @@ static enum half down_by_splice(struct session *s)
         conn_shutdown(&s->client);
         return HALF_MOVED;
     }
-    return s->target.readable && st != ST_FULL ? HALF_AGAIN : n ? HALF_MOVED : HALF_IDLE;
+    return s->target.readable && st != ST_FULL ? HALF_AGAIN : out ? HALF_MOVED : HALF_IDLE;
 }
 
 static bool may_splice(const struct session *s, enum chain_dir client_dir)
@@ -261,12 +254,7 @@ static void shorten_idle(struct session *s)
         return;
     s->idle_ms = ms;
     s->active_ms = loop_now_ms(worker_of(s)->loop);
-    session_deadline(s, ms);
-}
-
-void relay_bytes_start(struct session *s)
-{
-    relay_bytes_run(s);
+    session_wake_by(s, s->active_ms + ms);
 }
 
 void relay_bytes_run(struct session *s)
@@ -276,7 +264,7 @@ void relay_bytes_run(struct session *s)
     if (up < HALF_FAILED)
         down = run_down(s);
     if (up == HALF_DEAD || down == HALF_DEAD) {
-        session_close(s, false);
+        session_close(s, true); /* the target must not take what was cut off for the end */
         return;
     }
     if (up == HALF_FAILED || down == HALF_FAILED) {

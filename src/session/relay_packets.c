@@ -5,7 +5,8 @@
 #include "session/workers.h"
 
 #define READ_TURN    (64u * 1024)
-#define LINGER_COUNT 512u /* a datagram costs a blk however small it is */
+#define UNSENT_COUNT 4096u /* datagrams that wait for a name or a full socket */
+#define LINGER_COUNT 512u  /* a datagram costs a blk however small it is */
 /* datagrams waiting for a slow client: beyond it they stay in the socket, which drops */
 #define LINGER_QUEUE (256u * 1024)
 
@@ -37,58 +38,103 @@ void relay_packets_open(struct session *s, const struct direct_conf *conf,
         why_set(why, st, "opening a UDP flow", 0);
 }
 
-/* client -> targets. False: the session is to end. */
-static bool run_up(struct session *s)
+enum half {
+    HALF_GOES_ON,
+    HALF_ENDED,  /* in order, or the flow is dead: the layers say goodbye */
+    HALF_FAILED, /* a layer of the client failed: its last words are queued */
+    HALF_DEAD,   /* the client's socket is gone */
+};
+
+static bool may_read_client(const struct session *s)
+{
+    return s->client.readable && !chain_bottom_in(&s->in)->eof &&
+           chain_queued(&s->in, CHAIN_RX) < READ_TURN && chain_up(&s->in)->count < UNSENT_COUNT;
+}
+
+static bool may_read_udp(const struct session *s)
+{
+    return s->udp_readable && chain_queued(&s->in, CHAIN_TX) < LINGER_QUEUE &&
+           chain_down(&s->in)->count + chain_bottom_out(&s->in)->count < LINGER_COUNT;
+}
+
+/* client -> targets */
+static enum half run_up(struct session *s, bool *starved)
 {
     struct worker *w = worker_of(s);
     struct bufq *in = chain_bottom_in(&s->in), *up = chain_up(&s->in);
     int err = 0;
-    if (s->client.readable && !in->eof && chain_queued(&s->in, CHAIN_RX) < READ_TURN) {
+    if (may_read_client(s)) {
         enum status st = conn_read(&s->client, in, READ_TURN, w->pool, &err);
         if (st == ST_EOF)
             in->eof = true;
+        *starved |= st == ST_E_NOMEM;
         if (st < 0 && st != ST_E_NOMEM)
-            return false;
+            return HALF_DEAD;
     }
     if (session_chain_run(s) < 0)
-        return false;
+        return HALF_FAILED;
     if (up->head) {
         uint64_t before = up->bytes;
         enum status st = direct_udp_send(s->udp, up);
         relay_count(s, before - up->bytes, 0);
         if (st < 0)
-            return false;
+            return HALF_ENDED;
     }
-    /* The client's stream is the flow's life: when it ends, nobody is left to answer to. */
-    return !bufq_ended(up);
+    if (!bufq_ended(up) || s->up_done)
+        return HALF_GOES_ON;
+    /* As with streams: answers may come for a while. */
+    s->up_done = true;
+    if (s->in.no_half_close)
+        return HALF_ENDED;
+    if (s->downlink_only_ms < s->idle_ms)
+        s->idle_ms = s->downlink_only_ms;
+    s->active_ms = loop_now_ms(w->loop);
+    session_wake_by(s, s->active_ms + s->idle_ms);
+    return HALF_GOES_ON;
 }
 
-/* targets -> client. False: the session is to end. */
-static bool run_down(struct session *s, bool *again)
+/* targets -> client */
+static enum half run_down(struct session *s, bool *starved)
 {
     struct bufq *down = chain_down(&s->in);
-    if (s->udp_readable && chain_queued(&s->in, CHAIN_TX) < LINGER_QUEUE &&
-        down->count + chain_bottom_out(&s->in)->count < LINGER_COUNT) {
+    if (may_read_udp(s)) {
         uint64_t before = down->bytes;
         enum status st = direct_udp_recv(s->udp, down);
         relay_count(s, 0, down->bytes - before);
         s->udp_readable = st == ST_YIELD || st == ST_FULL || st == ST_E_NOMEM;
+        *starved |= st == ST_E_NOMEM;
         if (st < 0 && st != ST_E_NOMEM)
-            return false;
-        *again = st == ST_YIELD;
+            return HALF_ENDED;
     }
     if (session_chain_run(s) < 0)
-        return false;
-    return session_flush_client(s) >= 0;
+        return HALF_FAILED;
+    return session_flush_client(s) < 0 ? HALF_DEAD : HALF_GOES_ON;
 }
 
 void relay_packets_run(struct session *s)
 {
-    bool again = false;
-    if (!run_up(s) || !run_down(s, &again)) {
-        session_end(s);
+    bool starved = false;
+    enum half half = run_up(s, &starved);
+    if (half == HALF_GOES_ON)
+        half = run_down(s, &starved);
+    switch (half) {
+    case HALF_DEAD:
+        session_close(s, true);
+        return;
+    case HALF_FAILED: {
+        struct why why = worker_of(s)->ev.why;
+        session_fail(s, &why);
         return;
     }
-    if (again || (s->client.readable && chain_queued(&s->in, CHAIN_RX) < READ_TURN))
+    case HALF_ENDED:
+        session_end(s);
+        return;
+    case HALF_GOES_ON:
+        break;
+    }
+    /* Asked after the writes: no event comes for what was left unread because the queues were full. */
+    if (starved)
+        session_pause_for_memory(s);
+    else if (may_read_client(s) || may_read_udp(s))
         loop_task_add(worker_of(s)->loop, &s->task);
 }

@@ -1,6 +1,8 @@
 #include "session/session.h"
 
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "codec/proxy_header.h"
@@ -10,8 +12,11 @@
 
 #define PROXY_DEADLINE_MS 10000
 #define FLUSH_DEADLINE_MS 1000
-#define DRAIN_BYTES       (64u * 1024)
-#define HANDSHAKE_READ    (64u * 1024)
+#define LINGER_MAX                                                                                 \
+    30 /* times FLUSH_DEADLINE_MS that a slow client gets for what the kernel still holds */
+#define NOMEM_PAUSE_MS 20
+#define DRAIN_BYTES    (64u * 1024)
+#define HANDSHAKE_READ (64u * 1024)
 
 static struct worker *worker_of(const struct session *s)
 {
@@ -21,6 +26,17 @@ static struct worker *worker_of(const struct session *s)
 static struct session *of_timer(struct timer *t)
 {
     return LIST_ENTRY(t, struct session, timer);
+}
+
+/* Without a blk reading waits: the bytes stay in the socket, other sessions give memory back. */
+void session_pause_for_memory(struct session *s)
+{
+    session_wake_by(s, loop_now_ms(worker_of(s)->loop) + NOMEM_PAUSE_MS);
+}
+
+static bool removed_user(const struct session *s)
+{
+    return s->user && atomic_load_explicit(&s->user->removed, memory_order_relaxed);
 }
 
 static void on_client(struct conn *c)
@@ -35,37 +51,70 @@ static void on_task(struct task *t)
 
 void session_deadline(struct session *s, uint32_t ms)
 {
-    loop_timer_in(worker_of(s)->loop, &s->timer, ms);
+    s->deadline_ms = loop_now_ms(worker_of(s)->loop) + ms;
+    loop_timer_at(worker_of(s)->loop, &s->timer, s->deadline_ms);
 }
 
-static void on_timer(struct timer *t)
+void session_wake_by(struct session *s, uint64_t at_ms)
 {
-    struct session *s = of_timer(t);
-    struct worker *w = worker_of(s);
+    if (!timer_armed(&s->timer) || at_ms < s->timer.at_ms)
+        loop_timer_at(worker_of(s)->loop, &s->timer, at_ms);
+}
+
+/* The last bytes are with the kernel, but the client has not got them yet: closing now could turn into a reset that destroys them. */
+static bool still_sending(const struct session *s)
+{
+    int unsent = 0;
+    return s->spoke && !s->stranger && s->lingers < LINGER_MAX && conn_is_open(&s->client) &&
+           chain_bottom_out(&s->in)->head == NULL && !removed_user(s) &&
+           ioctl(s->client.watch.fd, SIOCOUTQ, &unsent) == 0 && unsent > 0;
+}
+
+static void deadline_passed(struct session *s)
+{
     static const char *const late[] = {
         [SESSION_PROXY] = "no PROXY header within its deadline",
         [SESSION_HANDSHAKE] = "no complete request within the handshake deadline",
         [SESSION_DIALING] = "target did not answer in time",
     };
+    struct why why = {ST_E_TIMEOUT, NULL, 0};
     switch (s->state) {
     case SESSION_RELAY:
     case SESSION_PACKETS:
-        if (loop_now_ms(w->loop) - s->active_ms < s->idle_ms) {
-            /* A layer's own wake-up, or there was traffic since the timer was set. */
-            loop_timer_at(w->loop, &s->timer, s->active_ms + s->idle_ms);
-            session_run(s);
-            return;
-        }
         session_end(s);
         return;
     case SESSION_FLUSHING:
-        session_close(s, false);
+        if (!still_sending(s)) {
+            session_close(s, false);
+            return;
+        }
+        s->lingers++;
+        session_deadline(s, FLUSH_DEADLINE_MS);
         return;
-    default: {
-        struct why why = {ST_E_TIMEOUT, late[s->state], 0};
+    case SESSION_DIALING:
+        why.text = late[s->state];
+        session_give_up(s, &why);
+        return;
+    default:
+        why.text = late[s->state];
         session_fail(s, &why);
     }
+}
+
+/* Set for the deadline, or earlier for a layer's wake-up or a pause for memory. */
+static void on_timer(struct timer *t)
+{
+    struct session *s = of_timer(t);
+    struct loop *l = worker_of(s)->loop;
+    /* Where payload moves, the deadline goes with it. */
+    if (s->state == SESSION_RELAY || s->state == SESSION_PACKETS)
+        s->deadline_ms = s->active_ms + s->idle_ms;
+    if (loop_now_ms(l) >= s->deadline_ms) {
+        deadline_passed(s);
+        return;
     }
+    loop_timer_at(l, &s->timer, s->deadline_ms);
+    session_run(s);
 }
 
 static bool proxy_required(const struct view_node *n, const struct addr *peer)
@@ -179,6 +228,7 @@ void session_close(struct session *s, bool reset)
     view_unref(s->view);
     list_del(&s->node);
     pool_release(w->pool, s, sizeof(*s));
+    worker_session_gone(wn);
 }
 
 enum status session_chain_run(struct session *s)
@@ -186,8 +236,10 @@ enum status session_chain_run(struct session *s)
     struct worker *w = worker_of(s);
     uint64_t wake = UINT64_MAX;
     enum status st = chain_run(&s->in, &w->ev, loop_now_us(w->loop), loop_unix_s(w->loop), &wake);
-    if (wake != UINT64_MAX && (!timer_armed(&s->timer) || wake / 1000 < s->timer.at_ms))
-        loop_timer_at(w->loop, &s->timer, wake / 1000 + 1);
+    if (wake != UINT64_MAX)
+        session_wake_by(s, wake / 1000 + 1);
+    if (st == ST_YIELD)
+        loop_task_add(w->loop, &s->task);
     return st;
 }
 
@@ -254,6 +306,7 @@ static bool lingered(struct session *s)
 /* Nothing more to relay: what the layers have to say goes out, then the socket closes. */
 static void flush_and_close(struct session *s)
 {
+    struct worker *w = worker_of(s);
     if (s->state != SESSION_FLUSHING) {
         s->state = SESSION_FLUSHING;
         session_deadline(s, FLUSH_DEADLINE_MS);
@@ -261,8 +314,16 @@ static void flush_and_close(struct session *s)
         direct_udp_close(s->udp);
         s->udp = NULL;
         conn_close(&s->target, false);
+        splice_fini(&s->up_pipe, w->pipes);
+        splice_fini(&s->down_pipe, w->pipes);
     }
     enum status st = conn_is_open(&s->client) ? session_flush_client(s) : ST_E_CLOSED;
+    if (st == ST_OK && chain_queued(&s->in, CHAIN_TX) > 0) {
+        /* More than the lowest queue could hold waited above it. */
+        enum status ran = session_chain_run(s);
+        (void)ran; /* as session_end */
+        st = session_flush_client(s);
+    }
     if (st == ST_FULL || (st == ST_OK && !lingered(s)))
         return; /* on_client or the deadline comes back */
     session_close(s, false);
@@ -305,8 +366,11 @@ static bool read_proxy_header(struct session *s)
     struct proxy_header h;
     size_t used = 0;
     enum status st = p ? proxy_header_parse(p, have, &h, &used) : ST_MORE;
-    if (st == ST_MORE && !in->eof)
+    if (st == ST_MORE && !in->eof) {
+        if (s->client.readable)
+            loop_task_add(w->loop, &s->task);
         return false;
+    }
     if (st != ST_OK) {
         struct why why = {ST_E_PROTO, "PROXY header missing or malformed", 0};
         session_fail(s, &why);
@@ -316,10 +380,33 @@ static bool read_proxy_header(struct session *s)
     if (h.src.family != ADDR_NONE) {
         s->info.peer = h.src;
         s->info.local = h.dst;
+        /* Strangers are counted by where they come from, not by the balancer that they all come through. */
+        bool fits = admission_rename(&w->admission, &s->source, &h.src, s->view->node->source_max);
+        if (!fits) {
+            struct why why = {ST_E_LIMIT, "too many connections of this source", 0};
+            session_fail(s, &why);
+            return false;
+        }
+        s->source = h.src;
     }
     s->state = SESSION_HANDSHAKE;
     session_deadline(s, s->view->node->timeouts.handshake);
     return true;
+}
+
+/* No request yet. Goes on where something can move; a full queue that nobody empties is somebody who tries us. */
+static void await_more(struct session *s, bool sent)
+{
+    struct bufq *in = chain_bottom_in(&s->in);
+    bool full = in->bytes >= HANDSHAKE_READ;
+    if (chain_up(&s->in)->eof || (in->eof && in->head == NULL)) {
+        session_close(s, false); /* went away before it said what it wanted */
+    } else if (full && !sent && chain_bottom_out(&s->in)->head == NULL) {
+        struct why why = {ST_E_LIMIT, "too much before a request", 0};
+        session_fail(s, &why);
+    } else if (s->client.readable ? !full || sent : sent && in->head != NULL) {
+        loop_task_add(worker_of(s)->loop, &s->task);
+    }
 }
 
 static void handshake(struct session *s)
@@ -347,6 +434,7 @@ static void handshake(struct session *s)
         return;
     }
     uint32_t seen = w->ev.mask;
+    size_t queued = chain_bottom_out(&s->in)->bytes;
     enum status out = session_flush_client(s);
     if (out < 0) {
         session_close(s, false);
@@ -356,10 +444,8 @@ static void handshake(struct session *s)
         session_request(s, &w->ev.request);
     else if (seen & EV_DIVERT)
         session_divert(s);
-    else if (chain_up(&s->in)->eof || in->eof)
-        session_close(s, false); /* went away before it said what it wanted */
-    else if (s->client.readable)
-        loop_task_add(w->loop, &s->task);
+    else
+        await_more(s, chain_bottom_out(&s->in)->bytes < queued);
 }
 
 void session_run(struct session *s)

@@ -32,24 +32,26 @@ struct session {
     struct list node; /* in worker_node.sessions */
     struct worker_node *wn;
     struct task task;   /* more to do, others first */
-    struct timer timer; /* deadline of the state, or idle */
+    struct timer timer; /* the deadline, or earlier: a layer's wake-up */
     struct conn client, target;
     struct chain in, out; /* client's layers; target's layers */
     struct env env;
     struct conn_info info;
-    struct addr source;   /* of the socket: admission and listing count by it */
+    struct addr source;   /* admission counts by it: the socket's or the PROXY header's */
     struct user_rt *user; /* a reference; NULL: stranger, or fallback */
-    struct view *view;    /* pinned until the relay begins */
+    struct view *view;    /* holds what the layers' configurations lie in; see worker_publish */
     struct direct_dial dial;
     struct direct_udp *udp;
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
     struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
-    uint64_t active_ms;  /* last payload */
-    uint64_t unreported; /* payload bytes since the last alive report */
-    uint32_t idle_ms;    /* of the current phase */
+    uint64_t deadline_ms; /* of the current state */
+    uint64_t active_ms;   /* last payload */
+    uint64_t unreported;  /* payload bytes since the last alive report */
+    uint32_t idle_ms;     /* of the current phase */
     uint32_t uplink_only_ms, downlink_only_ms;
     uint8_t state;           /* enum session_state */
+    uint8_t lingers;         /* deadlines of FLUSHING that were put off */
     bool stranger;           /* counted as one by admission */
     bool up_done, down_done; /* FIN passed on in that direction */
     bool udp_readable;       /* the UDP flow may have datagrams */
@@ -78,15 +80,18 @@ NODISCARD enum status session_flush_client(struct session *s);
 void session_fail(struct session *s, const struct why *why);
 /* The layers are sound but the session cannot go on (dial failed): logs, then session_end. */
 void session_give_up(struct session *s, const struct why *why);
-/* Arms the timer @ms from now. */
+/* The state ends @ms from now: arms the timer. */
 void session_deadline(struct session *s, uint32_t ms);
+/* Makes the timer fire at @at_ms at the latest; before the deadline that only runs the session. */
+void session_wake_by(struct session *s, uint64_t at_ms);
+/* No blk to read into: runs the session again a little later. */
+void session_pause_for_memory(struct session *s);
 
 /* session_open.c: from the request to the relay. */
 void session_request(struct session *s, const struct request *req);
 void session_divert(struct session *s);
 
 /* session/relay_bytes.c, relay_packets.c */
-void relay_bytes_start(struct session *s);
 void relay_bytes_run(struct session *s);
 /* Opens the UDP side; on failure @why->text is set. */
 void relay_packets_open(struct session *s, const struct direct_conf *conf,

@@ -61,8 +61,6 @@ static void begin_relay(struct session *s)
     pool_release(w->pool, s->target_name, sizeof(*s->target_name));
     s->target_name = NULL;
     conn_info_clear(w->pool, &s->info);
-    view_unref(s->view);
-    s->view = NULL;
     s->env.users = NULL;
     s->fallback = NULL;
     raise_caps(&s->in);
@@ -71,7 +69,7 @@ static void begin_relay(struct session *s)
     if (s->state == SESSION_PACKETS)
         relay_packets_run(s);
     else
-        relay_bytes_start(s);
+        relay_bytes_run(s);
 }
 
 /* The PROXY header a fallback wants comes before everything the client sent. */
@@ -171,6 +169,12 @@ void session_request(struct session *s, const struct request *req)
 {
     const struct view_node *n = s->view->node;
     struct direct_conf conf;
+    if (atomic_load_explicit(&req->user->removed, memory_order_relaxed)) {
+        /* He was found in the view this connection began with, and may have been reported as gone since. */
+        struct why why = {ST_E_AUTH, "user was removed", 0};
+        session_fail(s, &why);
+        return;
+    }
     user_ref(req->user);
     s->user = req->user;
     atomic_fetch_add_explicit(&s->user->sessions, 1, memory_order_relaxed);
@@ -182,6 +186,9 @@ void session_request(struct session *s, const struct request *req)
     s->downlink_only_ms = n->timeouts.downlink_only;
     if (req->network == NETWORK_TCP) {
         s->idle_ms = n->timeouts.idle;
+        /* TCP_FASTOPEN_CONNECT sends its SYN with the first bytes: without any the target, which may be the one to speak first, would never
+         * hear of it. */
+        conf.tfo = conf.tfo && chain_up(&s->in)->head != NULL;
         dial(s, &conf, &req->target);
         return;
     }
@@ -205,7 +212,7 @@ void session_divert(struct session *s)
     s->fallback =
         n->fallback ? fallback_find(n->fallback, s->info.sni, s->info.alpn, first, len) : NULL;
     if (s->fallback == NULL) {
-        session_close(s, false);
+        session_end(s); /* nothing is said but what TLS says at its end */
         return;
     }
     no_stranger_any_more(s);

@@ -41,8 +41,8 @@ static void resume_listeners(struct worker *w)
     for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
         struct worker_node *wn = w->nodes[i];
         for (unsigned j = 0; wn && j < wn->listener_count; j++)
-            if (!timer_armed(&wn->listeners[j].pause))
-                listener_resume(&wn->listeners[j]);
+            if (!timer_armed(&wn->listeners[j]->pause))
+                listener_resume(wn->listeners[j]);
     }
 }
 
@@ -89,8 +89,10 @@ enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_
 
 static void close_listeners(struct worker_node *wn)
 {
-    for (unsigned i = 0; i < wn->listener_count; i++)
-        listener_close(&wn->listeners[i]);
+    for (unsigned i = 0; i < wn->listener_count; i++) {
+        listener_close(wn->listeners[i]);
+        free(wn->listeners[i]);
+    }
     wn->listener_count = 0;
 }
 
@@ -146,25 +148,46 @@ static enum status probe_port(const struct addr *where, bool v6only, int *err)
 static bool listens_on(const struct worker_node *wn, const struct addr *where)
 {
     for (unsigned i = 0; i < wn->listener_count; i++)
-        if (addr_equal(&wn->listeners[i].where, where))
+        if (addr_equal(&wn->listeners[i]->where, where))
             return true;
     return false;
 }
 
-/* Watches and timers hold the listener's address, so an array with a gap is closed by reopening
- * what moved: rare, and the kernel's queue of that one worker is the only thing it touches. */
+/* The others stay open: the kernel's queues of a listener that is closed are reset. */
 static void drop_stale_listeners(struct worker_node *wn)
 {
     const struct view_node *n = wn->view->node;
+    unsigned kept = 0;
     for (unsigned i = 0; i < wn->listener_count; i++) {
+        struct listener *l = wn->listeners[i];
         bool wanted = false;
         for (unsigned j = 0; j < n->listen_count; j++)
-            wanted |= addr_equal(&wn->listeners[i].where, &n->listen[j]);
-        if (!wanted) {
-            close_listeners(wn);
-            return;
+            wanted |= addr_equal(&l->where, &n->listen[j]) && l->v6only == n->listen_v6only;
+        if (wanted) {
+            wn->listeners[kept++] = l;
+        } else {
+            listener_close(l);
+            free(l);
         }
     }
+    wn->listener_count = kept;
+}
+
+/* ST_OK with one more listener, or as listener_open. */
+static enum status open_one(struct worker_node *wn, const struct addr *where, int *err)
+{
+    const struct view_node *n = wn->view->node;
+    struct listener *l = calloc(1, sizeof(*l));
+    if (l == NULL)
+        return ST_E_NOMEM;
+    enum status st = wn->worker->no == 0 ? probe_port(where, n->listen_v6only, err) : ST_OK;
+    if (st == ST_OK)
+        st = listener_open(l, wn, where, n->listen_v6only, n->tfo, err);
+    if (st == ST_OK)
+        wn->listeners[wn->listener_count++] = l;
+    else
+        free(l);
+    return st;
 }
 
 static void open_listeners(struct worker_node *wn)
@@ -174,20 +197,15 @@ static void open_listeners(struct worker_node *wn)
     struct why why = {0};
     const struct addr *where = NULL;
     int err = 0;
-    if (wn->removing)
+    if (wn->removing || w->stopped)
         return;
     drop_stale_listeners(wn);
     for (unsigned i = 0; i < n->listen_count && why.text == NULL; i++) {
         where = &n->listen[i];
         if (listens_on(wn, where))
             continue;
-        enum status st = w->no == 0 ? probe_port(where, n->listen_v6only, &err) : ST_OK;
-        struct listener *l = &wn->listeners[wn->listener_count];
-        if (st == ST_OK)
-            st = listener_open(l, wn, where, n->listen_v6only, n->tfo, &err);
-        if (st == ST_OK)
-            wn->listener_count++;
-        else
+        enum status st = open_one(wn, where, &err);
+        if (st != ST_OK)
             why_set(&why, st, "cannot listen", err);
     }
     /* Only the first worker tries again: another that took the port before it would make its
@@ -237,6 +255,29 @@ static void drain_over(struct timer *t)
     node_empty_check(wn->worker, wn);
 }
 
+/* Sessions hold the view that their layers' configurations belong to. Where only the users have changed they move on to
+ * the new one, so that no list of users lives as long as the longest session. */
+static void repin_sessions(struct worker_node *wn, struct view *v)
+{
+    LIST_FOREACH(n, tmp, &wn->sessions)
+    {
+        struct session *s = LIST_ENTRY(n, struct session, node);
+        if (s->view->node != v->node)
+            continue;
+        view_unref(s->view);
+        s->view = view_ref(v);
+        if (s->env.users)
+            s->env.users = v->users;
+    }
+}
+
+void worker_session_gone(struct worker_node *wn)
+{
+    /* Not at once: the caller may be walking the list, and the node goes with its last session. */
+    if (wn->removing && list_empty(&wn->sessions))
+        loop_timer_in(wn->worker->loop, &wn->drain, 0);
+}
+
 void worker_publish(struct worker *w, struct view *v)
 {
     struct worker_node *wn = w->nodes[v->node_no];
@@ -257,6 +298,7 @@ void worker_publish(struct worker *w, struct view *v)
     }
     wn->removing = false;
     loop_timer_del(w->loop, &wn->drain);
+    repin_sessions(wn, v);
     view_unref(wn->view);
     wn->view = v;
     /* The first worker finds out whether the port is free; the others follow when it is. */
@@ -304,6 +346,7 @@ void worker_adopt(struct worker *w, uint32_t node_no, int fd, const struct addr 
 
 void worker_stop_accepting(struct worker *w)
 {
+    w->stopped = true;
     for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
         if (w->nodes[i] == NULL)
             continue;

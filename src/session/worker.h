@@ -33,11 +33,11 @@ struct worker_node {
     struct view *view; /* current; one reference */
     struct worker *worker;
     struct list sessions;
-    struct listener listeners[VIEW_LISTEN_MAX];
+    struct listener *listeners[VIEW_LISTEN_MAX]; /* heap */
     unsigned listener_count;
     struct timer retry; /* opens listeners that were busy */
     struct timer drain; /* armed while the node is being removed */
-    bool removing, told_listening;
+    bool removing;
     struct alive_table alive;
     struct worker_stats *stats; /* = worker->stats[node_no] */
 };
@@ -62,6 +62,7 @@ struct worker {
     uint32_t log_tokens, log_dropped; /* lines about sessions this second */
     uint32_t bulk_flows, bulk_seen;   /* bulk turns in the last round, and so far in this one */
     uint64_t bulk_round_us;
+    bool stopped; /* no listener is opened any more */
     struct worker_node *nodes[VIEW_NODES_MAX];
     struct worker_stats stats[VIEW_NODES_MAX];
 };
@@ -91,6 +92,8 @@ void worker_open_listeners(struct worker *w, uint32_t node_no);
 /* First worker: another could not open its listeners, all try again a little later. */
 void worker_retry_listeners(struct worker *w, uint32_t node_no);
 void worker_stop_accepting(struct worker *w);
+/* A session of @wn was freed. */
+void worker_session_gone(struct worker_node *wn);
 /* (user, source) pairs since the last call, as alive_take. */
 struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t *n);
 void worker_close_removed(struct worker *w, uint32_t node_no);

@@ -77,7 +77,8 @@ static void plane_publish(void *self, struct view *v, struct user_rt *const *rem
         for (size_t i = 0; i < n; i++)
             atomic_store_explicit(&removed[i]->removed, true, memory_order_relaxed);
     }
-    for (unsigned i = 0; i < ws->running; i++) {
+    /* The first worker last: it opens the port, and may hand a connection to any of the others. */
+    for (unsigned i = ws->running; i-- > 0;) {
         struct node_message *m = message_new(on_publish);
         m->view = view_ref(v);
         m->node_no = v->node_no;
