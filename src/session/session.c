@@ -168,7 +168,8 @@ void session_accept(struct worker_node *wn, int fd, const struct addr *peer)
                           .rng = w->rng,
                           .crypto = w->crypto,
                           .users = s->view->users,
-                          .info = &s->info};
+                          .info = &s->info,
+                          .heavy = &w->handshakes};
     s->target.watch.fd = -1;
     list_init(&s->node);
     task_init(&s->task, on_task);

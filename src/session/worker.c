@@ -10,6 +10,7 @@
 #include "session/session.h"
 #include "session/workers.h"
 
+#define HANDSHAKES_MAX   256 /* objects of 45 KiB: oldest over 3 s dropped */
 #define SECOND_MS        1000
 #define RETRY_MS         3000 /* between tries to open a busy port */
 #define LOG_LINES_SECOND 20   /* about sessions; more are counted and said in one line */
@@ -63,6 +64,8 @@ static void every_second(struct timer *t)
 enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_max)
 {
     w->log_tokens = LOG_LINES_SECOND;
+    list_init(&w->handshakes.held);
+    w->handshakes.max = HANDSHAKES_MAX;
     timer_init(&w->second, every_second);
     w->loop = loop_new();
     w->pool = pool_new(memory_budget);

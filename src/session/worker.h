@@ -55,6 +55,7 @@ struct worker {
     struct direct_env out;
     struct meter meter;
     struct admission admission;
+    struct heavy handshakes; /* env.heavy of all sessions */
     const struct log *log;
     struct log_sink *access;          /* NULL: no access log */
     struct timer second;              /* trims pools, resumes accepting */

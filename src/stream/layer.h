@@ -14,6 +14,7 @@
 #define STREAM_LAYER_H
 
 #include "base/addr.h"
+#include "base/list.h"
 #include "base/span.h"
 #include "base/status.h"
 
@@ -31,6 +32,13 @@ enum layer_flags {
     LAYER_NO_HALF_CLOSE = 4, /* the end of one direction ends both (WebSocket) */
 };
 
+/* Objects that cost much as long as a handshake lasts (OpenSSL's: 45 KiB), oldest first: bounded per
+ * worker. The layers that make them link them here; the worker sets @max. */
+struct heavy {
+    struct list held;
+    unsigned count, max;
+};
+
 /* What a layer is told about its surroundings; the same for all layers of a chain, outlives
  * them. */
 struct env {
@@ -39,6 +47,7 @@ struct env {
     struct crypto_ctx *crypto;
     const struct user_index *users; /* of the session's pinned view; NULL where no protocol asks */
     struct conn_info *info;
+    struct heavy *heavy; /* NULL: no bound */
 };
 
 /* Facts about the connection that one layer learns and another uses. Owned by the session; sni

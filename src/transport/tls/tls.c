@@ -7,10 +7,14 @@
 #include "tls/record.h"
 #include "transport/tls/tls_conf.h"
 
+/* With all handshake objects of the worker in use the oldest is given up, if it had this long. */
+#define HEAVY_PATIENCE_US 3000000u
+
 /*  WAIT --whole ClientHello--> HANDSHAKE --Finished--> RECORDS (TLS 1.3, ours)
  *                                              \-----> LIBRARY (TLS 1.2)
- *  Any of them goes to DEAD by an error: nothing may follow the alert that was sent. */
-enum state { WAIT, HANDSHAKE, RECORDS, LIBRARY, DEAD };
+ *  Any of them goes to DEAD by an error: nothing may follow the alert that was sent. HANDSHAKE goes
+ *  to DROPPED when a newer connection needs the object. */
+enum state { WAIT, HANDSHAKE, RECORDS, LIBRARY, DROPPED, DEAD };
 
 struct tls_server {
     struct layer base;
@@ -19,6 +23,14 @@ struct tls_server {
     uint8_t state;
     bool update_owed; /* the client asked for new keys on our side */
     struct record_keys rx, tx;
+};
+
+/* What an ossl lies in. */
+struct session_object {
+    struct ossl ossl;
+    struct tls_server *owner;
+    struct list node; /* in env->heavy during the handshake, else unlinked */
+    uint64_t since_us;
 };
 
 static struct tls_server *self(struct layer *l)
@@ -32,12 +44,28 @@ static enum status server_init(struct layer *l, const void *conf)
     return ST_OK;
 }
 
+static struct session_object *object_of(const struct tls_server *s)
+{
+    return LIST_ENTRY(s->ossl, struct session_object, ossl);
+}
+
+/* The handshake is over, one way or the other. */
+static void light(struct session_object *o)
+{
+    if (!list_linked(&o->node))
+        return;
+    list_del(&o->node);
+    o->owner->base.env->heavy->count--;
+}
+
 static void drop_ossl(struct tls_server *s)
 {
     if (s->ossl == NULL)
         return;
+    struct session_object *o = object_of(s);
+    light(o);
     ossl_fini(s->ossl);
-    pool_release(s->base.env->pool, s->ossl, sizeof(*s->ossl));
+    pool_release(s->base.env->pool, o, sizeof(*o));
     s->ossl = NULL;
 }
 
@@ -51,6 +79,42 @@ static void server_fini(struct layer *l)
 }
 
 /* ---- handshake ------------------------------------------------------------------------------- */
+
+/* Makes room for one more handshake object. False: all are young. */
+static bool make_room(struct heavy *h, uint64_t now_us)
+{
+    if (h == NULL || h->count < h->max)
+        return true;
+    struct session_object *oldest = LIST_ENTRY(h->held.next, struct session_object, node);
+    struct tls_server *owner = oldest->owner;
+    if (now_us - oldest->since_us < HEAVY_PATIENCE_US)
+        return false;
+    owner->state = DROPPED; /* told when it is heard of again, at the latest by its deadline */
+    drop_ossl(owner);
+    return true;
+}
+
+static enum status start_handshake(struct tls_server *s, struct turn *t)
+{
+    const struct env *env = s->base.env;
+
+    if (!make_room(env->heavy, t->now_us))
+        return turn_fail(t, ST_E_LIMIT, "too many TLS handshakes at once", 0);
+    struct session_object *o = pool_alloc(env->pool, sizeof(*o));
+    if (o == NULL)
+        return turn_fail(t, ST_E_NOMEM, "no memory for a TLS handshake", 0);
+    o->owner = s;
+    o->since_us = t->now_us;
+    list_init(&o->node);
+    if (env->heavy != NULL) {
+        list_add_tail(&env->heavy->held, &o->node);
+        env->heavy->count++;
+    }
+    s->ossl = &o->ossl;
+    s->state = HANDSHAKE;
+    enum status st = ossl_init(s->ossl, &s->conf->ossl);
+    return st == ST_OK ? ST_OK : turn_fail(t, st, "no memory for a TLS handshake", 0);
+}
 
 static enum status wait_hello(struct tls_server *s, struct turn *t)
 {
@@ -69,13 +133,7 @@ static enum status wait_hello(struct tls_server *s, struct turn *t)
     /* Like Go's server we say nothing to a peer who does not speak TLS. */
     if (st != ST_OK)
         return turn_fail(t, st, "not a TLS hello", 0);
-
-    s->ossl = pool_alloc(s->base.env->pool, sizeof(*s->ossl));
-    if (s->ossl == NULL)
-        return turn_fail(t, ST_E_NOMEM, "no memory for a TLS handshake", 0);
-    s->state = HANDSHAKE;
-    st = ossl_init(s->ossl, &s->conf->ossl);
-    return st == ST_OK ? ST_OK : turn_fail(t, st, "no memory for a TLS handshake", 0);
+    return start_handshake(s, t);
 }
 
 /* Tells the layers above what the client asked for. */
@@ -108,6 +166,7 @@ static enum status handshake(struct tls_server *s, struct turn *t)
 
     if (st == ST_MORE)
         return st;
+    light(object_of(s));
     if (st == ST_OK) {
         st = publish(s);
         if (st == ST_OK && ossl_is_tls13(s->ossl)) {
@@ -148,6 +207,8 @@ static enum status run_rx(struct tls_server *s, struct turn *t)
 {
     enum status st = ST_OK;
 
+    if (s->state == DROPPED)
+        return turn_fail(t, ST_E_LIMIT, "TLS handshake given up for a newer one", 0);
     if (s->state == WAIT)
         st = wait_hello(s, t);
     if (st == ST_OK && s->state == HANDSHAKE)
