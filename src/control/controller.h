@@ -25,8 +25,9 @@ struct controller_setup {
     struct loop *loop;
     const struct log *log;
     const struct plane *plane; /* plane->workers is final */
-    const char *state_dir;     /* made (0700) if missing; unusable: state lives in memory, and one error line says so */
-    const char *runtime_dir;   /* where the live counters lie, a tmpfs at best; NULL: state_dir */
+    const char *
+        state_dir; /* made (0700) if missing; unusable: state lives in memory, and one error line says so */
+    const char *runtime_dir; /* where the live counters lie, a tmpfs at best; NULL: state_dir */
 };
 
 /* Opens state and counters and moves what an earlier process left into the spool. NULL: no memory. */
@@ -40,7 +41,8 @@ const struct meter *controller_meter(const struct controller *c, unsigned worker
 const struct plane_sink *controller_sink(struct controller *c);
 
 /* Makes the running nodes those of @cfg: new ones start, missing ones drain (DrainTimeout) and report a last time, changed options act at once, untouched ones are
- * left alone. A node is the same node when ApiHost, NodeID and NodeType are. @cfg is copied from; the caller may free it at once.
+ * left alone. A node is the same node when ApiHost, NodeID and NodeType are. Nodes take references
+ * to @cfg; the caller may drop his at once.
  * ST_OK; ST_E_LIMIT: over VIEW_NODES_MAX nodes, the surplus is not started (logged); ST_E_NOMEM. */
 NODISCARD enum status controller_apply(struct controller *c, const struct config *cfg);
 
@@ -57,7 +59,7 @@ struct controller_node_status {
     uint16_t port;     /* it listens on; 0 while there is no configuration */
     uint32_t users;
     uint64_t pushed_up, pushed_down; /* bytes the panel has acknowledged since start */
-    int64_t pulled_s;  /* unix time of the last good answer of the panel; 0 = none yet */
+    int64_t pulled_s; /* unix time of the last good answer of the panel; 0 = none yet */
     struct plane_stats stats;
 };
 

@@ -36,6 +36,7 @@ enum v2sp_applied v2sp_outcome_applied(enum v2sp_outcome o, long http)
     case V2SP_DONE:
         return V2SP_APPLIED;
     case V2SP_CUT:
+    case V2SP_BAD_REPLY: /* a page put in front of a panel that may have done its work */
         return V2SP_MAYBE_APPLIED;
     case V2SP_TROUBLE:
         return http == 503 || http == 429 ? V2SP_NOT_APPLIED : V2SP_MAYBE_APPLIED;

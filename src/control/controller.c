@@ -1,0 +1,335 @@
+#include "control/controller.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "control/counters.h"
+#include "control/node.h"
+#include "control/reporter.h"
+#include "control/store.h"
+#include "control/views.h"
+
+#define SAMPLE_MS  5000
+#define STAGGER_MS 50 /* between the first pulls of two nodes */
+#define RETRY_MS   100
+
+struct controller {
+    struct controller_setup setup;
+    struct node_env env;
+    struct plane_sink sink;
+    struct list nodes; /* in order of the configuration; draining ones last */
+    struct node *by_no[VIEW_NODES_MAX];
+    struct timer sample_timer;
+
+    bool stopping;
+    struct timer stop_timer;
+    struct task stop_task;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+#define NODE_OF(l) LIST_ENTRY(l, struct node, link)
+
+/* ---- from the plane --------------------------------------------------------------------------- */
+
+static struct node *find(struct controller *c, uint32_t no)
+{
+    return no < VIEW_NODES_MAX ? c->by_no[no] : NULL;
+}
+
+static void on_listening(void *self, uint32_t no, struct why why, const struct addr *where)
+{
+    struct node *n = find(self, no);
+
+    if (n != NULL)
+        node_on_listening(n, why, where);
+}
+
+static void on_node_gone(void *self, uint32_t no)
+{
+    struct node *n = find(self, no);
+
+    if (n != NULL)
+        node_on_gone(n);
+}
+
+static void on_alive(void *self, uint32_t no, const struct plane_alive *list, size_t count)
+{
+    struct node *n = find(self, no);
+
+    if (n != NULL)
+        reporter_on_alive(n->reporter, list, count);
+}
+
+static void on_user_released(void *self, struct user_rt *u)
+{
+    struct controller *c = self;
+    struct node *n = find(c, u->node);
+
+    counters_retire(c->env.counters, u->slot);
+    views_user_done(c->env.views, u, n == NULL || n->gone);
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+static void on_sample(struct timer *t)
+{
+    struct controller *c = LIST_ENTRY(t, struct controller, sample_timer);
+
+    /* What cannot be stored now waits in the counters; the store has said so. */
+    if (counters_sample(c->env.counters, loop_unix_s(c->env.loop), NULL) == ST_E_NOMEM)
+        log_line(c->env.lg, LOG_WARNING, NULL, "no memory for a sample of the counters");
+    loop_timer_in(c->env.loop, t, SAMPLE_MS);
+}
+
+static void check_stopped(struct controller *c)
+{
+    if (c->stopping && list_empty(&c->nodes))
+        loop_task_add(c->env.loop, &c->stop_task);
+}
+
+static void on_ended(void *arg, struct node *n)
+{
+    struct controller *c = arg;
+
+    c->by_no[n->no] = NULL;
+    node_free(n);
+    check_stopped(c);
+}
+
+static void on_stopped(struct task *t)
+{
+    struct controller *c = LIST_ENTRY(t, struct controller, stop_task);
+    void (*done)(void *) = c->done;
+
+    loop_timer_del(c->env.loop, &c->stop_timer);
+    c->done = NULL;
+    if (done != NULL)
+        done(c->done_arg);
+}
+
+static void on_stop_timer(struct timer *t)
+{
+    struct controller *c = LIST_ENTRY(t, struct controller, stop_timer);
+
+    LIST_FOREACH(l, tmp, &c->nodes)
+    node_abandon(NODE_OF(l));
+}
+
+static bool make_parts(struct controller *c)
+{
+    const struct controller_setup *s = &c->setup;
+    struct node_env *e = &c->env;
+    const char *run = s->runtime_dir != NULL ? s->runtime_dir : s->state_dir;
+
+    return rng_init(&e->rng) == ST_OK && (e->store = store_open(s->state_dir, s->log)) != NULL &&
+           (e->counters = counters_open(run, e->store, s->plane->workers, s->log)) != NULL &&
+           (e->slab = user_slab_new()) != NULL &&
+           (e->views = views_new(s->loop, e->slab, rng_u64(&e->rng))) != NULL &&
+           (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL;
+}
+
+struct controller *controller_new(const struct controller_setup *setup)
+{
+    struct controller *c = calloc(1, sizeof(*c));
+
+    if (c == NULL)
+        return NULL;
+    c->setup = *setup;
+    c->env = (struct node_env){
+        .loop = setup->loop, .lg = setup->log, .plane = setup->plane, .ended = on_ended, .arg = c};
+    c->sink = (struct plane_sink){.self = c,
+                                  .listening = on_listening,
+                                  .node_gone = on_node_gone,
+                                  .alive = on_alive,
+                                  .user_released = on_user_released};
+    list_init(&c->nodes);
+    timer_init(&c->sample_timer, on_sample);
+    timer_init(&c->stop_timer, on_stop_timer);
+    task_init(&c->stop_task, on_stopped);
+    if (!make_parts(c)) {
+        controller_free(c);
+        return NULL;
+    }
+    loop_timer_in(setup->loop, &c->sample_timer, SAMPLE_MS);
+    return c;
+}
+
+void controller_free(struct controller *c)
+{
+    if (c == NULL)
+        return;
+    loop_timer_del(c->env.loop, &c->sample_timer);
+    loop_timer_del(c->env.loop, &c->stop_timer);
+    loop_task_del(c->env.loop, &c->stop_task);
+    while (!list_empty(&c->nodes))
+        node_free(NODE_OF(c->nodes.next));
+    panel_client_free(c->env.client);
+    views_free(c->env.views);
+    counters_close(c->env.counters); /* takes the last sums of whoever was still there */
+    user_slab_free(c->env.slab);
+    store_close(c->env.store);
+    rng_fini(&c->env.rng);
+    free(c);
+}
+
+const struct meter *controller_meter(const struct controller *c, unsigned worker)
+{
+    return counters_meter(c->env.counters, worker);
+}
+
+const struct plane_sink *controller_sink(struct controller *c)
+{
+    return &c->sink;
+}
+
+/* ---- configuration ---------------------------------------------------------------------------- */
+
+static struct node *find_same(struct controller *c, const struct config_node *conf)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        struct node *n = NODE_OF(l);
+        if (n->state < NODE_DRAINING && config_node_same(n->conf, conf))
+            return n;
+    }
+    return NULL;
+}
+
+static bool wanted(const struct node *n, const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->node_count; i++)
+        if (config_node_same(n->conf, &cfg->nodes[i]))
+            return true;
+    return false;
+}
+
+static enum status add_node(struct controller *c, const struct config *cfg,
+                            const struct config_node *conf, unsigned *added)
+{
+    struct log_about about = {.node = conf->tag};
+    struct node *n = node_new(&c->env, cfg, conf, *added * STAGGER_MS);
+
+    if (n == NULL) {
+        log_line(c->env.lg, LOG_ERROR, &about, "not started: over %d nodes, or no memory",
+                 VIEW_NODES_MAX);
+        return ST_E_LIMIT;
+    }
+    if (conf->api.insecure)
+        log_line(c->env.lg, LOG_WARNING, &about,
+                 "ApiInsecure: the panel's certificate is not checked");
+    ++*added;
+    c->by_no[n->no] = n;
+    list_add_tail(&c->nodes, &n->link);
+    return ST_OK;
+}
+
+enum status controller_apply(struct controller *c, const struct config *cfg)
+{
+    enum status st = ST_OK;
+    unsigned added = 0;
+    size_t ending = 0;
+
+    if (c->stopping)
+        return ST_OK;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        struct node *n = NODE_OF(l);
+        if (n->state < NODE_DRAINING && !wanted(n, cfg)) {
+            node_log(n, LOG_INFO, "no longer configured: ends");
+            node_drain(n, n->served != NULL ? n->served->drain_ms : 0);
+        }
+        ending += n->state >= NODE_DRAINING;
+    }
+    for (size_t i = 0; i < cfg->node_count; i++) {
+        const struct config_node *conf = &cfg->nodes[i];
+        struct node *n = find_same(c, conf);
+        if (n == NULL) {
+            enum status one = add_node(c, cfg, conf, &added);
+            st = one != ST_OK ? one : st;
+            continue;
+        }
+        list_del(&n->link);
+        list_add_tail(&c->nodes, &n->link);
+        node_reconfigure(n, cfg, conf);
+    }
+    /* Those that end stand at the front now. */
+    for (size_t i = 0; i < ending; i++) {
+        struct list *l = c->nodes.next;
+        list_del(l);
+        list_add_tail(&c->nodes, l);
+    }
+    return st;
+}
+
+void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
+                     void (*done)(void *arg), void *arg)
+{
+    if (c->stopping)
+        return;
+    c->stopping = true;
+    c->done = done;
+    c->done_arg = arg;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    node_drain(NODE_OF(l), drain_ms);
+    loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)drain_ms + push_ms);
+    check_stopped(c);
+}
+
+void controller_poke(struct controller *c)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        struct node *n = NODE_OF(l);
+        if (n->state >= NODE_DRAINING)
+            continue;
+        loop_timer_in(c->env.loop, &n->pull.timer, 0);
+        reporter_poke(n->reporter);
+    }
+}
+
+/* ---- status ----------------------------------------------------------------------------------- */
+
+static const char *problem_of(const struct node *n)
+{
+    if (n->listen_trouble.key != 0)
+        return n->listen_trouble.text;
+    if (n->config_trouble.key != 0)
+        return n->config_trouble.text;
+    return n->pull.trouble.key != 0 ? n->pull.trouble.text : reporter_problem(n->reporter);
+}
+
+static void fill_status(const struct controller *c, const struct node *n,
+                        struct controller_node_status *s)
+{
+    static const char *const states[] = {[NODE_STARTING] = "starting",
+                                         [NODE_WAITING] = "waiting",
+                                         [NODE_RUNNING] = "running",
+                                         [NODE_DRAINING] = "draining",
+                                         [NODE_ENDED] = "draining"};
+
+    *s = (struct controller_node_status){.tag = n->conf->tag,
+                                         .state = states[n->state],
+                                         .serving = n->listening,
+                                         .port = n->served != NULL ? n->served->port : (uint16_t)0,
+                                         .users = (uint32_t)n->users.count,
+                                         .pulled_s = n->pulled_s};
+    snprintf(s->problem, sizeof(s->problem), "%s", problem_of(n));
+    reporter_pushed(n->reporter, &s->pushed_up, &s->pushed_down);
+    c->env.plane->stats(c->env.plane->self, n->no, &s->stats);
+}
+
+size_t controller_status(const struct controller *c, struct controller_node_status *out, size_t max)
+{
+    size_t i = 0;
+
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        if (i < max)
+            fill_status(c, NODE_OF(l), &out[i]);
+        i++;
+    }
+    return i;
+}

@@ -1,0 +1,552 @@
+#include "control/reporter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "codec/json.h"
+#include "control/counters.h"
+#include "control/node.h"
+#include "control/spool.h"
+#include "control/store.h"
+
+#define ALIVE_MAX_S 60u /* panels forget online addresses after 90 to 300 s (limits 11) */
+#define REPLY_MAX   (64u * 1024)
+
+/* A (user, address) of the last report. */
+struct shown {
+    uint64_t uid;
+    struct addr ip;
+};
+
+struct reporter {
+    struct node *n;
+    struct node_job push, alive;
+    struct node_trouble store_trouble;
+    struct task end;
+    bool started, finishing;
+    bool again; /* asked for while a push was under way */
+
+    uint64_t seq;       /* of the batch being sent */
+    uint64_t acked_seq; /* applied by the panel, but the spool could not note it; 0 = none */
+    uint32_t rows;      /* of the batch being sent */
+    bool resent;        /* it had been sent before */
+    uint32_t rows_max;
+    uint64_t batch_up, batch_down, pushed_up, pushed_down;
+
+    struct shown *shown; /* what the last alive report held, sorted */
+    size_t shown_count;
+    uint64_t *known; /* users the panel may believe online, sorted */
+    size_t known_count;
+    bool asked; /* the plane has been asked who is online */
+};
+
+struct body {
+    struct v2sp_body b;
+    size_t room;
+    uint64_t up, down;
+};
+
+/* ---- bodies ----------------------------------------------------------------------------------- */
+
+static enum status body_open(struct body *t)
+{
+    char *p = malloc(1024);
+
+    if (p == NULL)
+        return ST_E_NOMEM;
+    *t = (struct body){.room = 1024};
+    v2sp_body_open(&t->b, p);
+    return ST_OK;
+}
+
+static enum status body_room(struct body *t)
+{
+    if (t->room - t->b.len >= V2SP_BODY_STEP)
+        return ST_OK;
+    char *p = realloc(t->b.text, t->room * 2);
+    if (p == NULL)
+        return ST_E_NOMEM;
+    t->b.text = p;
+    t->room *= 2;
+    return ST_OK;
+}
+
+static enum status body_row(void *arg, uint64_t uid, uint64_t up, uint64_t down)
+{
+    struct body *t = arg;
+    enum status st = body_room(t);
+
+    if (st != ST_OK)
+        return st;
+    v2sp_body_traffic(&t->b, uid, up, down);
+    t->up += up;
+    t->down += down;
+    return ST_OK;
+}
+
+static struct panel_call *post(struct reporter *r, enum v2sp_action action, struct body *own,
+                               const char *key, void (*done)(void *, const struct panel_reply *))
+{
+    struct node *n = r->n;
+    char url[V2SP_URL_MAX];
+    struct panel_request q = {.api = &n->conf->api,
+                              .url = url,
+                              .post = true,
+                              .own_body = own->b.text,
+                              .body_len = own->b.len,
+                              .idempotency_key = key,
+                              .seq = r->seq,
+                              .reply_max = REPLY_MAX,
+                              .done = done,
+                              .arg = r};
+
+    if (node_url(n, action, url))
+        return panel_start(n->env->client, &q);
+    free(own->b.text);
+    return NULL;
+}
+
+/* ---- push ------------------------------------------------------------------------------------- */
+
+static uint64_t push_interval(const struct reporter *r)
+{
+    const struct served_node *s = r->n->served;
+    return (s != NULL ? s->push_s : 60u) * UINT64_C(1000);
+}
+
+static void on_end(struct task *t)
+{
+    struct reporter *r = LIST_ENTRY(t, struct reporter, end);
+    struct node *n = r->n;
+
+    n->state = NODE_ENDED;
+    n->env->ended(n->env->arg, n);
+}
+
+static void end(struct reporter *r)
+{
+    loop_timer_del(r->n->env->loop, &r->push.timer);
+    loop_timer_del(r->n->env->loop, &r->alive.timer);
+    loop_task_add(r->n->env->loop, &r->end);
+}
+
+/* Nothing can be sent now; at the next interval everything is tried again. */
+static void push_later(struct reporter *r)
+{
+    if (r->finishing)
+        end(r);
+    else
+        loop_timer_in(r->n->env->loop, &r->push.timer, push_interval(r));
+}
+
+static void push_idle(struct reporter *r)
+{
+    if (r->finishing)
+        end(r);
+    else
+        node_job_done(r->n, &r->push, "push", push_interval(r));
+}
+
+static void on_pushed(void *arg, const struct panel_reply *reply);
+
+static void push_now(struct reporter *r)
+{
+    struct node *n = r->n;
+    struct store *s = n->env->store;
+    int64_t now = loop_unix_s(n->env->loop);
+    struct spool_batch b;
+    struct body t = {.room = 0};
+    char key[SPOOL_KEY_LEN];
+
+    if (r->push.call != NULL)
+        return;
+    if (r->acked_seq != 0) {
+        if (spool_done(s, n->store_node, r->acked_seq) != ST_OK) {
+            push_later(r);
+            return;
+        }
+        r->acked_seq = 0;
+    }
+    /* A sample that fails has been said; what is in the spool is pushed all the same. */
+    enum status st = counters_sample(n->env->counters, now, NULL);
+    st = spool_freeze(s, n->store_node, n->served != NULL ? n->served->report_min : 0, r->rows_max,
+                      r->finishing, now, &b);
+    if (st == ST_E_NOTFOUND) {
+        push_idle(r);
+        return;
+    }
+    if (st == ST_OK)
+        st = body_open(&t);
+    if (st == ST_OK)
+        st = spool_rows(s, n->store_node, b.seq, body_row, &t);
+    if (st == ST_OK)
+        st = body_room(&t);
+    /* On disk before the first byte: after a power cut the batch is sent again with its number, not anew. */
+    if (st == ST_OK)
+        st = spool_sending(s, n->store_node, b.seq);
+    if (st != ST_OK) {
+        free(t.b.text);
+        push_later(r);
+        return;
+    }
+    v2sp_body_close(&t.b);
+    r->seq = b.seq;
+    r->rows = b.rows;
+    r->resent = b.tried;
+    r->batch_up = t.up;
+    r->batch_down = t.down;
+    spool_key(s, n->conf->api.node_id, n->store_node, b.seq, key);
+    r->push.call = post(r, V2SP_PUSH, &t, key, on_pushed);
+    if (r->push.call == NULL)
+        push_later(r);
+}
+
+static bool says_fail(const struct panel_reply *reply)
+{
+    struct json_t *v = NULL;
+    struct json_error e;
+
+    if (reply->body_len == 0)
+        return false;
+    if (v2sp_outcome_is_html(reply->body, reply->body_len))
+        return true; /* a login or error page in front of the panel */
+    if (json_parse(reply->body, reply->body_len, &v, &e) != ST_OK)
+        return false;
+    bool fail = strcmp(json_get_str(v, "status", ""), "fail") == 0;
+    json_unref(v);
+    return fail;
+}
+
+static void push_applied(struct reporter *r)
+{
+    struct node *n = r->n;
+
+    r->pushed_up += r->batch_up;
+    r->pushed_down += r->batch_down;
+    if (spool_done(n->env->store, n->store_node, r->seq) != ST_OK) {
+        r->acked_seq = r->seq; /* must not be sent again, though the spool still has it */
+        push_later(r);
+        return;
+    }
+    /* More than fits into one request, or waited for while the panel was down. */
+    if (r->finishing || r->rows >= r->rows_max || r->resent || r->again || r->push.fails > 0) {
+        r->again = false;
+        node_trouble_clear(n, &r->push.trouble, "push: works again");
+        r->push.fails = 0;
+        push_now(r);
+        return;
+    }
+    push_idle(r);
+}
+
+static void on_pushed(void *arg, const struct panel_reply *reply)
+{
+    struct reporter *r = arg;
+    struct node *n = r->n;
+    char text[NODE_PROBLEM_MAX];
+    enum v2sp_outcome o = v2sp_outcome_of(reply->http, reply->sent, false);
+
+    r->push.call = NULL;
+    if (o == V2SP_DONE && says_fail(reply))
+        o = V2SP_BAD_REPLY;
+    enum v2sp_applied a = v2sp_outcome_applied(o, reply->http);
+    if (a == V2SP_APPLIED) {
+        push_applied(r);
+        return;
+    }
+    if (reply->http != 0)
+        v2sp_outcome_message(text, sizeof(text), reply->body, reply->body_len);
+    else
+        strncpy(text, reply->text, sizeof(text) - 1)[sizeof(text) - 1] = '\0';
+    /* Failing to unmark it only means that it stays marked: it is sent again as it is in either case. */
+    if (a == V2SP_NOT_APPLIED && spool_back(n->env->store, n->store_node, r->seq) == ST_OK &&
+        reply->http == 413 && spool_split(n->env->store, n->store_node, r->seq) == ST_OK) {
+        r->rows_max = r->rows / 2;
+        push_now(r);
+        return;
+    }
+    node_job_failed(n, &r->push, "push", o, reply, text, push_interval(r));
+    if (r->finishing)
+        end(r);
+    else if (r->again)
+        loop_timer_in(n->env->loop, &r->push.timer, 0);
+    r->again = false;
+}
+
+static void on_push_timer(struct timer *t)
+{
+    push_now(LIST_ENTRY(t, struct reporter, push.timer));
+}
+
+/* ---- alive ------------------------------------------------------------------------------------ */
+
+static uint64_t alive_interval(const struct reporter *r)
+{
+    uint64_t push = push_interval(r);
+    return push < ALIVE_MAX_S * 1000 ? push : ALIVE_MAX_S * 1000;
+}
+
+static int compare_shown(uint64_t uid_a, const struct addr *a, uint64_t uid_b, const struct addr *b)
+{
+    if (uid_a != uid_b)
+        return uid_a < uid_b ? -1 : 1;
+    if (a->family != b->family)
+        return a->family < b->family ? -1 : 1;
+    return memcmp(a->ip, b->ip, sizeof(a->ip));
+}
+
+static int compare_alive(const void *x, const void *y)
+{
+    const struct plane_alive *a = x, *b = y;
+    return compare_shown(a->uid, &a->ip, b->uid, &b->ip);
+}
+
+static bool was_shown(const struct reporter *r, const struct plane_alive *a)
+{
+    size_t lo = 0, hi = r->shown_count;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        int c = compare_shown(r->shown[mid].uid, &r->shown[mid].ip, a->uid, &a->ip);
+        if (c == 0)
+            return true;
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return false;
+}
+
+/* Sorts, joins the counts of one (user, address) that several workers saw, and leaves out who moved too little and was not online before: a ping does not make a
+ * device, a long quiet session does not lose it. */
+static size_t choose(const struct reporter *r, struct plane_alive *list, size_t n, uint64_t min)
+{
+    size_t joined = 0, kept = 0;
+
+    qsort(list, n, sizeof(*list), compare_alive);
+    for (size_t i = 0; i < n; i++) {
+        if (joined > 0 && compare_alive(&list[joined - 1], &list[i]) == 0)
+            list[joined - 1].bytes += list[i].bytes;
+        else
+            list[joined++] = list[i];
+    }
+    for (size_t i = 0; i < joined; i++)
+        if (list[i].bytes >= min || was_shown(r, &list[i]))
+            list[kept++] = list[i];
+    return kept;
+}
+
+/* The users online and, once, an empty list for those that are no more: panels would keep them for minutes. @known gets all of the former, and stays sorted. */
+static enum status alive_body(const struct reporter *r, const struct plane_alive *list, size_t n,
+                              struct body *t, uint64_t *online, size_t *online_count)
+{
+    size_t i = 0, k = 0;
+
+    while (i < n || k < r->known_count) {
+        enum status st = body_room(t);
+        if (st != ST_OK)
+            return st;
+        if (i == n || (k < r->known_count && r->known[k] < list[i].uid)) {
+            v2sp_body_user(&t->b, r->known[k++]);
+            continue;
+        }
+        uint64_t uid = list[i].uid;
+        v2sp_body_user(&t->b, uid);
+        online[(*online_count)++] = uid;
+        for (; i < n && list[i].uid == uid; i++) {
+            if ((st = body_room(t)) != ST_OK)
+                return st;
+            v2sp_body_ip(&t->b, &list[i].ip);
+        }
+        while (k < r->known_count && r->known[k] == uid)
+            k++;
+    }
+    return body_room(t);
+}
+
+/* What the panel may believe after this report: until it is acknowledged, also what it believed before. */
+static uint64_t *join(const uint64_t *a, size_t n, const uint64_t *b, size_t m, size_t *count)
+{
+    uint64_t *out = malloc((n + m + 1) * sizeof(*out));
+    size_t i = 0, k = 0;
+
+    *count = 0;
+    while (out != NULL && (i < n || k < m)) {
+        uint64_t v = k == m || (i < n && a[i] <= b[k]) ? a[i] : b[k];
+        i += i < n && a[i] == v;
+        k += k < m && b[k] == v;
+        out[(*count)++] = v;
+    }
+    return out;
+}
+
+static void on_alive_sent(void *arg, const struct panel_reply *reply)
+{
+    struct reporter *r = arg;
+    char text[NODE_PROBLEM_MAX] = "";
+    enum v2sp_outcome o = v2sp_outcome_of(reply->http, reply->sent, true);
+    size_t n = 0;
+
+    r->alive.call = NULL;
+    if (o != V2SP_DONE) {
+        if (reply->http != 0)
+            v2sp_outcome_message(text, sizeof(text), reply->body, reply->body_len);
+        node_job_failed(r->n, &r->alive, "alive", o, reply, text, alive_interval(r));
+        return;
+    }
+    for (size_t i = 0; i < r->shown_count; i++)
+        if (i == 0 || r->shown[i].uid != r->shown[i - 1].uid)
+            r->known[n++] = r->shown[i].uid; /* known has room for them: it holds them already */
+    r->known_count = n;
+    node_job_done(r->n, &r->alive, "alive", alive_interval(r));
+}
+
+/* Sends the report of @list, which is sorted and chosen. */
+static enum status report_alive(struct reporter *r, const struct plane_alive *list, size_t n)
+{
+    struct body t = {.room = 0};
+    struct shown *shown = malloc((n + 1) * sizeof(*shown));
+    uint64_t *online = malloc((n + 1) * sizeof(*online)), *known = NULL;
+    size_t online_count = 0, known_count = 0;
+    enum status st = shown == NULL || online == NULL ? ST_E_NOMEM : body_open(&t);
+
+    if (st == ST_OK)
+        st = alive_body(r, list, n, &t, online, &online_count);
+    if (st == ST_OK) {
+        known = join(r->known, r->known_count, online, online_count, &known_count);
+        st = known == NULL ? ST_E_NOMEM : ST_OK;
+    }
+    free(online);
+    if (st != ST_OK) {
+        free(shown);
+        free(t.b.text);
+        return st;
+    }
+    for (size_t i = 0; i < n; i++)
+        shown[i] = (struct shown){.uid = list[i].uid, .ip = list[i].ip};
+    free(r->shown);
+    r->shown = shown;
+    r->shown_count = n;
+    free(r->known);
+    r->known = known;
+    r->known_count = known_count;
+    v2sp_body_close(&t.b);
+    r->alive.call = post(r, V2SP_ALIVE, &t, NULL, on_alive_sent);
+    return r->alive.call != NULL ? ST_OK : ST_E_NOMEM;
+}
+
+void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n)
+{
+    if (!r->asked || r->finishing || r->n->served == NULL || r->alive.call != NULL)
+        return;
+    r->asked = false;
+    struct plane_alive *copy = malloc((n + 1) * sizeof(*copy));
+    if (copy == NULL)
+        return; /* the timer is armed: asked again then */
+    if (n > 0)
+        memcpy(copy, list, n * sizeof(*copy));
+    size_t kept = choose(r, copy, n, r->n->served->online_min);
+    if (kept > 0 || r->known_count > 0) {
+        if (report_alive(r, copy, kept) != ST_OK)
+            node_log(r->n, LOG_DEBUG, "alive: no memory for the report");
+    } else {
+        r->shown_count = 0;
+    }
+    free(copy);
+}
+
+static void on_alive_timer(struct timer *t)
+{
+    struct reporter *r = LIST_ENTRY(t, struct reporter, alive.timer);
+
+    /* Armed again at once: an answer may never come. */
+    loop_timer_in(r->n->env->loop, &r->alive.timer, alive_interval(r));
+    if (r->alive.call != NULL || r->finishing)
+        return;
+    r->asked = true;
+    r->n->env->plane->collect_alive(r->n->env->plane->self, r->n->no);
+}
+
+/* ---- life ------------------------------------------------------------------------------------- */
+
+struct reporter *reporter_new(struct node *n)
+{
+    struct reporter *r = calloc(1, sizeof(*r));
+
+    if (r == NULL)
+        return NULL;
+    r->n = n;
+    r->rows_max = SPOOL_ROWS_MAX;
+    timer_init(&r->push.timer, on_push_timer);
+    timer_init(&r->alive.timer, on_alive_timer);
+    task_init(&r->end, on_end);
+    return r;
+}
+
+void reporter_free(struct reporter *r)
+{
+    if (r == NULL)
+        return;
+    panel_cancel(r->push.call);
+    panel_cancel(r->alive.call);
+    loop_timer_del(r->n->env->loop, &r->push.timer);
+    loop_timer_del(r->n->env->loop, &r->alive.timer);
+    loop_task_del(r->n->env->loop, &r->end);
+    free(r->shown);
+    free(r->known);
+    free(r);
+}
+
+void reporter_start(struct reporter *r)
+{
+    if (r->started)
+        return;
+    r->started = true;
+    loop_timer_in(r->n->env->loop, &r->push.timer, push_interval(r));
+    loop_timer_in(r->n->env->loop, &r->alive.timer, alive_interval(r));
+}
+
+void reporter_poke(struct reporter *r)
+{
+    if (!r->started || r->finishing)
+        return;
+    r->again = r->push.call != NULL;
+    push_now(r);
+    if (r->alive.call == NULL)
+        loop_timer_in(r->n->env->loop, &r->alive.timer, 0);
+}
+
+void reporter_finish(struct reporter *r)
+{
+    if (r->finishing)
+        return;
+    r->finishing = true;
+    panel_cancel(r->alive.call);
+    r->alive.call = NULL;
+    loop_timer_del(r->n->env->loop, &r->push.timer);
+    loop_timer_del(r->n->env->loop, &r->alive.timer);
+    /* A push on its way is waited for; what is left goes behind it. */
+    push_now(r);
+}
+
+void reporter_abandon(struct reporter *r)
+{
+    r->finishing = true;
+    panel_cancel(r->push.call);
+    panel_cancel(r->alive.call);
+    r->push.call = r->alive.call = NULL;
+    end(r);
+}
+
+void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down)
+{
+    *up = r->pushed_up;
+    *down = r->pushed_down;
+}
+
+const char *reporter_problem(const struct reporter *r)
+{
+    return r->push.trouble.key != 0 ? r->push.trouble.text : r->alive.trouble.text;
+}

@@ -1,0 +1,33 @@
+/* control/reporter.h - what one node tells its panel: traffic, and who is online. Control thread; inside control only.
+ *
+ * Push: the open traffic is frozen into a numbered batch, marked on disk, sent with an Idempotency-Key; the identical batch is sent again until the panel has answered
+ * for it (panel-api 12, spool.h). Alive: the state of now, lost without harm (limits 11). */
+#ifndef CONTROL_REPORTER_H
+#define CONTROL_REPORTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "policy/plane.h"
+
+struct node;
+struct reporter;
+
+/* Pushes begin one interval after the node is served. NULL: no memory. */
+struct reporter *reporter_new(struct node *n);
+void reporter_free(struct reporter *r); /* NULL is fine */
+/* The node is served now, or its intervals may have changed. */
+void reporter_start(struct reporter *r);
+/* Pushes now if nothing runs. */
+void reporter_poke(struct reporter *r);
+/* The node has ended: one last sample and push, whatever the thresholds; then env->ended. */
+void reporter_finish(struct reporter *r);
+/* As reporter_finish, but without waiting for an answer. */
+void reporter_abandon(struct reporter *r);
+/* Answer to plane.collect_alive. */
+void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n);
+/* Bytes the panel has acknowledged since start. */
+void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down);
+const char *reporter_problem(const struct reporter *r); /* "" = none */
+
+#endif
