@@ -169,12 +169,6 @@ void session_request(struct session *s, const struct request *req)
 {
     const struct view_node *n = s->view->node;
     struct direct_conf conf;
-    if (atomic_load_explicit(&req->user->removed, memory_order_relaxed)) {
-        /* He was found in the view this connection began with, and may have been reported as gone since. */
-        struct why why = {ST_E_AUTH, "user was removed", 0};
-        session_fail(s, &why);
-        return;
-    }
     user_ref(req->user);
     s->user = req->user;
     atomic_fetch_add_explicit(&s->user->sessions, 1, memory_order_relaxed);
