@@ -285,7 +285,7 @@ void controller_poke(struct controller *c)
         struct node *n = NODE_OF(l);
         if (n->state >= NODE_DRAINING)
             continue;
-        loop_timer_in(c->env.loop, &n->pull.timer, 0);
+        node_pull_poke(n);
         reporter_poke(n->reporter);
     }
 }

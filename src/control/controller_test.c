@@ -204,6 +204,13 @@ static void start(struct world *w)
     w->stopped = false;
 }
 
+static struct controller_node_status status(struct world *w, size_t i)
+{
+    struct controller_node_status s[8];
+    assert_true(controller_status(w->c, s, 8) > i);
+    return s[i];
+}
+
 static void on_stopped(void *arg)
 {
     struct world *w = arg;
@@ -217,7 +224,9 @@ static void on_stopped(void *arg)
         while (!(cond)) {                                                                          \
             loop_once((w)->loop, 1000);                                                            \
             if (time(NULL) > until_)                                                               \
-                fail_msg("never: %s", #cond);                                                      \
+                fail_msg("never: %s (calls %u %u %u %u %u; %s)", #cond, (w)->calls[0],             \
+                         (w)->calls[1], (w)->calls[2], (w)->calls[3], (w)->calls[4],               \
+                         status(w, 0).problem);                                                    \
         }                                                                                          \
     } while (0)
 
@@ -247,13 +256,6 @@ static void kill_and_start(struct world *w)
     start(w);
 }
 
-static struct controller_node_status status(struct world *w, size_t i)
-{
-    struct controller_node_status s[8];
-    assert_true(controller_status(w->c, s, 8) > i);
-    return s[i];
-}
-
 static struct user_rt *find_user(struct world *w, const char *uuid)
 {
     uint8_t id[UUID_LEN];
@@ -270,8 +272,10 @@ static size_t users(struct world *w)
 /* A whole pull has run since this was called, and succeeded. */
 static void pull(struct world *w)
 {
-    unsigned n = w->calls[ALIVELIST];
+    unsigned n = w->calls[CONFIG];
     controller_poke(w->c);
+    UNTIL(w, w->calls[CONFIG] > n);
+    n = w->calls[ALIVELIST];
     UNTIL(w, w->calls[ALIVELIST] > n);
 }
 
@@ -887,7 +891,7 @@ static void hundred_thousand_users(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(first_start),
@@ -912,5 +916,7 @@ int main(void)
         TEST(reload),
         TEST(hundred_thousand_users),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("controller", tests, NULL, NULL);
 }

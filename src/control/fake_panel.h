@@ -56,6 +56,8 @@ struct fake_conn {
     struct watch watch; /* first */
     struct list node;
     struct fake_panel *panel;
+    char *out;
+    size_t out_at, out_len;
     size_t len;
     char in[FAKE_REQUEST_MAX + 1];
 };
@@ -66,18 +68,32 @@ static inline void fake_drop(struct fake_conn *c)
     loop_watch_del(c->panel->loop, &c->watch);
     close(fd);
     list_del(&c->node);
+    free(c->out);
     free(c);
 }
 
-static inline void fake_send(int fd, const char *p, size_t len)
+/* Sends what the client takes now, the rest when it takes more: both run in one thread. */
+static inline void fake_flush(struct fake_conn *c)
 {
-    while (len > 0) {
-        ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+    while (c->out_at < c->out_len) {
+        ssize_t n = send(c->watch.fd, c->out + c->out_at, c->out_len - c->out_at,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n <= 0)
-            return;
-        p += n;
-        len -= (size_t)n;
+            break;
+        c->out_at += (size_t)n;
     }
+    uint32_t more = c->out_at < c->out_len ? LOOP_OUT : 0;
+    BUG_ON(loop_watch_mod(c->panel->loop, &c->watch, LOOP_IN | more) != ST_OK);
+}
+
+static inline void fake_put(struct fake_conn *c, const char *p, size_t len)
+{
+    char *q = realloc(c->out, c->out_len + len + 1);
+    BUG_ON(q == NULL);
+    c->out = q;
+    if (len > 0)
+        memcpy(c->out + c->out_len, p, len);
+    c->out_len += len;
 }
 
 /* Value of a header, copied into @dst; "" if absent. */
@@ -109,8 +125,10 @@ static inline bool fake_answer_to(struct fake_conn *c, const struct fake_request
         int n = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\n%s%s%zu\r\n\r\n", a.status,
                          a.headers != NULL ? a.headers : "",
                          a.status == 304 ? "X-Length: " : "Content-Length: ", a.body_len);
-        fake_send(c->watch.fd, head, (size_t)n);
-        fake_send(c->watch.fd, a.own_body, a.end == FAKE_HALF ? a.body_len / 2 : a.body_len);
+        c->out_at = c->out_len = 0;
+        fake_put(c, head, (size_t)n);
+        fake_put(c, a.own_body, a.end == FAKE_HALF ? a.body_len / 2 : a.body_len);
+        fake_flush(c);
     }
     free(a.own_body);
     if (a.end == FAKE_KEEP || a.end == FAKE_HOLD)
@@ -125,7 +143,10 @@ static inline void fake_read(struct watch *w, uint32_t events)
     struct fake_request r = {.body_len = 0};
     char length[32];
 
-    (void)events;
+    if (events & LOOP_OUT)
+        fake_flush(c);
+    if (!(events & (LOOP_IN | LOOP_HUP)))
+        return;
     ssize_t n = recv(w->fd, c->in + c->len, FAKE_REQUEST_MAX - c->len, MSG_DONTWAIT);
     if (n <= 0) {
         fake_drop(c);

@@ -147,6 +147,8 @@ struct served_node *node_build(struct node *n, const char *text, size_t len);
 
 /* node_pull.c */
 void node_pull_start(struct node *n);
+/* Pulls as soon as what runs has ended. */
+void node_pull_poke(struct node *n);
 void node_pull_cancel(struct node *n);
 
 #endif

@@ -418,10 +418,8 @@ void node_pull_start(struct node *n)
     struct panel_request q = {
         .etag = n->rebuild ? "" : n->config_etag, .reply_max = CONFIG_MAX, .done = on_config};
 
-    if (n->pulling != NULL) {
-        n->pull_again = true;
+    if (n->pulling != NULL)
         return;
-    }
     n->pulling = calloc(1, sizeof(*n->pulling));
     if (n->pulling == NULL) {
         loop_timer_in(n->env->loop, &n->pull.timer, interval_of(n));
@@ -430,4 +428,12 @@ void node_pull_start(struct node *n)
     n->pulling->n = n;
     user_list_init(&n->pulling->list);
     start_call(n, V2SP_CONFIG, &q);
+}
+
+void node_pull_poke(struct node *n)
+{
+    if (n->pulling != NULL)
+        n->pull_again = true;
+    else
+        loop_timer_in(n->env->loop, &n->pull.timer, 0);
 }

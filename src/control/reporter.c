@@ -25,7 +25,7 @@ struct reporter {
     struct node_trouble store_trouble;
     struct task end;
     bool started, finishing;
-    bool again; /* asked for while a push was under way */
+    bool again, alive_again; /* asked for while a call was under way */
 
     uint64_t seq;       /* of the batch being sent */
     uint64_t acked_seq; /* applied by the panel, but the spool could not note it; 0 = none */
@@ -382,6 +382,13 @@ static uint64_t *join(const uint64_t *a, size_t n, const uint64_t *b, size_t m, 
     return out;
 }
 
+static void alive_again(struct reporter *r)
+{
+    if (r->alive_again)
+        loop_timer_in(r->n->env->loop, &r->alive.timer, 0);
+    r->alive_again = false;
+}
+
 static void on_alive_sent(void *arg, const struct panel_reply *reply)
 {
     struct reporter *r = arg;
@@ -394,6 +401,7 @@ static void on_alive_sent(void *arg, const struct panel_reply *reply)
         if (reply->http != 0)
             v2sp_outcome_message(text, sizeof(text), reply->body, reply->body_len);
         node_job_failed(r->n, &r->alive, "alive", o, reply, text, alive_interval(r));
+        alive_again(r);
         return;
     }
     for (size_t i = 0; i < r->shown_count; i++)
@@ -401,6 +409,7 @@ static void on_alive_sent(void *arg, const struct panel_reply *reply)
             r->known[n++] = r->shown[i].uid; /* known has room for them: it holds them already */
     r->known_count = n;
     node_job_done(r->n, &r->alive, "alive", alive_interval(r));
+    alive_again(r);
 }
 
 /* Sends the report of @list, which is sorted and chosen. */
@@ -514,7 +523,8 @@ void reporter_poke(struct reporter *r)
         return;
     r->again = r->push.call != NULL;
     push_now(r);
-    if (r->alive.call == NULL)
+    r->alive_again = r->alive.call != NULL;
+    if (!r->alive_again)
         loop_timer_in(r->n->env->loop, &r->alive.timer, 0);
 }
 
