@@ -172,7 +172,7 @@ static enum status take_head(struct ws *w, struct turn *t)
  * newest is kept. */
 static void flush_pong(struct ws *w, struct turn *t)
 {
-    if (w->pong == NULL || w->close_sent || t->now_us < w->hold || bufq_room(t->wire_out) == 0 ||
+    if (w->pong == NULL || w->close_sent || w->hold > 0 || bufq_room(t->wire_out) == 0 ||
         t->wire_out->count >= PENDING_MAX)
         return;
     push_out(w, t, w->pong);
@@ -183,8 +183,8 @@ static enum status rx(struct layer *l, struct turn *t)
 {
     struct ws *w = ws_of(l);
     enum status st = ST_OK;
-    if (w->phase == WS_OPEN)
-        w->hold = 0; /* clients wait for the 101 before they send frames: this one has it */
+    if (w->phase == WS_OPEN && w->hold > 0)
+        ws_release(w, t->now_us); /* clients read the 101 before they send frames */
     if (w->phase == WS_REQUEST && (st = ws_handshake(w, t)) != ST_OK)
         return st;
     while (w->phase == WS_OPEN && t->wire_in->bytes > 0 && st == ST_OK) {
@@ -238,8 +238,24 @@ static enum status send_frame(struct ws *w, struct turn *t, struct span *s)
     return ST_OK;
 }
 
+void ws_release(struct ws *w, uint64_t now_us)
+{
+    w->hold = 0;
+    w->ping_at = UINT64_MAX;
+    if (w->conf->heartbeat_s > 0)
+        w->ping_at = now_us + (uint64_t)w->conf->heartbeat_s * 1000000;
+}
+
+/* Pings when it is time to.
+ *
+ * An answer to early data may be ready at once, but sing-box's client drops what it reads together
+ * with the 101, and on plain TCP two writes may be read as one. So payload is held back a moment,
+ * until a timeout or until the client is heard: Pings make it speak as soon as it has read the 101
+ * alone (one that is dropped does no harm). */
 static enum status heartbeat(struct ws *w, struct turn *t)
 {
+    if (w->hold > 0 && t->now_us >= w->hold)
+        ws_release(w, t->now_us);
     if (t->now_us >= w->ping_at) {
         if (bufq_room(t->wire_out) > 0 && t->wire_out->count < PENDING_MAX) {
             struct span *s = control_span(w->layer.env->pool, WS_PING, NULL, 0);
@@ -247,23 +263,14 @@ static enum status heartbeat(struct ws *w, struct turn *t)
                 return ST_E_NOMEM;
             push_out(w, t, s);
         }
-        w->ping_at = t->now_us + (uint64_t)w->conf->heartbeat_s * 1000000;
+        uint64_t since = t->now_us - (w->hold - WS_HOLD_US);
+        w->ping_at = t->now_us + (w->hold > 0 ? since : (uint64_t)w->conf->heartbeat_s * 1000000);
     }
     if (w->ping_at < t->wake_us)
         t->wake_us = w->ping_at;
-    return ST_OK;
-}
-
-/* An answer to early data may be ready at once. sing-box's client drops what it reads together with
- * the 101, and on a plain connection separate writes may still be read as one: so the answer waits
- * a moment. */
-static bool is_held(struct ws *w, struct turn *t)
-{
-    if (t->now_us >= w->hold)
-        return false;
-    if (w->hold < t->wake_us)
+    if (w->hold > 0 && w->hold < t->wake_us)
         t->wake_us = w->hold;
-    return true;
+    return ST_OK;
 }
 
 static enum status tx(struct layer *l, struct turn *t)
@@ -271,10 +278,10 @@ static enum status tx(struct layer *l, struct turn *t)
     struct ws *w = ws_of(l);
     if (w->phase == WS_CLOSED)
         bufq_clear(t->down, l->env->pool); /* nobody is left to read it */
-    if (w->phase != WS_OPEN || w->close_sent || is_held(w, t))
+    if (w->phase != WS_OPEN || w->close_sent)
         return ST_OK;
     enum status st = heartbeat(w, t);
-    if (st != ST_OK)
+    if (st != ST_OK || w->hold > 0)
         return st;
     flush_pong(w, t);
     while (!bufq_empty(t->down)) {

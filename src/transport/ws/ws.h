@@ -5,9 +5,9 @@
  * Memory: a fixed state below 100 bytes and at most one waiting Pong; request heads and frame heads
  *         wait in wire_in.
  * Marks:  the 101 is EDGE and ALONE and the first bytes after it are a new EDGE: sing-box's client
- *         drops what it reads together with the 101. After early data nothing follows the 101 for
- *         10 ms, or until the client speaks. A frame is one span of the relay, its head
- *         written into the room in front when nobody else holds the blk.
+ *         drops what it reads together with the 101. On plain TCP its answer to early
+ *         data waits up to 250 ms for a sign of it. A frame is one span of the relay,
+ *         its head written into the room in front when nobody else holds the blk.
  * Source: specs transports, sections 5 to 7. */
 #ifndef TRANSPORT_WS_WS_H
 #define TRANSPORT_WS_WS_H

@@ -9,8 +9,7 @@
 
 #define KEY_LEN    24u /* base64 of 16 bytes */
 #define ACCEPT_LEN BASE64_ENCODED_LEN(HASH_SHA1_LEN)
-#define HOLD_US    10000u /* between a 101 and an answer to early data */
-#define HEAD_101   160u   /* the answer without the echoed protocol */
+#define HEAD_101   160u /* the answer without the echoed protocol */
 
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -130,6 +129,26 @@ static enum status send_101(struct ws *w, struct turn *t, struct http1_str key,
     return ST_OK;
 }
 
+/* Whether this client loses what it reads together with the 101: sing-box's does on plain TCP. It
+ * is known by the order of its fields, its library writes Upgrade before Connection. Below TLS the
+ * 101 is a record of its own and Go reads one at a time, and a proxy in between reads it for
+ * itself. */
+static bool loses_what_follows(const struct http1_head *h, const struct conn_info *info)
+{
+    static const char *const proxied[] = {"x-forwarded-for", "x-real-ip", "via"};
+    struct http1_field f = {0};
+    struct http1_str value;
+    if (info != NULL && (info->tls13 || info->alpn != NULL || info->sni != NULL))
+        return false;
+    for (size_t i = 0; i < sizeof(proxied) / sizeof(proxied[0]); i++)
+        if (http1_field_get(h, proxied[i], &value))
+            return false;
+    while (http1_field_next(h, &f) && !http1_str_is(f.name, "connection"))
+        if (http1_str_is(f.name, "upgrade"))
+            return true;
+    return false;
+}
+
 static enum status upgrade(struct ws *w, struct turn *t, const struct http1_head *h,
                            struct http1_str key)
 {
@@ -152,15 +171,14 @@ static enum status upgrade(struct ws *w, struct turn *t, const struct http1_head
     if (env->info != NULL)
         (void)http_forwarded_for(h, w->conf->trusted_xff, w->conf->trusted_xff_count,
                                  &env->info->peer);
-    bufq_drop(t->wire_in, h->size, env->pool);
     w->phase = WS_OPEN;
     w->left = 0;
-    w->ping_at = UINT64_MAX;
-    /* Without early data the client speaks first, so it has read the 101 before anything follows.
-     */
-    w->hold = early_len > 0 ? t->now_us + HOLD_US : 0;
-    if (w->conf->heartbeat_s > 0)
-        w->ping_at = t->now_us + (uint64_t)w->conf->heartbeat_s * 1000000;
+    ws_release(w, t->now_us);
+    if (early_len > 0 && loses_what_follows(h, env->info)) {
+        w->hold = t->now_us + WS_HOLD_US;
+        w->ping_at = t->now_us + WS_PROBE_US;
+    }
+    bufq_drop(t->wire_in, h->size, env->pool); /* only now: the texts of @h lie in it */
     t->ev->mask |= EV_READY;
     return ST_OK;
 }

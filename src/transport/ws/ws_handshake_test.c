@@ -195,11 +195,16 @@ static void test_early_data(void **state)
     }
 }
 
-/* The answer to early data is held back for a moment, or until the client speaks again. */
+#define SING_BOX(more)                                                                             \
+    "GET /ws HTTP/1.1\r\n" HOST "Upgrade: websocket\r\nConnection: Upgrade\r\n" VERSION KEY        \
+    "Sec-WebSocket-Protocol: AAEC\r\n" more "\r\n"
+
+/* On plain TCP the answer to sing-box's early data is held back until the client speaks or 250 ms
+ * passed, with Pings to make it speak. */
 static void test_answer_to_early_data_waits(void **state)
 {
     (void)state;
-    static const char text[] = WITH_PROTOCOL("AAEC");
+    static const char text[] = SING_BOX("");
     for (int speaks = 0; speaks < 2; speaks++) {
         struct rig r;
         uint8_t buf[20];
@@ -208,18 +213,49 @@ static void test_answer_to_early_data_waits(void **state)
         rig_expect_plain(&r, "\0\1\2", 3);
         rig_expect(&r, ANSWER101 "Sec-WebSocket-Protocol: AAEC\r\n\r\n");
         assert_int_equal(bufq_put(chain_down(&r.chain), "hi", 2, r.pool), ST_OK);
-        r.now = NOW + 9999;
+        r.now = NOW + 7999;
         rig_run(&r);
         rig_expect(&r, "");
-        assert_true(r.wake == NOW + 10000);
+        assert_true(r.wake == NOW + 8000);
+        r.now = r.wake;
+        rig_run(&r);
+        rig_expect_n(&r, "\x89\x00", 2);
         if (speaks) {
-            rig_send(&r, buf, frame(buf, WS_BINARY, true, "x", 1));
+            rig_send(&r, buf, frame(buf, WS_PONG, true, "", 0));
         } else {
-            r.now = r.wake;
+            assert_true(r.wake == NOW + 16000);
+            r.now = NOW + 250000;
             rig_run(&r);
         }
         rig_expect_n(&r, "\x82\x02hi", 4);
         assert_true(r.wake == UINT64_MAX);
+        rig_close(&r);
+    }
+}
+
+/* Nobody else waits: sing-box above TLS or behind a proxy, and clients that keep what follows the
+ * 101. */
+static void test_answer_to_early_data_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool tls13;
+    } cases[] = {
+        {SING_BOX(""), true},
+        {SING_BOX("X-Forwarded-For: 1.2.3.4\r\n"), false},
+        {SING_BOX("X-Real-IP: 1.2.3.4\r\n"), false},
+        {WITH_PROTOCOL("AAEC"), false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rig r;
+        rig_open(&r, &plain_conf);
+        r.info.tls13 = cases[i].tls13;
+        rig_send(&r, cases[i].text, strlen(cases[i].text));
+        bufq_clear(chain_bottom_out(&r.chain), r.pool);
+        assert_int_equal(bufq_put(chain_down(&r.chain), "hi", 2, r.pool), ST_OK);
+        rig_run(&r);
+        rig_expect_n(&r, "\x82\x02hi", 4);
         rig_close(&r);
     }
 }
@@ -357,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_marks_of_the_101),
         cmocka_unit_test(test_early_data),
         cmocka_unit_test(test_answer_to_early_data_waits),
+        cmocka_unit_test(test_answer_to_early_data_at_once),
         cmocka_unit_test(test_long_early_data_with_frames_behind_it),
         cmocka_unit_test(test_forwarded_address),
         cmocka_unit_test(test_settings),

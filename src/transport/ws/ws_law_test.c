@@ -41,7 +41,7 @@ static bool judge(void *arg, const uint8_t *p, size_t len)
             if (n == 0 || n > w->down_len - at || memcmp(w->down + at, payload, n) != 0)
                 return false;
             at += n;
-        } else if (f.opcode != WS_PONG) {
+        } else if (f.opcode != WS_PONG && (f.opcode != WS_PING || n > 0)) {
             return false;
         }
         p = payload + n;

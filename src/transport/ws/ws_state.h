@@ -5,6 +5,9 @@
 
 #include "transport/ws/ws.h"
 
+#define WS_HOLD_US  250000u /* longest time between a 101 and an answer to early data */
+#define WS_PROBE_US 8000u   /* the first Ping meanwhile; the others at twice the time each */
+
 /*  WS_REQUEST --101--> WS_OPEN --Close sent or received, or an error--> WS_CLOSED
  *   |     ^                                                               ^
  *   +-4xx-+ (keep-alive)   +--- broken request ---------------------------+  */
@@ -20,7 +23,7 @@ struct ws {
         struct {                /* WS_OPEN */
             uint64_t left;      /* payload of the current data frame still to come */
             uint64_t ping_at;   /* monotonic us; UINT64_MAX: never */
-            uint64_t hold;      /* nothing is sent before this time; 0: go on */
+            uint64_t hold;      /* no payload is sent before this time; 0: go on */
         };
     };
     uint8_t mask[4];
@@ -30,6 +33,9 @@ struct ws {
     bool spoken;        /* something was sent after the 101 */
     bool close_sent;
 };
+
+/* Ends a hold and sets the time of the next heartbeat. */
+void ws_release(struct ws *w, uint64_t now_us);
 
 /* Reads requests until one is an upgrade: then the phase is WS_OPEN, early data is in t->up and
  * what was pipelined behind the request still in wire_in. Answers as layer_ops.rx. */
