@@ -7,13 +7,14 @@
 
 size_t hash_len(enum hash_alg alg)
 {
-    static const uint8_t len[HASH_ALGS] = {HASH_SHA1_LEN, HASH_SHA256_LEN, HASH_SHA384_LEN};
+    static const uint8_t len[HASH_ALGS] = {HASH_SHA1_LEN, HASH_SHA256_LEN, HASH_SHA384_LEN,
+                                           HASH_SHA512_LEN};
     return len[alg];
 }
 
 static size_t block_len(enum hash_alg alg)
 {
-    return alg == HASH_SHA384 ? 128 : 64;
+    return alg == HASH_SHA384 || alg == HASH_SHA512 ? 128 : 64;
 }
 
 static const EVP_MD *md_of(enum hash_alg alg)
@@ -23,6 +24,8 @@ static const EVP_MD *md_of(enum hash_alg alg)
         return EVP_sha1();
     case HASH_SHA384:
         return EVP_sha384();
+    case HASH_SHA512:
+        return EVP_sha512();
     default:
         return EVP_sha256();
     }

@@ -1,5 +1,5 @@
-/* crypto/hash.h - SHA-1, SHA-256, SHA-384 (FIPS 180-4) and HMAC (RFC 2104) over one or several
- * pieces. Pure. A worker passes its crypto_ctx; NULL works too and costs an allocation. */
+/* crypto/hash.h - SHA-1, SHA-256, SHA-384, SHA-512 (FIPS 180-4) and HMAC (RFC 2104) over one or
+ * several pieces. Pure. A worker passes its crypto_ctx; NULL works too and costs an allocation. */
 #ifndef CRYPTO_HASH_H
 #define CRYPTO_HASH_H
 
@@ -12,7 +12,8 @@
 #define HASH_SHA1_LEN   20u
 #define HASH_SHA256_LEN 32u
 #define HASH_SHA384_LEN 48u
-#define HASH_MAX_LEN    48u
+#define HASH_SHA512_LEN 64u
+#define HASH_MAX_LEN    64u
 #define HASH_BLOCK_MAX  128u
 
 struct hash_piece {
@@ -20,7 +21,7 @@ struct hash_piece {
     size_t len;
 };
 
-/* Bytes of the digest: 20, 32 or 48. */
+/* Bytes of the digest: 20, 32, 48 or 64. */
 size_t hash_len(enum hash_alg alg);
 
 /* Digest of @len bytes into @out (hash_len bytes). ST_OK, ST_E_NOMEM (@cc NULL only), ST_E_CRYPTO.

@@ -1,0 +1,24 @@
+/* crypto/ed25519.h - Ed25519 (RFC 8032). Pure. */
+#ifndef CRYPTO_ED25519_H
+#define CRYPTO_ED25519_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define ED25519_SEED_LEN   32u
+#define ED25519_PUBLIC_LEN 32u
+#define ED25519_SIG_LEN    64u
+
+/* The public key of @seed. ST_OK or ST_E_CRYPTO. */
+NODISCARD enum status ed25519_public(const uint8_t seed[ED25519_SEED_LEN],
+                                     uint8_t pub[ED25519_PUBLIC_LEN]);
+/* Signs @len bytes. ST_OK, ST_E_NOMEM, ST_E_CRYPTO. */
+NODISCARD enum status ed25519_sign(const uint8_t seed[ED25519_SEED_LEN], const void *msg,
+                                   size_t len, uint8_t sig[ED25519_SIG_LEN]);
+/* ST_OK, ST_E_AUTH when the signature is not of @pub over @msg, ST_E_NOMEM. */
+NODISCARD enum status ed25519_verify(const uint8_t pub[ED25519_PUBLIC_LEN], const void *msg,
+                                     size_t len, const uint8_t sig[ED25519_SIG_LEN]);
+
+#endif
