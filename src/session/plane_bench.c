@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "codec/json.h"
 #include "registry/registry.h"
 
 /* ---- sockets --------------------------------------------------------------------------------- */
@@ -188,13 +189,22 @@ static void drop_line(struct log_sink *s, const char *line, size_t len)
 /* A changed node and how many views point at it. */
 struct changed {
     struct view_node node;
+    struct arena *arena;
+    void (*free_conf)(const void *); /* of conf */
+    const void *conf;
+    struct changed *below; /* whose configurations it uses too: a reference */
     _Atomic unsigned refs;
 };
 
 static void changed_unref(struct changed *c)
 {
-    if (c != NULL && atomic_fetch_sub(&c->refs, 1) == 1)
-        free(c);
+    if (c == NULL || atomic_fetch_sub(&c->refs, 1) != 1)
+        return;
+    if (c->free_conf)
+        c->free_conf(c->conf);
+    changed_unref(c->below);
+    arena_free(c->arena);
+    free(c);
 }
 
 static void release_view(struct view *v)
@@ -204,17 +214,45 @@ static void release_view(struct view *v)
     free(v);
 }
 
-struct view_node *bench_change(struct bench *b)
+/* Takes over the reference to what was current. */
+static struct changed *change(struct bench *b)
 {
     struct changed *c = calloc(1, sizeof(*c));
-    BUG_ON(c == NULL);
+    BUG_ON(c == NULL || (c->arena = arena_new()) == NULL);
     c->node = *b->current;
     c->node.memory = c;
+    c->below = b->current->memory;
     atomic_init(&c->refs, 1);
-    if (b->current != &b->node)
-        changed_unref(b->current->memory);
     b->current = &c->node;
+    return c;
+}
+
+struct view_node *bench_change(struct bench *b)
+{
+    struct changed *c = change(b);
+    changed_unref(c->below);
+    c->below = NULL;
     return &c->node;
+}
+
+struct view_node *bench_put_below(struct bench *b, const char *name, const char *settings,
+                                  const struct conf_context *ctx)
+{
+    struct changed *c = change(b);
+    struct view_node *n = &c->node;
+    const struct transport *t = registry_transport(name);
+    struct json_t *json = NULL;
+    struct json_error jerr;
+    struct conf_error err;
+    BUG_ON(t == NULL || n->stage_count == VIEW_STAGES_MAX);
+    BUG_ON(settings && json_parse(settings, strlen(settings), &json, &jerr) != ST_OK);
+    BUG_ON(t->parse_conf(c->arena, json, ctx, &c->conf, &err) != ST_OK);
+    json_unref(json);
+    c->free_conf = t->free_conf;
+    memmove(&n->stages[1], &n->stages[0], n->stage_count * sizeof(n->stages[0]));
+    n->stages[0] = (struct view_stage){t->server, c->conf};
+    n->stage_count++;
+    return n;
 }
 
 void bench_publish(struct bench *b, unsigned users, struct user_rt *const *removed, size_t n)
@@ -341,8 +379,7 @@ struct bench *bench_new(const struct bench_conf *conf)
 void bench_free(struct bench *b)
 {
     workers_free(b->workers);
-    if (b->current != &b->node)
-        changed_unref(b->current->memory);
+    changed_unref(b->current->memory);
     shutdown(b->origin_fd, SHUT_RDWR);
     pthread_join(b->origin, NULL);
     close(b->origin_fd);

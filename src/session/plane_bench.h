@@ -14,6 +14,7 @@
 #include "io/loop.h"
 #include "policy/plane.h"
 #include "session/workers.h"
+#include "stream/transport.h"
 
 #define BENCH_WORKERS_MAX 2
 #define BENCH_SLOTS       64
@@ -71,6 +72,9 @@ void bench_publish(struct bench *b, unsigned users, struct user_rt *const *remov
 void bench_open(struct bench *b);
 /* A copy of node that is freed with its last view; becomes current. To be changed before it is published. */
 struct view_node *bench_change(struct bench *b);
+/* The same with a transport below what is there; its configuration goes with the node's last view. */
+struct view_node *bench_put_below(struct bench *b, const char *name, const char *settings,
+                                  const struct conf_context *ctx);
 void bench_pump_until(struct bench *b, const bool *flag);
 /* Returns when the workers have carried out all that was asked before. */
 void bench_settle(struct bench *b);

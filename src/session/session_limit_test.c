@@ -1,0 +1,261 @@
+/* What a worker refuses or puts off: strangers, sessions beyond the bound, spent memory; and whom a PROXY header names. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session/plane_bench.h"
+
+static struct bench *open_bench(const struct bench_conf *conf)
+{
+    struct bench *b = bench_new(conf);
+    bench_open(b);
+    return b;
+}
+
+static void close_bench(struct bench *b)
+{
+    bench_wait_open(b, 0);
+    assert_int_equal(bench_stats(b).handshaking, 0);
+    bench_free(b);
+}
+
+static void strangers_of_one_source_are_bounded_and_users_do_not_count(void **state)
+{
+    (void)state;
+    static const struct bench_conf one = {.workers = 1};
+    struct bench *b = open_bench(&one);
+    bench_change(b)->source_max = 3;
+    bench_publish(b, 2, NULL, 0);
+    bench_settle(b);
+    int users[5], strangers[3], targets[5];
+    for (int i = 0; i < 5; i++)
+        users[i] = bench_pair(b, 0, &targets[i]);
+    for (int i = 0; i < 3; i++)
+        strangers[i] = bench_dial(b);
+    bench_wait_open(b, 8);
+    assert_int_equal(bench_stats(b).handshaking, 3);
+    uint64_t bytes;
+    int refused = bench_dial(b);
+    (void)bench_drain(refused, &bytes);
+    close(refused);
+    assert_int_equal(bench_stats(b).rejected, 1);
+    close(strangers[0]);
+    bench_wait_open(b, 7);
+    int target, again = bench_pair(b, 0, &target); /* the place is free again */
+    close(again);
+    close(target);
+    for (int i = 0; i < 5; i++) {
+        close(users[i]);
+        close(targets[i]);
+    }
+    close(strangers[1]);
+    close(strangers[2]);
+    close_bench(b);
+}
+
+static void connections_beyond_the_bound_wait_and_are_served_later(void **state)
+{
+    (void)state;
+    static const struct bench_conf small = {.workers = 1, .sessions_max = 16};
+    struct bench *b = open_bench(&small);
+    int users[16], targets[16];
+    for (int i = 0; i < 16; i++)
+        users[i] = bench_pair(b, 0, &targets[i]);
+    int late = bench_stream(b, 0, WISH_HOLD); /* in the kernel's queue */
+    bench_settle(b);
+    assert_int_equal(bench_stats(b).open, 16);
+    for (int i = 0; i < 4; i++) {
+        close(users[i]);
+        close(targets[i]);
+    }
+    char got;
+    assert_true(bench_answered(late));
+    assert_true(bench_read(late, &got, 1));
+    close(late);
+    for (int i = 4; i < 16; i++) {
+        close(users[i]);
+        close(targets[i]);
+    }
+    close_bench(b);
+}
+
+/* Clients that do not read fill the budget; when they go, others are served as before. */
+static void a_spent_budget_recovers(void **state)
+{
+    (void)state;
+    enum { HOGS = 40 };
+    static const struct bench_conf tight = {.workers = 1, .memory_budget = 3u * 1024 * 1024};
+    static char block[1 << 20];
+    struct bench *b = open_bench(&tight);
+    int hogs[HOGS], targets[HOGS];
+    for (int i = 0; i < HOGS; i++) {
+        hogs[i] = bench_pair(b, 0, &targets[i]);
+        (void)!send(targets[i], block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    bench_settle(b);
+    for (int i = 0; i < HOGS; i++) {
+        close(hogs[i]);
+        close(targets[i]);
+    }
+    bench_wait_open(b, 0);
+    uint8_t *got = malloc(BENCH_BULK);
+    assert_non_null(got);
+    int fd = bench_stream(b, 1, WISH_SOURCE);
+    assert_true(bench_answered(fd));
+    assert_true(bench_read(fd, got, BENCH_BULK));
+    for (size_t i = 0; i < BENCH_BULK; i++)
+        if (got[i] != bench_pattern(i))
+            fail_msg("byte %zu is wrong", i);
+    assert_true(bench_at_end(fd));
+    close(fd);
+    free(got);
+    close_bench(b);
+}
+
+/* ---- the PROXY protocol ---- */
+
+static struct bench *open_proxied(const struct cidr *from, size_t n)
+{
+    struct bench *b = open_bench(NULL);
+    struct view_node *node = bench_change(b);
+    node->proxy_protocol = true;
+    node->proxy_from = from;
+    node->proxy_from_count = n;
+    bench_publish(b, 2, NULL, 0);
+    bench_settle(b);
+    return b;
+}
+
+static const char v1[] = "PROXY TCP4 198.51.100.7 203.0.113.1 4000 443\r\n";
+
+static void a_proxy_header_names_the_client(void **state)
+{
+    (void)state;
+    struct bench *b = open_proxied(NULL, 0);
+    uint8_t text[128];
+    char got;
+    size_t n = sizeof(v1) - 1;
+    memcpy(text, v1, n);
+    n += bench_header(b, 0, 1, b->origin_port, text + n);
+    text[n++] = WISH_HOLD;
+    int fd = bench_dial(b);
+    bench_send(fd, text, n); /* header, request and payload in one segment */
+    assert_true(bench_answered(fd));
+    assert_true(bench_read(fd, &got, 1));
+    bench_settle(b);
+    assert_int_equal(b->alive_n, 1);
+    assert_memory_equal(b->alive[0].ip.ip, "\xc6\x33\x64\x07", 4);
+    close(fd);
+    close_bench(b);
+}
+
+static void a_proxy_header_may_come_byte_by_byte(void **state)
+{
+    (void)state;
+    struct bench *b = open_proxied(NULL, 0);
+    uint8_t head[64];
+    char got;
+    int fd = bench_dial(b);
+    for (size_t i = 0; i < sizeof(v1) - 1; i++) {
+        bench_send(fd, v1 + i, 1);
+        if (i % 8 == 0)
+            bench_settle(b); /* lets the worker see it alone */
+    }
+    size_t n = bench_header(b, 0, 1, b->origin_port, head);
+    head[n++] = WISH_HOLD;
+    bench_send(fd, head, n);
+    assert_true(bench_answered(fd));
+    assert_true(bench_read(fd, &got, 1));
+    close(fd);
+    close_bench(b);
+}
+
+static void without_its_proxy_header_a_connection_is_closed(void **state)
+{
+    (void)state;
+    struct bench *b = open_proxied(NULL, 0);
+    uint8_t head[64];
+    uint64_t bytes;
+    size_t n = bench_header(b, 0, 1, b->origin_port, head);
+    int fd = bench_dial(b);
+    bench_send(fd, head, n);
+    (void)bench_drain(fd, &bytes);
+    assert_int_equal(bytes, 0);
+    close(fd);
+    int cut = bench_dial(b); /* the end comes in the middle of the header */
+    bench_send(cut, v1, 20);
+    shutdown(cut, SHUT_WR);
+    (void)bench_drain(cut, &bytes);
+    assert_int_equal(bytes, 0);
+    close(cut);
+    close_bench(b);
+}
+
+static void only_listed_sources_send_a_proxy_header(void **state)
+{
+    (void)state;
+    static const struct cidr elsewhere = {.net = {.family = ADDR_IP4, .ip = {10, 0, 0, 0}},
+                                          .bits = 8};
+    struct bench *b = open_proxied(&elsewhere, 1);
+    char got;
+    int fd = bench_stream(b, 0, WISH_HOLD); /* we are not listed: no header */
+    assert_true(bench_answered(fd));
+    assert_true(bench_read(fd, &got, 1));
+    close(fd);
+    close_bench(b);
+}
+
+static void strangers_behind_a_balancer_are_counted_by_their_own_address(void **state)
+{
+    (void)state;
+    static const struct bench_conf one = {.workers = 1};
+    struct bench *b = open_bench(&one);
+    struct view_node *node = bench_change(b);
+    node->proxy_protocol = true;
+    node->source_max = 2;
+    bench_publish(b, 2, NULL, 0);
+    bench_settle(b);
+    int fds[6];
+    for (int i = 0; i < 6; i++) {
+        char text[80];
+        int n = snprintf(text, sizeof(text), "PROXY TCP4 198.51.100.%d 203.0.113.1 4000 443\r\n",
+                         i / 2 + 1);
+        fds[i] = bench_dial(b);
+        bench_send(fds[i], text, (size_t)n);
+        bench_wait_open(b, (uint64_t)i + 1);
+        bench_settle(b);
+    }
+    uint64_t bytes;
+    int third = bench_dial(b);
+    bench_send(third, "PROXY TCP4 198.51.100.1 203.0.113.1 4000 443\r\n", 46);
+    (void)bench_drain(third, &bytes);
+    assert_int_equal(bytes, 0);
+    close(third);
+    for (int i = 0; i < 6; i++)
+        close(fds[i]);
+    close_bench(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strangers_of_one_source_are_bounded_and_users_do_not_count),
+        cmocka_unit_test(connections_beyond_the_bound_wait_and_are_served_later),
+        cmocka_unit_test(a_spent_budget_recovers),
+        cmocka_unit_test(a_proxy_header_names_the_client),
+        cmocka_unit_test(a_proxy_header_may_come_byte_by_byte),
+        cmocka_unit_test(without_its_proxy_header_a_connection_is_closed),
+        cmocka_unit_test(only_listed_sources_send_a_proxy_header),
+        cmocka_unit_test(strangers_behind_a_balancer_are_counted_by_their_own_address),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
