@@ -40,7 +40,8 @@ struct counters {
     struct store *store;
     const struct log *lg;
     char path[1024];
-    int fd; /* -1: anonymous memory */
+    int fd;       /* -1: anonymous memory */
+    bool spilled; /* so are the later slots */
     uint32_t epoch;
     unsigned workers;
     uint8_t *base;
@@ -340,6 +341,7 @@ void counters_close(struct counters *c)
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
+/* Backs a part of the file with space; where there is none, with memory of our own in its place, which ends with the process. */
 static enum status fill(struct counters *c, size_t at, size_t len)
 {
     if (c->fd < 0)
@@ -347,9 +349,15 @@ static enum status fill(struct counters *c, size_t at, size_t len)
     int rc = posix_fallocate(c->fd, (off_t)at, (off_t)len);
     if (rc == 0)
         return ST_OK;
-    log_line(c->lg, LOG_ERROR, NULL, "no space for more live counters in %s: %s", c->path,
-             strerror(rc));
-    return ST_E_IO;
+    if (!c->spilled)
+        log_line(c->lg, LOG_ERROR, NULL,
+                 "no space for more live counters in %s (%s): the rest is kept in memory, its "
+                 "traffic not yet stored is lost if the process is killed",
+                 c->path, strerror(rc));
+    c->spilled = true;
+    void *p = mmap(c->base + at, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return p != MAP_FAILED ? ST_OK : ST_E_IO;
 }
 
 static enum status grow(struct counters *c)
@@ -361,9 +369,12 @@ static enum status grow(struct counters *c)
     for (unsigned w = 0; w < c->workers && st == ST_OK; w++)
         st = fill(c, cells_at(c->workers, w) + at * sizeof(struct meter_cell),
                   COUNTERS_CHUNK * sizeof(struct meter_cell));
-    if (st == ST_OK)
-        atomic_store_explicit(&c->head->usable, c->usable += COUNTERS_CHUNK, memory_order_release);
-    return st;
+    if (st != ST_OK)
+        return st;
+    c->usable += COUNTERS_CHUNK;
+    if (!c->spilled)
+        atomic_store_explicit(&c->head->usable, c->usable, memory_order_release);
+    return ST_OK;
 }
 
 static bool stack_room(uint32_t **stack, uint32_t *room, uint32_t want)

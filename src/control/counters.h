@@ -49,7 +49,7 @@ void counters_close(struct counters *c);
 bool counters_is_durable(const struct counters *c);
 const struct meter *counters_meter(const struct counters *c, unsigned worker);
 
-/* Makes @n slots available; ST_OK, ST_E_LIMIT over COUNTERS_SLOTS, ST_E_IO no space. */
+/* Makes @n slots available; ST_OK, ST_E_LIMIT over COUNTERS_SLOTS, ST_E_IO no memory. */
 NODISCARD enum status counters_reserve(struct counters *c, uint32_t n);
 /* Hands out a slot for user @uid of the spool's node @node. Never fails after counters_reserve. */
 uint32_t counters_take(struct counters *c, uint32_t node, uint64_t uid);

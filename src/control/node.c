@@ -150,7 +150,6 @@ static enum status publish(struct node *n, struct served_node *s, struct user_rt
     if (!n->published)
         n->state = NODE_WAITING;
     n->published = true;
-    reporter_start(n->reporter);
     return ST_OK;
 }
 
@@ -351,6 +350,7 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
     if (find_store_node(n))
         start_from_cache(n);
     loop_timer_in(env->loop, &n->pull.timer, delay_ms);
+    reporter_start(n->reporter);
     return n;
 }
 

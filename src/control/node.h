@@ -104,7 +104,7 @@ struct node {
     bool listening;
     struct timer listen_timer;
     unsigned listen_fails;
-    struct node_trouble listen_trouble, config_trouble;
+    struct node_trouble listen_trouble, config_trouble, list_trouble;
 
     struct reporter *reporter;
     bool gone; /* the plane has ended it */

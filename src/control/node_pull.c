@@ -315,6 +315,23 @@ static bool commit(struct node *n, struct user_list *list, const char *user_etag
     return true;
 }
 
+/* Entries that were skipped or doubled; not again for every list of a panel without ETags. */
+static void say_odd(struct node *n)
+{
+    const struct pull *p = n->pulling;
+
+    if (p->skipped > 0)
+        node_trouble_set(n, &n->list_trouble, p->skipped << 1 | 1,
+                         "%" PRIu64 " entries of the user list were skipped; first: %s", p->skipped,
+                         p->skip_text);
+    else if (p->list.duplicates > 0)
+        node_trouble_set(n, &n->list_trouble, p->list.duplicates << 1,
+                         "%zu users are in the list twice: the last ones count",
+                         p->list.duplicates);
+    else
+        node_trouble_clear(n, &n->list_trouble, NULL);
+}
+
 static void on_users(void *arg, const struct panel_reply *r)
 {
     struct pull *p = arg;
@@ -330,12 +347,7 @@ static void on_users(void *arg, const struct panel_reply *r)
     }
     if (!unchanged) {
         user_list_settle(&p->list);
-        if (p->skipped > 0)
-            node_log(n, LOG_WARNING, "%" PRIu64 " entries of the user list were skipped; first: %s",
-                     p->skipped, p->skip_text);
-        if (p->list.duplicates > 0)
-            node_log(n, LOG_WARNING, "%zu users are in the list twice: the last ones count",
-                     p->list.duplicates);
+        say_odd(n);
     }
     bool hold = !unchanged && doubted(n, &p->list);
     if (!commit(n, unchanged || hold ? NULL : &p->list, r->etag)) {

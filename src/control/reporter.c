@@ -10,8 +10,9 @@
 #include "control/spool.h"
 #include "control/store.h"
 
-#define ALIVE_MAX_S 60u /* panels forget online addresses after 90 to 300 s (limits 11) */
-#define REPLY_MAX   (64u * 1024)
+#define ALIVE_MAX_S   60u  /* panels forget online addresses after 90 to 300 s (limits 11) */
+#define FIRST_PUSH_MS 5000 /* what the last run left should not wait */
+#define REPLY_MAX     (64u * 1024)
 
 /* A (user, address) of the last report. */
 struct shown {
@@ -472,7 +473,7 @@ static void on_alive_timer(struct timer *t)
 
     /* Armed again at once: an answer may never come. */
     loop_timer_in(r->n->env->loop, &r->alive.timer, alive_interval(r));
-    if (r->alive.call != NULL || r->finishing)
+    if (r->alive.call != NULL || r->finishing || !r->n->published)
         return;
     r->asked = true;
     r->n->env->plane->collect_alive(r->n->env->plane->self, r->n->no);
@@ -513,8 +514,8 @@ void reporter_start(struct reporter *r)
     if (r->started)
         return;
     r->started = true;
-    loop_timer_in(r->n->env->loop, &r->push.timer, push_interval(r));
-    loop_timer_in(r->n->env->loop, &r->alive.timer, alive_interval(r));
+    loop_timer_in(r->n->env->loop, &r->push.timer, FIRST_PUSH_MS);
+    loop_timer_in(r->n->env->loop, &r->alive.timer, FIRST_PUSH_MS);
 }
 
 void reporter_poke(struct reporter *r)

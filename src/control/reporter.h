@@ -13,10 +13,10 @@
 struct node;
 struct reporter;
 
-/* Pushes begin one interval after the node is served. NULL: no memory. */
+/* NULL: no memory. */
 struct reporter *reporter_new(struct node *n);
 void reporter_free(struct reporter *r); /* NULL is fine */
-/* The node is served now, or its intervals may have changed. */
+/* From now on reports, first what an earlier run has left. */
 void reporter_start(struct reporter *r);
 /* Pushes now if nothing runs. */
 void reporter_poke(struct reporter *r);

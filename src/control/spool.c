@@ -38,12 +38,12 @@ enum status spool_put(struct store *s, const struct spool_account *a, int64_t un
 {
     /* Sums never fall: after a power cut the file of the counters may be older than the
      * database. */
-    struct sqlite3_stmt *q =
-        store_sql(s, "INSERT INTO live(aid, node, uid, up, down, fup, fdown, since, dead)"
-                     " VALUES(?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7) ON CONFLICT(aid) DO UPDATE SET"
-                     " since = CASE WHEN up=fup AND down=fdown THEN excluded.since ELSE since END,"
-                     " up = max(up, excluded.up), down = max(down, excluded.down),"
-                     " dead = max(dead, excluded.dead)");
+    struct sqlite3_stmt *q = store_sql(
+        s, "INSERT INTO live(aid, node, uid, up, down, fup, fdown, since, dead)"
+           " VALUES(?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7) ON CONFLICT(node, aid) DO UPDATE SET"
+           " since = CASE WHEN up=fup AND down=fdown THEN excluded.since ELSE since END,"
+           " up = max(up, excluded.up), down = max(down, excluded.down),"
+           " dead = max(dead, excluded.dead)");
     if (q == NULL)
         return ST_E_IO;
     bind(q, 1, a->aid);

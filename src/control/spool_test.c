@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -426,6 +428,42 @@ static void full_disk_steps(void)
     expect_pending(&d, 20, 1);
 }
 
+static bool no_space;
+
+/* In place of the C library's. */
+int posix_fallocate(int fd, off_t at, off_t len)
+{
+    if (no_space)
+        return ENOSPC;
+    return fallocate(fd, 0, at, len) == 0 ? 0 : errno;
+}
+
+/* The directory of the counters is full before that of the database. */
+static void full_counters_steps(void)
+{
+    struct side d;
+
+    open_side(&d);
+    take(&d, 1);
+    no_space = true;
+    if (counters_reserve(d.c, 2 * COUNTERS_CHUNK) != ST_OK || lines != 1)
+        _exit(1);
+    for (uint32_t i = 1; i < 2 * COUNTERS_CHUNK; i++)
+        add(&d, 1, counters_take(d.c, d.node, i + 1), 1, 2);
+    sample(&d);
+    expect_pending(&d, 2 * COUNTERS_CHUNK - 1, 4 * COUNTERS_CHUNK - 2);
+}
+
+static void full_counters(void **state)
+{
+    (void)state;
+    killed(full_counters_steps);
+    struct side d;
+    open_side(&d);
+    expect_pending(&d, 2 * COUNTERS_CHUNK - 1, 4 * COUNTERS_CHUNK - 2);
+    close_side(&d);
+}
+
 static void full_disk(void **state)
 {
     (void)state;
@@ -523,6 +561,42 @@ static void many_slots(void **state)
     close_side(&d);
 }
 
+static double ms_since(const struct timespec *t)
+{
+    struct timespec n;
+    clock_gettime(CLOCK_MONOTONIC, &n);
+    return (double)(n.tv_sec - t->tv_sec) * 1e3 + (double)(n.tv_nsec - t->tv_nsec) / 1e6;
+}
+
+static void hundred_thousand_dirty_slots(void **state)
+{
+    (void)state;
+    struct timespec t;
+    struct spool_batch b;
+    struct side d;
+
+    open_side(&d);
+    assert_int_equal(counters_reserve(d.c, 100000), ST_OK);
+    for (uint32_t i = 0; i < 100000; i++)
+        add(&d, i % 2, counters_take(d.c, d.node, i + 1), 1, 2);
+    for (int round = 1; round <= 2; round++) {
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        sample(&d);
+        print_message("sample %d of 100,000 users: %.0f ms\n", round, ms_since(&t));
+        expect_pending(&d, (uint64_t)round * 100000, (uint64_t)round * 200000);
+        for (uint32_t i = 0; i < 100000; i++)
+            add(&d, i % 2, i, 1, 2);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    print_message("freeze of %u: %.0f ms\n", b.rows, ms_since(&t));
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    sample(&d);
+    sample(&d);
+    print_message("sample: %.0f ms\n", ms_since(&t));
+    close_side(&d);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
 
 int main(void)
@@ -535,7 +609,9 @@ int main(void)
         TEST(slot_is_reused_from_zero),
         TEST(small_sums_wait),
         TEST(large_batches_split),
+        TEST(full_counters),
         TEST(full_disk),
+        TEST(hundred_thousand_dirty_slots),
         TEST(unusable_directory),
         TEST(damaged_database),
         TEST(foreign_and_broken_counters),
