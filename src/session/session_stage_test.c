@@ -359,7 +359,7 @@ static void half_a_request_as_early_data_waits_for_the_rest(void **state)
     uint8_t head[80], got[8];
     struct ws_frame f;
     char text[128];
-    bench_put_below(b, "ws", "{\"path\": \"/w\"}", &no_context);
+    bench_put_below(b, "ws", "{\"path\": \"/w\", \"heartbeatPeriod\": 1}", &no_context);
     bench_open(b);
     size_t n = request(b, WISH_ECHO, "hello", head);
     base64_encode(text, head, 10, BASE64_URL | BASE64_UNPADDED);
