@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "crypto/gcm_fast.h"
 #include "crypto/mem.h"
 
 static const char *const CIPHER_NAMES[AEAD_ALGS] = {
@@ -45,6 +46,8 @@ enum status crypto_ctx_init(struct crypto_ctx *cc)
     }
     if (st != ST_OK)
         crypto_ctx_fini(cc);
+    else
+        cc->gcm = gcm_fast_new();
     return st;
 }
 
@@ -59,6 +62,7 @@ void crypto_ctx_fini(struct crypto_ctx *cc)
         EVP_MD_CTX_free(cc->md_ctx[i]);
         EVP_MD_free(cc->md[i]);
     }
+    gcm_fast_free(cc->gcm);
     crypto_wipe(cc, sizeof(*cc));
 }
 
@@ -66,6 +70,7 @@ void crypto_ctx_forget(struct crypto_ctx *cc)
 {
     static const uint8_t zero[AEAD_KEY_MAX];
 
+    gcm_fast_forget(cc->gcm);
     for (int i = 0; i < AEAD_ALGS; i++) {
         for (int d = 0; d < 2; d++) {
             struct crypto_slot *s = &cc->slot[i][d];

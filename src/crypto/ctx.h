@@ -14,6 +14,8 @@ enum hash_alg { HASH_SHA1, HASH_SHA256, HASH_SHA384, HASH_SHA512, HASH_ALGS };
 
 #define AEAD_KEY_MAX 32u
 
+struct gcm_fast;
+
 /* The vendor's types, by their tags. */
 struct evp_cipher_st;
 struct evp_cipher_ctx_st;
@@ -31,6 +33,8 @@ struct crypto_ctx {
     struct evp_cipher_st *cipher[AEAD_ALGS];
     struct crypto_slot slot[AEAD_ALGS][2]; /* [alg][enum aead_dir] */
     struct crypto_slot *now;               /* between aead_begin and its end */
+    struct gcm_fast *gcm;                  /* NULL: AES-GCM by OpenSSL too */
+    bool on_gcm;                           /* the operation in progress is gcm's */
     struct evp_md_st *md[HASH_ALGS];
     struct evp_md_ctx_st *md_ctx[HASH_ALGS];
 };
