@@ -33,7 +33,8 @@ struct controller {
 
 #define NODE_OF(l) LIST_ENTRY(l, struct node, link)
 
-/* ---- from the plane --------------------------------------------------------------------------- */
+/* ---- from the plane ---------------------------------------------------------------------------
+ */
 
 static struct node *find(struct controller *c, uint32_t no)
 {
@@ -73,7 +74,8 @@ static void on_user_released(void *self, struct user_rt *u)
     views_user_done(c->env.views, u, n == NULL || n->gone);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static void on_sample(struct timer *t)
 {
@@ -84,7 +86,8 @@ static void on_sample(struct timer *t)
     /* What cannot be stored now waits in the counters; the store has said so. */
     if (counters_sample(c->env.counters, loop_unix_s(c->env.loop), &moved) == ST_E_NOMEM)
         log_line(c->env.lg, LOG_WARNING, NULL, "no memory for a sample of the counters");
-    /* A few microseconds a user: many at once are written less often. The counters themselves are safe from all but a power cut. */
+    /* A few microseconds a user: many at once are written less often. The counters themselves are
+     * safe from all but a power cut. */
     if (moved > SAMPLE_MANY)
         pause = pause * moved / SAMPLE_MANY;
     loop_timer_in(c->env.loop, t, pause);
@@ -191,7 +194,8 @@ const struct plane_sink *controller_sink(struct controller *c)
     return &c->sink;
 }
 
-/* ---- configuration ---------------------------------------------------------------------------- */
+/* ---- configuration ----------------------------------------------------------------------------
+ */
 
 static struct node *find_same(struct controller *c, const struct config_node *conf)
 {
@@ -296,7 +300,8 @@ void controller_poke(struct controller *c)
     }
 }
 
-/* ---- status ----------------------------------------------------------------------------------- */
+/* ---- status -----------------------------------------------------------------------------------
+ */
 
 static const char *problem_of(const struct node *n)
 {

@@ -1,9 +1,11 @@
-/* control/controller.h - the control plane as app sees it: many nodes, each supervised on its own, on one loop in one thread.
+/* control/controller.h - the control plane as app sees it: many nodes, each supervised on its own,
+ * on one loop in one thread.
  *
- * Life:  controller_new -> controller_apply (start, and again at each reload) -> controller_stop -> loop until done -> controller_free.
- * Order in app: make the plane (it must know its number of workers), controller_new, give controller_meter() to each worker and controller_sink() to the plane,
- * then controller_apply, which publishes what is cached from the last run and starts to ask the panels.
- * Every function is called in the thread that runs the loop. */
+ * Life:  controller_new -> controller_apply (start, and again at each reload) -> controller_stop ->
+ * loop until done -> controller_free. Order in app: make the plane (it must know its number of
+ * workers), controller_new, give controller_meter() to each worker and controller_sink() to the
+ * plane, then controller_apply, which publishes what is cached from the last run and starts to ask
+ * the panels. Every function is called in the thread that runs the loop. */
 #ifndef CONTROL_CONTROLLER_H
 #define CONTROL_CONTROLLER_H
 
@@ -25,29 +27,33 @@ struct controller_setup {
     struct loop *loop;
     const struct log *log;
     const struct plane *plane; /* plane->workers is final */
-    const char *
-        state_dir; /* made (0700) if missing; unusable: state lives in memory, and one error line says so */
+    const char *state_dir; /* made (0700) if missing; unusable: state lives in memory, and one error
+                              line says so */
     const char *runtime_dir; /* where the live counters lie, a tmpfs at best; NULL: state_dir */
 };
 
-/* Opens state and counters and moves what an earlier process left into the spool. NULL: no memory. */
+/* Opens state and counters and moves what an earlier process left into the spool. NULL: no memory.
+ */
 struct controller *controller_new(const struct controller_setup *setup);
 /* After controller_stop has called back, and after the workers have ended. NULL is fine. */
 void controller_free(struct controller *c);
 
 /* Counters of worker @worker (< plane->workers); valid from controller_new to controller_free. */
 const struct meter *controller_meter(const struct controller *c, unsigned worker);
-/* What the plane reports to; always called in the control thread. Valid as long as the controller. */
+/* What the plane reports to; always called in the control thread. Valid as long as the controller.
+ */
 const struct plane_sink *controller_sink(struct controller *c);
 
-/* Makes the running nodes those of @cfg: new ones start, missing ones drain (DrainTimeout) and report a last time, changed options act at once, untouched ones are
- * left alone. A node is the same node when ApiHost, NodeID and NodeType are. Nodes take references
- * to @cfg; the caller may drop his at once.
- * ST_OK; ST_E_LIMIT: over VIEW_NODES_MAX nodes, the surplus is not started (logged); ST_E_NOMEM. */
+/* Makes the running nodes those of @cfg: new ones start, missing ones drain (DrainTimeout) and
+ * report a last time, changed options act at once, untouched ones are left alone. A node is the
+ * same node when ApiHost, NodeID and NodeType are. Nodes take references to @cfg; the caller may
+ * drop his at once. ST_OK; ST_E_LIMIT: over VIEW_NODES_MAX nodes, the surplus is not started
+ * (logged); ST_E_NOMEM. */
 NODISCARD enum status controller_apply(struct controller *c, const struct config *cfg);
 
-/* Ends all nodes: listeners close, sessions end after @drain_ms at the latest, then a last sample and one last push a node; what cannot be pushed within @push_ms
- * stays in the spool for the next start. @done is called once, from the loop, at the latest after @drain_ms + @push_ms + 1 s. */
+/* Ends all nodes: listeners close, sessions end after @drain_ms at the latest, then a last sample
+ * and one last push a node; what cannot be pushed within @push_ms stays in the spool for the next
+ * start. @done is called once, from the loop, at the latest after @drain_ms + @push_ms + 1 s. */
 void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
                      void (*done)(void *arg), void *arg);
 
@@ -63,7 +69,8 @@ struct controller_node_status {
     struct plane_stats stats;
 };
 
-/* Fills @out for up to @max nodes in configuration order; returns how many nodes there are. Pointers are good until the next call into the controller. */
+/* Fills @out for up to @max nodes in configuration order; returns how many nodes there are.
+ * Pointers are good until the next call into the controller. */
 size_t controller_status(const struct controller *c, struct controller_node_status *out,
                          size_t max);
 /* Asks all panels now instead of at the next interval, and pushes (demo, tests). */

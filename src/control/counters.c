@@ -341,7 +341,8 @@ void counters_close(struct counters *c)
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
-/* Backs a part of the file with space; where there is none, with memory of our own in its place, which ends with the process. */
+/* Backs a part of the file with space; where there is none, with memory of our own in its place,
+ * which ends with the process. */
 static enum status fill(struct counters *c, size_t at, size_t len)
 {
     if (c->fd < 0)

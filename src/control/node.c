@@ -1,7 +1,6 @@
 #include "control/node.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,72 +17,6 @@
 #define LISTEN_RETRY_MAX_MS 30000
 #define CERT_CHECK_MS       30000
 
-/* ---- saying ----------------------------------------------------------------------------------- */
-
-void node_log(const struct node *n, int level, const char *fmt, ...)
-{
-    struct log_about about = {.node = n->conf->tag};
-    char text[512];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    log_line(n->env->lg, (enum log_level)level, &about, "%s", text);
-}
-
-void node_trouble_set(struct node *n, struct node_trouble *t, uint64_t key, const char *fmt, ...)
-{
-    bool news = t->key != key;
-    va_list ap;
-
-    t->key = key;
-    va_start(ap, fmt);
-    vsnprintf(t->text, sizeof(t->text), fmt, ap);
-    va_end(ap);
-    if (news)
-        node_log(n, LOG_WARNING, "%s", t->text);
-}
-
-void node_trouble_clear(struct node *n, struct node_trouble *t, const char *text)
-{
-    if (t->key != 0 && text != NULL)
-        node_log(n, LOG_INFO, "%s", text);
-    t->key = 0;
-    t->text[0] = '\0';
-}
-
-static uint32_t chance(struct node *n)
-{
-    return (uint32_t)rng_u64(&n->env->rng);
-}
-
-void node_job_failed(struct node *n, struct node_job *job, const char *what, enum v2sp_outcome o,
-                     const struct panel_reply *r, const char *text, uint64_t interval_ms)
-{
-    uint64_t key = (uint64_t)o << 16 | (uint64_t)(r != NULL ? r->http : 0) | UINT64_C(1) << 62;
-    uint64_t delay = v2sp_outcome_delay_ms(o, ++job->fails, interval_ms,
-                                           r != NULL ? r->retry_after_s : 0, chance(n));
-
-    if (r != NULL && r->http != 0)
-        node_trouble_set(n, &job->trouble, key, "%s: %s (HTTP %ld%s%s)", what, v2sp_outcome_str(o),
-                         r->http, text[0] != '\0' ? ": " : "", text);
-    else
-        node_trouble_set(n, &job->trouble, key, "%s: %s%s%s", what, v2sp_outcome_str(o),
-                         text[0] != '\0' ? ": " : "", text);
-    loop_timer_in(n->env->loop, &job->timer, delay);
-}
-
-void node_job_done(struct node *n, struct node_job *job, const char *what, uint64_t interval_ms)
-{
-    char text[64];
-
-    snprintf(text, sizeof(text), "%s: works again", what);
-    node_trouble_clear(n, &job->trouble, text);
-    job->fails = 0;
-    loop_timer_in(n->env->loop, &job->timer, v2sp_outcome_jitter_ms(interval_ms, chance(n)));
-}
-
 bool node_url(struct node *n, enum v2sp_action action, char *url)
 {
     const struct config_api *api = &n->conf->api;
@@ -98,7 +31,8 @@ bool node_url(struct node *n, enum v2sp_action action, char *url)
     return false;
 }
 
-/* ---- serving ---------------------------------------------------------------------------------- */
+/* ---- serving ----------------------------------------------------------------------------------
+ */
 
 struct served_node *node_build(struct node *n, const char *text, size_t len)
 {
@@ -155,7 +89,8 @@ static enum status publish(struct node *n, struct served_node *s, struct user_rt
 
 static void forget_removed(struct node *n, struct users_change *change)
 {
-    /* Nothing was published, but the users are out of the table: the next view is without them, so it takes the rest of their way. */
+    /* Nothing was published, but the users are out of the table: the next view is without them, so
+     * it takes the rest of their way. */
     for (size_t i = 0; i < change->removed_count; i++)
         if (user_unref(change->removed[i])) {
             counters_retire(n->env->counters, change->removed[i]->slot);
@@ -250,9 +185,11 @@ out:
     user_list_fini(&list);
 }
 
-/* ---- listening -------------------------------------------------------------------------------- */
+/* ---- listening --------------------------------------------------------------------------------
+ */
 
-/* A renewed certificate is taken up without the panel's help. A pair that cannot be used is tried once, the old one goes on. */
+/* A renewed certificate is taken up without the panel's help. A pair that cannot be used is tried
+ * once, the old one goes on. */
 static void reread_cert(struct node *n)
 {
     uint64_t now = served_node_cert_now(n->served);
@@ -309,13 +246,14 @@ void node_on_listening(struct node *n, struct why why, const struct addr *where)
     else
         node_trouble_set(n, &n->listen_trouble, 2 + (uint64_t)why.number,
                          "cannot listen on %s: %s: trying again", at, strerror((int)why.number));
-    uint64_t delay = LISTEN_RETRY_MS << (n->listen_fails < 5 ? n->listen_fails : 5);
+    uint64_t delay = (uint64_t)LISTEN_RETRY_MS << (n->listen_fails < 5 ? n->listen_fails : 5);
     n->listen_fails++;
     loop_timer_in(n->env->loop, &n->listen_timer,
                   delay < LISTEN_RETRY_MAX_MS ? delay : LISTEN_RETRY_MAX_MS);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static void on_pull_timer(struct timer *t)
 {

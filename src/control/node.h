@@ -1,12 +1,14 @@
-/* control/node.h - one supervised node: asks its panel, serves what it says, reports what was used. Control thread; inside control only.
+/* control/node.h - one supervised node: asks its panel, serves what it says, reports what was used.
+ * Control thread; inside control only.
  *
  *            cached or first configuration          listeners open
  *   STARTING ------------------------------> WAITING --------------> RUNNING
  *      |           port in use, refused settings ^-------------------'
  *      '--------- node_drain ---------> DRAINING --last push--> ENDED (env->ended, then node_free)
  *
- * Pull (node_pull.c): config -> user -> alivelist, one at a time; what was fetched is applied at once, ETags are kept only then. A failure changes nothing but the
- * time of the next pull. Report (reporter.c): push and alive, each on its own timer. No failure of one node touches another. */
+ * Pull (node_pull.c): config -> user -> alivelist, one at a time; what was fetched is applied at
+ * once, ETags are kept only then. A failure changes nothing but the time of the next pull. Report
+ * (reporter.c): push and alive, each on its own timer. No failure of one node touches another. */
 #ifndef CONTROL_NODE_H
 #define CONTROL_NODE_H
 
@@ -16,6 +18,7 @@
 
 #include "base/list.h"
 #include "control/config.h"
+#include "control/node_job.h"
 #include "control/panel_client.h"
 #include "control/users.h"
 #include "control/view_builder.h"
@@ -47,24 +50,10 @@ struct node_env {
 
 enum node_state { NODE_STARTING, NODE_WAITING, NODE_RUNNING, NODE_DRAINING, NODE_ENDED };
 
-/* Something that is wrong: said when it begins, when it becomes something else, and when it ends, not at every try. */
-struct node_trouble {
-    uint64_t key; /* 0: nothing */
-    char text[NODE_PROBLEM_MAX];
-};
-
 /* One entry of the alivelist. */
 struct node_online {
     uint64_t uid;
     uint32_t devices;
-};
-
-/* A kind of call that is repeated for ever. */
-struct node_job {
-    struct timer timer;
-    struct panel_call *call;
-    unsigned fails; /* in a row */
-    struct node_trouble trouble;
 };
 
 struct reporter; /* reporter.c */
@@ -84,8 +73,8 @@ struct node {
     bool cached;      /* users and configuration are of an earlier run */
     bool cache_stale; /* the users in the store are not ours */
     bool want_full;   /* limits changed: the next user list must come whole */
-    bool
-        rebuild; /* options changed and could not be applied: the next configuration must come whole */
+    bool rebuild;     /* options changed and could not be applied: the next configuration must come
+                         whole */
     uint64_t cert_tried; /* stamp of certificate files that could not be used */
     char *config_text;   /* the panel's answer behind served; NULL = none */
     size_t config_len;
@@ -110,14 +99,16 @@ struct node {
     bool gone; /* the plane has ended it */
 };
 
-/* Makes a node and starts what the store remembers; the first pull runs after @delay_ms. NULL: no memory, or no node number is free. */
+/* Makes a node and starts what the store remembers; the first pull runs after @delay_ms. NULL: no
+ * memory, or no node number is free. */
 struct node *node_new(struct node_env *env, const struct config *cfg,
                       const struct config_node *conf, uint32_t delay_ms);
 /* Cancels everything. Users must have been given up (node_gone). NULL is fine. */
 void node_free(struct node *n);
 /* The entry in config.json is now @conf of @cfg: acts on what differs. */
 void node_reconfigure(struct node *n, const struct config *cfg, const struct config_node *conf);
-/* Ends it: listeners close, sessions end after @drain_ms, the last traffic is pushed, env->ended is called (never from within). */
+/* Ends it: listeners close, sessions end after @drain_ms, the last traffic is pushed, env->ended is
+ * called (never from within). */
 void node_drain(struct node *n, uint32_t drain_ms);
 /* No more time: what is not pushed stays in the spool. */
 void node_abandon(struct node *n);
@@ -126,21 +117,15 @@ void node_abandon(struct node *n);
 void node_on_listening(struct node *n, struct why why, const struct addr *where);
 void node_on_gone(struct node *n);
 
-/* ---- between the files of this module ---------------------------------------------------------- */
+/* ---- between the files of this module ----------------------------------------------------------
+ */
 
-void node_trouble_set(struct node *n, struct node_trouble *t, uint64_t key, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-void node_trouble_clear(struct node *n, struct node_trouble *t, const char *text);
-void node_log(const struct node *n, int level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-/* Counts a failure of @job, names it, and arms its timer by the rules of v2sp_outcome. */
-void node_job_failed(struct node *n, struct node_job *job, const char *what, enum v2sp_outcome o,
-                     const struct panel_reply *r, const char *text, uint64_t interval_ms);
-void node_job_done(struct node *n, struct node_job *job, const char *what, uint64_t interval_ms);
-/* Fills the address of @action; false (and said) if ApiHost is none. @url takes V2SP_URL_MAX bytes. */
+/* Fills the address of @action; false (and said) if ApiHost is none. @url takes V2SP_URL_MAX bytes.
+ */
 bool node_url(struct node *n, enum v2sp_action action, char *url);
 
-/* Serves @s (NULL: what is served now; taken over) to the users in @list (NULL: those there are; settled), and publishes. ST_OK or an error (nothing changed, said). */
+/* Serves @s (NULL: what is served now; taken over) to the users in @list (NULL: those there are;
+ * settled), and publishes. ST_OK or an error (nothing changed, said). */
 NODISCARD enum status node_apply(struct node *n, struct served_node *own_s, struct user_list *list);
 /* Builds what @text says. On failure NULL, and config_trouble says why. */
 struct served_node *node_build(struct node *n, const char *text, size_t len);

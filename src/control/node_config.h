@@ -1,6 +1,8 @@
-/* control/node_config.h - what a node is to do: the panel's answer laid over its entry in config.json. Control thread; stateless but for the result.
+/* control/node_config.h - what a node is to do: the panel's answer laid over its entry in
+ * config.json. Control thread; stateless but for the result.
  *
- * Precedence: what is written locally, then the panel, then defaults (specs panel-api 2.2, node-config 4). */
+ * Precedence: what is written locally, then the panel, then defaults (specs panel-api 2.2,
+ * node-config 4). */
 #ifndef CONTROL_NODE_CONFIG_H
 #define CONTROL_NODE_CONFIG_H
 
@@ -27,12 +29,13 @@ struct node_config {
     uint32_t pull_s, push_s;         /* within NODE_INTERVAL_* */
     uint64_t report_min, online_min; /* bytes */
     bool tls_elsewhere; /* the panel says TLS, the local CertMode says a proxy in front ends it */
-    char notice
-        [CONFIG_PROBLEM_MAX]; /* something skipped or odd that does not stop the node; "" = nothing */
+    char notice[CONFIG_PROBLEM_MAX]; /* something skipped or odd that does not stop the node; "" =
+                                        nothing */
 };
 
-/* Reads @reply (kept by the caller while @out is used) into @out, texts in @a. ST_OK; ST_E_PROTO: the answer is no configuration; ST_E_CONFIG: it is, but cannot be
- * served; both with @problem. ST_E_NOMEM. */
+/* Reads @reply (kept by the caller while @out is used) into @out, texts in @a. ST_OK; ST_E_PROTO:
+ * the answer is no configuration; ST_E_CONFIG: it is, but cannot be served; both with @problem.
+ * ST_E_NOMEM. */
 NODISCARD enum status node_config_read(struct arena *a, const struct config_node *conf,
                                        const struct json_t *reply, struct node_config *out,
                                        char problem[NODE_PROBLEM_MAX]);

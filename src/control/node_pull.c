@@ -115,7 +115,8 @@ static void start_call(struct node *n, enum v2sp_action action, struct panel_req
         fail(n, v2sp_action_str(action), V2SP_UNREACHABLE, NULL, "the call cannot be started");
 }
 
-/* ---- alivelist -------------------------------------------------------------------------------- */
+/* ---- alivelist --------------------------------------------------------------------------------
+ */
 
 static void done(struct node *n)
 {
@@ -176,7 +177,8 @@ static enum status feed_alive(void *arg, const void *data, size_t len)
     return v2sp_alive_list_feed(&p->reader.alive, data, len, &p->err);
 }
 
-/* The users are served whatever becomes of this: a failure of its own does not make the pull one. */
+/* The users are served whatever becomes of this: a failure of its own does not make the pull one.
+ */
 static void on_alive(void *arg, const struct panel_reply *r)
 {
     struct pull *p = arg;
@@ -210,7 +212,8 @@ static void pull_alive(struct node *n)
     start_call(n, V2SP_ALIVELIST, &q);
 }
 
-/* ---- user ------------------------------------------------------------------------------------- */
+/* ---- user -------------------------------------------------------------------------------------
+ */
 
 static enum status take_user(void *arg, const struct v2sp_user *u)
 {
@@ -288,8 +291,8 @@ static bool commit(struct node *n, struct user_list *list, const char *user_etag
         n->cached = false; /* what is served from now on is the panel's */
     if (s != NULL && n->served != NULL &&
         memcmp(&s->limits, &n->served->limits, sizeof(s->limits)) != 0)
-        n->want_full =
-            true; /* limits are merged into the users: unless they came just now, the next pull asks */
+        n->want_full = true; /* limits are merged into the users: unless they came just now, the
+                                next pull asks */
     if ((s != NULL || list != NULL) && node_apply(n, s, list) != ST_OK) {
         n->cached = cached;
         return false;
@@ -370,7 +373,8 @@ static void pull_users(struct node *n)
     start_call(n, V2SP_USER, &q);
 }
 
-/* ---- config ----------------------------------------------------------------------------------- */
+/* ---- config -----------------------------------------------------------------------------------
+ */
 
 /* The same in other words (a panel without ETag, a proxy that strips it): nothing is rebuilt. */
 static bool same_config(const struct node *n, const char *text, size_t len)

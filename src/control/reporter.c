@@ -1,5 +1,6 @@
 #include "control/reporter.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +49,8 @@ struct body {
     uint64_t up, down;
 };
 
-/* ---- bodies ----------------------------------------------------------------------------------- */
+/* ---- bodies -----------------------------------------------------------------------------------
+ */
 
 static enum status body_open(struct body *t)
 {
@@ -108,7 +110,8 @@ static struct panel_call *post(struct reporter *r, enum v2sp_action action, stru
     return NULL;
 }
 
-/* ---- push ------------------------------------------------------------------------------------- */
+/* ---- push -------------------------------------------------------------------------------------
+ */
 
 static uint64_t push_interval(const struct reporter *r)
 {
@@ -183,7 +186,8 @@ static void push_now(struct reporter *r)
         st = spool_rows(s, n->store_node, b.seq, body_row, &t);
     if (st == ST_OK)
         st = body_room(&t);
-    /* On disk before the first byte: after a power cut the batch is sent again with its number, not anew. */
+    /* On disk before the first byte: after a power cut the batch is sent again with its number, not
+     * anew. */
     if (st == ST_OK)
         st = spool_sending(s, n->store_node, b.seq);
     if (st != ST_OK) {
@@ -259,8 +263,9 @@ static void on_pushed(void *arg, const struct panel_reply *reply)
     if (reply->http != 0)
         v2sp_outcome_message(text, sizeof(text), reply->body, reply->body_len);
     else
-        strncpy(text, reply->text, sizeof(text) - 1)[sizeof(text) - 1] = '\0';
-    /* Failing to unmark it only means that it stays marked: it is sent again as it is in either case. */
+        snprintf(text, sizeof(text), "%.150s", reply->text);
+    /* Failing to unmark it only means that it stays marked: it is sent again as it is in either
+     * case. */
     if (a == V2SP_NOT_APPLIED && spool_back(n->env->store, n->store_node, r->seq) == ST_OK &&
         reply->http == 413 && spool_split(n->env->store, n->store_node, r->seq) == ST_OK) {
         r->rows_max = r->rows / 2;
@@ -280,7 +285,8 @@ static void on_push_timer(struct timer *t)
     push_now(LIST_ENTRY(t, struct reporter, push.timer));
 }
 
-/* ---- alive ------------------------------------------------------------------------------------ */
+/* ---- alive ------------------------------------------------------------------------------------
+ */
 
 static uint64_t alive_interval(const struct reporter *r)
 {
@@ -320,8 +326,9 @@ static bool was_shown(const struct reporter *r, const struct plane_alive *a)
     return false;
 }
 
-/* Sorts, joins the counts of one (user, address) that several workers saw, and leaves out who moved too little and was not online before: a ping does not make a
- * device, a long quiet session does not lose it. */
+/* Sorts, joins the counts of one (user, address) that several workers saw, and leaves out who moved
+ * too little and was not online before: a ping does not make a device, a long quiet session does
+ * not lose it. */
 static size_t choose(const struct reporter *r, struct plane_alive *list, size_t n, uint64_t min)
 {
     size_t joined = 0, kept = 0;
@@ -339,7 +346,8 @@ static size_t choose(const struct reporter *r, struct plane_alive *list, size_t 
     return kept;
 }
 
-/* The users online and, once, an empty list for those that are no more: panels would keep them for minutes. @known gets all of the former, and stays sorted. */
+/* The users online and, once, an empty list for those that are no more: panels would keep them for
+ * minutes. @known gets all of the former, and stays sorted. */
 static enum status alive_body(const struct reporter *r, const struct plane_alive *list, size_t n,
                               struct body *t, uint64_t *online, size_t *online_count)
 {
@@ -367,7 +375,8 @@ static enum status alive_body(const struct reporter *r, const struct plane_alive
     return body_room(t);
 }
 
-/* What the panel may believe after this report: until it is acknowledged, also what it believed before. */
+/* What the panel may believe after this report: until it is acknowledged, also what it believed
+ * before. */
 static uint64_t *join(const uint64_t *a, size_t n, const uint64_t *b, size_t m, size_t *count)
 {
     uint64_t *out = malloc((n + m + 1) * sizeof(*out));
@@ -479,7 +488,8 @@ static void on_alive_timer(struct timer *t)
     r->n->env->plane->collect_alive(r->n->env->plane->self, r->n->no);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 struct reporter *reporter_new(struct node *n)
 {

@@ -1,7 +1,9 @@
-/* control/reporter.h - what one node tells its panel: traffic, and who is online. Control thread; inside control only.
+/* control/reporter.h - what one node tells its panel: traffic, and who is online. Control thread;
+ * inside control only.
  *
- * Push: the open traffic is frozen into a numbered batch, marked on disk, sent with an Idempotency-Key; the identical batch is sent again until the panel has answered
- * for it (panel-api 12, spool.h). Alive: the state of now, lost without harm (limits 11). */
+ * Push: the open traffic is frozen into a numbered batch, marked on disk, sent with an
+ * Idempotency-Key; the identical batch is sent again until the panel has answered for it (panel-api
+ * 12, spool.h). Alive: the state of now, lost without harm (limits 11). */
 #ifndef CONTROL_REPORTER_H
 #define CONTROL_REPORTER_H
 

@@ -34,8 +34,9 @@ struct store {
     unsigned statement_count;
 };
 
-/* Sums are what the live counters showed (up, down) and what of it has been put into batches (fup, fdown): the difference waits to be reported. The accounts of a
- * node lie together, so a push reads only them; an index on the difference would cost every sample twice the time. */
+/* Sums are what the live counters showed (up, down) and what of it has been put into batches (fup,
+ * fdown): the difference waits to be reported. The accounts of a node lie together, so a push reads
+ * only them; an index on the difference would cost every sample twice the time. */
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS node(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL,"

@@ -28,7 +28,8 @@ void served_node_unref(struct served_node *s)
     free(s);
 }
 
-/* ---- certificates ----------------------------------------------------------------------------- */
+/* ---- certificates -----------------------------------------------------------------------------
+ */
 
 static uint64_t stamp_of(const char *path)
 {
@@ -67,7 +68,8 @@ static enum status choose_cert(struct served_node *s, const struct config_cert *
         return ST_E_CONFIG;
     }
     if (c->mode == CONFIG_CERT_SELF && named && domain != NULL)
-        /* The same certificate at every start; where it cannot be written it is made for this one. */
+        /* The same certificate at every start; where it cannot be written it is made for this one.
+         */
         self_cert_ensure(c->cert_file, c->key_file, domain);
     bool there = named && stamp_of(c->cert_file) != 0 && stamp_of(c->key_file) != 0;
     if (c->mode == CONFIG_CERT_FILE || there) {
@@ -89,7 +91,8 @@ static enum status choose_cert(struct served_node *s, const struct config_cert *
     return ST_OK;
 }
 
-/* ---- the chain -------------------------------------------------------------------------------- */
+/* ---- the chain --------------------------------------------------------------------------------
+ */
 
 static enum status unsupported(char problem[NODE_PROBLEM_MAX], const char *what, const char *word)
 {
@@ -180,7 +183,8 @@ static enum status build_chain(struct served_node *s, const struct node_config *
     return add_proto(s, proto, c->object.node, &ctx, problem);
 }
 
-/* ---- the listener ----------------------------------------------------------------------------- */
+/* ---- the listener -----------------------------------------------------------------------------
+ */
 
 static enum status build_fallback(struct served_node *s, const struct config_options *o,
                                   char problem[NODE_PROBLEM_MAX])

@@ -1,6 +1,8 @@
-/* control/view_builder.h - makes the listener and chain of a node from the panel's words: security, network and protocol, looked up in the registry.
+/* control/view_builder.h - makes the listener and chain of a node from the panel's words: security,
+ * network and protocol, looked up in the registry.
  *
- * What the registry does not know is refused with a text that says what it is, so the node waits and its neighbours run. Control thread. */
+ * What the registry does not know is refused with a text that says what it is, so the node waits
+ * and its neighbours run. Control thread. */
 #ifndef CONTROL_VIEW_BUILDER_H
 #define CONTROL_VIEW_BUILDER_H
 
@@ -9,7 +11,8 @@
 #include "control/node_config.h"
 #include "policy/view.h"
 
-/* A node as it can be served, with the rest of what the panel asked for. Refcounted in the control thread: views hold one each. */
+/* A node as it can be served, with the rest of what the panel asked for. Refcounted in the control
+ * thread: views hold one each. */
 struct served_node {
     struct view_node node; /* its texts and configurations live in the arena */
     uint32_t refs;
@@ -32,7 +35,8 @@ struct served_node {
     char notice[CONFIG_PROBLEM_MAX]; /* to be logged once; "" = nothing */
 };
 
-/* Builds from the panel's answer. *@out has one reference. ST_OK; ST_E_PROTO: no configuration; ST_E_CONFIG, ST_E_UNSUPPORTED: cannot be served; all three with
+/* Builds from the panel's answer. *@out has one reference. ST_OK; ST_E_PROTO: no configuration;
+ * ST_E_CONFIG, ST_E_UNSUPPORTED: cannot be served; all three with
  * @problem. ST_E_NOMEM. */
 NODISCARD enum status view_builder_make(const struct config_node *conf, const struct json_t *reply,
                                         struct served_node **out, char problem[NODE_PROBLEM_MAX]);

@@ -1,7 +1,9 @@
-/* control/views.h - the published views of all nodes, and what must outlive them. Control thread, but for the release of views.
+/* control/views.h - the published views of all nodes, and what must outlive them. Control thread,
+ * but for the release of views.
  *
- * A worker may look a user up through an old view until it has let go of it, so the object of a removed user is given back only when two things have happened: his
- * last reference is gone, and every view published before his removal is gone. */
+ * A worker may look a user up through an old view until it has let go of it, so the object of a
+ * removed user is given back only when two things have happened: his last reference is gone, and
+ * every view published before his removal is gone. */
 #ifndef CONTROL_VIEWS_H
 #define CONTROL_VIEWS_H
 
@@ -18,15 +20,17 @@ struct views;
 
 /* NULL: no memory. */
 struct views *views_new(struct loop *l, struct user_slab *slab, uint64_t seed);
-/* All views must have been released (the workers have ended); what is still in the mailbox is handled. NULL is fine. */
+/* All views must have been released (the workers have ended); what is still in the mailbox is
+ * handled. NULL is fine. */
 void views_free(struct views *v);
 
 /* A node number nobody uses, or is still looked up under; ST_E_LIMIT: none. */
 NODISCARD enum status views_take_no(struct views *v, uint32_t *no);
 void views_give_no(struct views *v, uint32_t no);
 
-/* Builds the index of @t and publishes it with @s. @removed as in plane.publish. *@collisions: users shadowed by others with the same credential. ST_OK or ST_E_NOMEM
- * (nothing was published). */
+/* Builds the index of @t and publishes it with @s. @removed as in plane.publish. *@collisions:
+ * users shadowed by others with the same credential. ST_OK or ST_E_NOMEM (nothing was published).
+ */
 NODISCARD enum status views_publish(struct views *v, const struct plane *plane, uint32_t no,
                                     struct served_node *s, const struct user_table *t,
                                     struct user_rt *const *removed, size_t n, size_t *collisions);

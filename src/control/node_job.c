@@ -1,0 +1,71 @@
+#include "control/node_job.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "control/node.h"
+
+void node_log(const struct node *n, int level, const char *fmt, ...)
+{
+    struct log_about about = {.node = n->conf->tag};
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    log_line(n->env->lg, (enum log_level)level, &about, "%s", text);
+}
+
+void node_trouble_set(struct node *n, struct node_trouble *t, uint64_t key, const char *fmt, ...)
+{
+    bool news = t->key != key;
+    va_list ap;
+
+    t->key = key;
+    va_start(ap, fmt);
+    vsnprintf(t->text, sizeof(t->text), fmt, ap);
+    va_end(ap);
+    if (news)
+        node_log(n, LOG_WARNING, "%s", t->text);
+}
+
+void node_trouble_clear(struct node *n, struct node_trouble *t, const char *text)
+{
+    if (t->key != 0 && text != NULL)
+        node_log(n, LOG_INFO, "%s", text);
+    t->key = 0;
+    t->text[0] = '\0';
+}
+
+static uint32_t chance(struct node *n)
+{
+    return (uint32_t)rng_u64(&n->env->rng);
+}
+
+void node_job_failed(struct node *n, struct node_job *job, const char *what, enum v2sp_outcome o,
+                     const struct panel_reply *r, const char *text, uint64_t interval_ms)
+{
+    uint64_t key = (uint64_t)o << 16 | (uint64_t)(r != NULL ? r->http : 0) | UINT64_C(1) << 62;
+    uint64_t delay = v2sp_outcome_delay_ms(o, ++job->fails, interval_ms,
+                                           r != NULL ? r->retry_after_s : 0, chance(n));
+
+    if (r != NULL && r->http != 0)
+        node_trouble_set(n, &job->trouble, key, "%s: %s (HTTP %ld%s%s)", what, v2sp_outcome_str(o),
+                         r->http, text[0] != '\0' ? ": " : "", text);
+    else
+        node_trouble_set(n, &job->trouble, key, "%s: %s%s%s", what, v2sp_outcome_str(o),
+                         text[0] != '\0' ? ": " : "", text);
+    loop_timer_in(n->env->loop, &job->timer, delay);
+}
+
+void node_job_done(struct node *n, struct node_job *job, const char *what, uint64_t interval_ms)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "%s: works again", what);
+    node_trouble_clear(n, &job->trouble, text);
+    job->fails = 0;
+    loop_timer_in(n->env->loop, &job->timer, v2sp_outcome_jitter_ms(interval_ms, chance(n)));
+}
