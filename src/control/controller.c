@@ -33,8 +33,7 @@ struct controller {
 
 #define NODE_OF(l) LIST_ENTRY(l, struct node, link)
 
-/* ---- from the plane ---------------------------------------------------------------------------
- */
+/* ---- from the plane ---- */
 
 static struct node *find(struct controller *c, uint32_t no)
 {
@@ -74,8 +73,7 @@ static void on_user_released(void *self, struct user_rt *u)
     views_user_done(c->env.views, u, n == NULL || n->gone);
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void on_sample(struct timer *t)
 {
@@ -194,8 +192,7 @@ const struct plane_sink *controller_sink(struct controller *c)
     return &c->sink;
 }
 
-/* ---- configuration ----------------------------------------------------------------------------
- */
+/* ---- configuration ---- */
 
 static struct node *find_same(struct controller *c, const struct config_node *conf)
 {
@@ -300,8 +297,7 @@ void controller_poke(struct controller *c)
     }
 }
 
-/* ---- status -----------------------------------------------------------------------------------
- */
+/* ---- status ---- */
 
 static const char *problem_of(const struct node *n)
 {

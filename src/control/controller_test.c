@@ -7,8 +7,7 @@
 
 #include "stream/layer.h"
 
-/* ---- serving ----------------------------------------------------------------------------------
- */
+/* ---- serving ---- */
 
 static void first_start(void **state)
 {
@@ -271,8 +270,7 @@ static void bad_users_are_skipped(void **state)
     assert_non_null(strstr(last_warning, "2 entries"));
 }
 
-/* ---- reload ------------------------------------------------------------------------------------
- */
+/* ---- reload ---- */
 
 static void reload(void **state)
 {
@@ -304,8 +302,7 @@ static void reload(void **state)
     UNTIL(w, controller_status(w->c, s, 4) == 1);
 }
 
-/* ---- scale -------------------------------------------------------------------------------------
- */
+/* ---- scale ---- */
 
 static double ms_since(const struct timespec *t)
 {

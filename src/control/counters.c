@@ -85,7 +85,7 @@ static struct meter_cell *cell(const struct counters *c, unsigned worker, uint32
     return &c->meters[worker].cells[slot];
 }
 
-/* ---- recovery of what earlier processes left ------------------------------------------------- */
+/* ---- recovery of what earlier processes left ---- */
 
 struct left {
     const uint8_t *base;
@@ -209,7 +209,7 @@ static void recover_dir(const char *dir, struct store *s, const struct log *lg)
         log_line(lg, LOG_DEBUG, NULL, "old accounts stay in the database");
 }
 
-/* ---- making and ending ----------------------------------------------------------------------- */
+/* ---- making and ending ---- */
 
 static int make_file(struct counters *c, const char *dir, size_t size)
 {
@@ -339,7 +339,7 @@ void counters_close(struct counters *c)
     release(c);
 }
 
-/* ---- slots ----------------------------------------------------------------------------------- */
+/* ---- slots ---- */
 
 /* Backs a part of the file with space; where there is none, with memory of our own in its place,
  * which ends with the process. */
@@ -448,7 +448,7 @@ uint32_t counters_used(const struct counters *c)
     return c->fresh - c->freed_count;
 }
 
-/* ---- sampling -------------------------------------------------------------------------------- */
+/* ---- sampling ---- */
 
 /* Takes the dirty bits before the sums are read: what a worker adds later sets its bit again. */
 static bool collect(struct counters *c)

@@ -75,8 +75,7 @@ static inline uint64_t no_time(void)
 static struct log_sink sink = {.write = on_line};
 static struct log lg = {.sink = &sink, .level = LOG_DEBUG, .wall_us = no_time};
 
-/* ---- the panel --------------------------------------------------------------------------------
- */
+/* ---- the panel ---- */
 
 static inline enum action action_of(const char *target)
 {
@@ -160,8 +159,7 @@ static inline void set_config(struct world *w, const char *text)
     w->version++;
 }
 
-/* ---- the world --------------------------------------------------------------------------------
- */
+/* ---- the world ---- */
 
 static inline const struct config *config_of(struct world *w, const char *nodes)
 {

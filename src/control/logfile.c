@@ -78,7 +78,7 @@ static void complain(struct logfile *f, const char *what, int number)
     (void)to_stderr(text, n > 0 && n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
-/* ---- rotation -------------------------------------------------------------------------------- */
+/* ---- rotation ---- */
 
 /* Puts the file at f->path under f->fd. */
 static enum status open_path(struct logfile *f, const char *path, struct why *why)
@@ -227,7 +227,7 @@ static void rotate(struct logfile *f)
     pthread_mutex_unlock(&f->files);
 }
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void write_line(struct log_sink *sink, const char *line, size_t len)
 {
@@ -257,7 +257,7 @@ static void write_line(struct log_sink *sink, const char *line, size_t len)
     atomic_fetch_add_explicit(&f->lost, 1, memory_order_relaxed);
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 struct logfile *logfile_new(void)
 {

@@ -31,8 +31,7 @@ bool node_url(struct node *n, enum v2sp_action action, char *url)
     return false;
 }
 
-/* ---- serving ----------------------------------------------------------------------------------
- */
+/* ---- serving ---- */
 
 struct served_node *node_build(struct node *n, const char *text, size_t len)
 {
@@ -185,8 +184,7 @@ out:
     user_list_fini(&list);
 }
 
-/* ---- listening --------------------------------------------------------------------------------
- */
+/* ---- listening ---- */
 
 /* A renewed certificate is taken up without the panel's help. A pair that cannot be used is tried
  * once, the old one goes on. */
@@ -252,8 +250,7 @@ void node_on_listening(struct node *n, struct why why, const struct addr *where)
                   delay < LISTEN_RETRY_MAX_MS ? delay : LISTEN_RETRY_MAX_MS);
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void on_pull_timer(struct timer *t)
 {

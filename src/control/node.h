@@ -117,8 +117,7 @@ void node_abandon(struct node *n);
 void node_on_listening(struct node *n, struct why why, const struct addr *where);
 void node_on_gone(struct node *n);
 
-/* ---- between the files of this module ----------------------------------------------------------
- */
+/* ---- between the files of this module ---- */
 
 /* Fills the address of @action; false (and said) if ApiHost is none. @url takes V2SP_URL_MAX bytes.
  */

@@ -115,8 +115,7 @@ static void start_call(struct node *n, enum v2sp_action action, struct panel_req
         fail(n, v2sp_action_str(action), V2SP_UNREACHABLE, NULL, "the call cannot be started");
 }
 
-/* ---- alivelist --------------------------------------------------------------------------------
- */
+/* ---- alivelist ---- */
 
 static void done(struct node *n)
 {
@@ -212,8 +211,7 @@ static void pull_alive(struct node *n)
     start_call(n, V2SP_ALIVELIST, &q);
 }
 
-/* ---- user -------------------------------------------------------------------------------------
- */
+/* ---- user ---- */
 
 static enum status take_user(void *arg, const struct v2sp_user *u)
 {
@@ -373,8 +371,7 @@ static void pull_users(struct node *n)
     start_call(n, V2SP_USER, &q);
 }
 
-/* ---- config -----------------------------------------------------------------------------------
- */
+/* ---- config ---- */
 
 /* The same in other words (a panel without ETag, a proxy that strips it): nothing is rebuilt. */
 static bool same_config(const struct node *n, const char *text, size_t len)

@@ -53,7 +53,7 @@ struct panel_call {
     char error[CURL_ERROR_SIZE];
 };
 
-/* ---- libcurl and the loop -------------------------------------------------------------------- */
+/* ---- libcurl and the loop ---- */
 
 static void collect_done(struct panel_client *c);
 
@@ -179,7 +179,7 @@ void panel_client_free(struct panel_client *c)
     curl_global_cleanup();
 }
 
-/* ---- one call: bytes ------------------------------------------------------------------------- */
+/* ---- one call: bytes ---- */
 
 static size_t give_body(char *dst, size_t size, size_t n, void *arg)
 {
@@ -244,7 +244,7 @@ static size_t take_reply(char *p, size_t size, size_t n, void *arg)
     return call->data_status == ST_OK ? len : 0;
 }
 
-/* ---- one call: attempts ---------------------------------------------------------------------- */
+/* ---- one call: attempts ---- */
 
 static void free_call(struct panel_call *call)
 {
@@ -426,7 +426,7 @@ static void collect_done(struct panel_client *c)
     }
 }
 
-/* ---- one call: set-up ------------------------------------------------------------------------ */
+/* ---- one call: set-up ---- */
 
 static bool add_header(struct panel_call *call, const char *name, const char *value)
 {

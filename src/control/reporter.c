@@ -49,8 +49,7 @@ struct body {
     uint64_t up, down;
 };
 
-/* ---- bodies -----------------------------------------------------------------------------------
- */
+/* ---- bodies ---- */
 
 static enum status body_open(struct body *t)
 {
@@ -110,8 +109,7 @@ static struct panel_call *post(struct reporter *r, enum v2sp_action action, stru
     return NULL;
 }
 
-/* ---- push -------------------------------------------------------------------------------------
- */
+/* ---- push ---- */
 
 static uint64_t push_interval(const struct reporter *r)
 {
@@ -285,8 +283,7 @@ static void on_push_timer(struct timer *t)
     push_now(LIST_ENTRY(t, struct reporter, push.timer));
 }
 
-/* ---- alive ------------------------------------------------------------------------------------
- */
+/* ---- alive ---- */
 
 static uint64_t alive_interval(const struct reporter *r)
 {
@@ -488,8 +485,7 @@ static void on_alive_timer(struct timer *t)
     r->n->env->plane->collect_alive(r->n->env->plane->self, r->n->no);
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 struct reporter *reporter_new(struct node *n)
 {

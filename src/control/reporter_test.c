@@ -5,8 +5,7 @@
 
 #include "control/fake_world.h"
 
-/* ---- the panel is down -------------------------------------------------------------------------
- */
+/* ---- the panel is down ---- */
 
 static void starts_from_cache(void **state)
 {
@@ -37,8 +36,7 @@ static void starts_from_cache(void **state)
     fake_open(&w->panel, w->loop);
 }
 
-/* ---- reporting --------------------------------------------------------------------------------
- */
+/* ---- reporting ---- */
 
 static void push_is_acknowledged_once(void **state)
 {

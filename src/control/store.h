@@ -37,7 +37,7 @@ uint32_t store_epoch(const struct store *s);
  * ST_E_IO. */
 NODISCARD enum status store_node(struct store *s, const char *key, uint32_t *id);
 
-/* ---- for the modules that keep tables here: spool, node_cache -------------------------------- */
+/* ---- for the modules that keep tables here: spool, node_cache ---- */
 
 NODISCARD enum status store_begin(struct store *s);
 /* As store_begin; this transaction, and all before it, are on disk when store_commit returns. */

@@ -9,7 +9,7 @@
 
 #define CHUNK 1024u
 
-/* ---- objects --------------------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 struct user_slab {
     struct user_rt **chunks;
@@ -100,7 +100,7 @@ size_t user_slab_used(const struct user_slab *s)
     return s->used;
 }
 
-/* ---- the list -------------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 void user_list_init(struct user_list *l)
 {
@@ -195,7 +195,7 @@ uint64_t user_list_hash(const struct user_list *l)
     return h;
 }
 
-/* ---- the difference -------------------------------------------------------------------------- */
+/* ---- the difference ---- */
 
 static uint32_t smaller(uint32_t a, uint32_t b)
 {

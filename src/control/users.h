@@ -17,7 +17,7 @@ struct counters;
 
 #define USERS_MAX 1000000u /* of one node */
 
-/* ---- objects --------------------------------------------------------------------------------- */
+/* ---- objects ---- */
 
 /* Stable objects for all nodes of the process; memory grows in chunks and is kept. */
 struct user_slab;
@@ -30,7 +30,7 @@ struct user_rt *user_slab_take(struct user_slab *s);
 void user_slab_give(struct user_slab *s, struct user_rt *u);
 size_t user_slab_used(const struct user_slab *s);
 
-/* ---- the list as it arrives ------------------------------------------------------------------ */
+/* ---- the list as it arrives ---- */
 
 enum user_state { USER_SAME, USER_NEW, USER_CHANGED };
 
@@ -61,7 +61,7 @@ void user_list_settle(struct user_list *l);
 /* Equal for lists of the same users with the same limits; after settling. */
 uint64_t user_list_hash(const struct user_list *l);
 
-/* ---- the users of a node --------------------------------------------------------------------- */
+/* ---- the users of a node ---- */
 
 struct user_table {
     struct user_rt **by_id; /* sorted by (uid, uuid); one reference each */

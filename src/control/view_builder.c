@@ -28,8 +28,7 @@ void served_node_unref(struct served_node *s)
     free(s);
 }
 
-/* ---- certificates -----------------------------------------------------------------------------
- */
+/* ---- certificates ---- */
 
 static uint64_t stamp_of(const char *path)
 {
@@ -91,8 +90,7 @@ static enum status choose_cert(struct served_node *s, const struct config_cert *
     return ST_OK;
 }
 
-/* ---- the chain --------------------------------------------------------------------------------
- */
+/* ---- the chain ---- */
 
 static enum status unsupported(char problem[NODE_PROBLEM_MAX], const char *what, const char *word)
 {
@@ -183,8 +181,7 @@ static enum status build_chain(struct served_node *s, const struct node_config *
     return add_proto(s, proto, c->object.node, &ctx, problem);
 }
 
-/* ---- the listener -----------------------------------------------------------------------------
- */
+/* ---- the listener ---- */
 
 static enum status build_fallback(struct served_node *s, const struct config_options *o,
                                   char problem[NODE_PROBLEM_MAX])
