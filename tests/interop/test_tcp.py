@@ -86,7 +86,7 @@ def test_answer_after_client_shutdown(link, origin):
 
 def test_slow_reader_gets_everything(link, origin):
     """Back-pressure: a visitor who does not read holds the origin back, and loses nothing."""
-    n = 24 << 20
+    n = 96 << 20
     before = origin.tx
     with socks5.connect(link.proxy, origin.host, origin.port) as s:
         s.sendall(f"SOURCE {n} 5\n".encode())
