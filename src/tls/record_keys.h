@@ -1,5 +1,5 @@
 /* tls/record_keys.h - what both directions of the record layer do with their keys. Internal to
- * tls/record*.c. */
+ * tls/record*.c and tls/flight*.c. */
 #ifndef TLS_RECORD_KEYS_H
 #define TLS_RECORD_KEYS_H
 
