@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "control/node_cache.h"
+#include "control/reporter.h"
 #include "crypto/mem.h"
 #include "panel/v2sp/alive_list.h"
 #include "panel/v2sp/user_list.h"
@@ -119,10 +120,14 @@ static void start_call(struct node *n, enum v2sp_action action, struct panel_req
 
 static void done(struct node *n)
 {
+    bool back = n->pull.fails > 0;
+
     node_pull_cancel(n);
     n->pulled_s = loop_unix_s(n->env->loop);
     node_job_done(n, &n->pull, "panel", interval_of(n));
     pull_again(n);
+    if (back)
+        reporter_poke(n->reporter); /* what ailed the pulls ailed them */
 }
 
 static enum status take_alive(void *arg, uint64_t uid, uint32_t devices)

@@ -235,8 +235,7 @@ static void push_applied(struct reporter *r)
     /* More than fits into one request, or waited for while the panel was down. */
     if (r->finishing || r->rows >= r->rows_max || r->resent || r->again || r->push.fails > 0) {
         r->again = false;
-        node_trouble_clear(n, &r->push.trouble, "push: works again");
-        r->push.fails = 0;
+        node_job_done(n, &r->push, "push", push_interval(r));
         push_now(r);
         return;
     }
@@ -408,6 +407,9 @@ static void on_alive_sent(void *arg, const struct panel_reply *reply)
         if (reply->http != 0)
             v2sp_outcome_message(text, sizeof(text), reply->body, reply->body_len);
         node_job_failed(r->n, &r->alive, "alive", o, reply, text, alive_interval(r));
+        /* What is sent next is no repetition but the state of then, so it is sent at its time. */
+        if (o != V2SP_NO_ACTION && reply->retry_after_s == 0)
+            loop_timer_in(r->n->env->loop, &r->alive.timer, alive_interval(r));
         alive_again(r);
         return;
     }
@@ -566,4 +568,10 @@ void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down)
 const char *reporter_problem(const struct reporter *r)
 {
     return r->push.trouble.key != 0 ? r->push.trouble.text : r->alive.trouble.text;
+}
+
+bool reporter_has_trouble(const struct reporter *r, const struct node_job *but, uint64_t key)
+{
+    return (but != &r->push && r->push.trouble.key == key) ||
+           (but != &r->alive && r->alive.trouble.key == key);
 }

@@ -7,12 +7,14 @@
 #ifndef CONTROL_REPORTER_H
 #define CONTROL_REPORTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "policy/plane.h"
 
 struct node;
+struct node_job;
 struct reporter;
 
 /* NULL: no memory. */
@@ -26,6 +28,8 @@ void reporter_poke(struct reporter *r);
 void reporter_finish(struct reporter *r);
 /* As reporter_finish, but without waiting for an answer. */
 void reporter_abandon(struct reporter *r);
+/* Is one of its calls, other than @but, in the trouble @key? */
+bool reporter_has_trouble(const struct reporter *r, const struct node_job *but, uint64_t key);
 /* Answer to plane.collect_alive. */
 void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n);
 /* Bytes the panel has acknowledged since start. */
