@@ -4,9 +4,10 @@
 #include "session/worker.h"
 #include "session/workers.h"
 
-#define READ_TURN    (64u * 1024)
-#define UNSENT_COUNT 4096u /* datagrams that wait for a name or a full socket */
-#define LINGER_COUNT 512u  /* a datagram costs a blk however small it is */
+#define LAST_ANSWERS_MS 1000
+#define READ_TURN       (64u * 1024)
+#define UNSENT_COUNT    4096u /* datagrams that wait for a name or a full socket */
+#define LINGER_COUNT    512u  /* a datagram costs a blk however small it is */
 /* datagrams waiting for a slow client: beyond it they stay in the socket, which drops */
 #define LINGER_QUEUE (256u * 1024)
 
@@ -82,12 +83,11 @@ static enum half run_up(struct session *s, bool *starved)
     }
     if (!bufq_ended(up) || s->up_done)
         return HALF_GOES_ON;
-    /* As with streams: answers may come for a while. */
+    /* As with streams answers may still come, but a moment is enough: Xray-core and sing-box never close half. */
     s->up_done = true;
     if (s->in.no_half_close)
         return HALF_ENDED;
-    if (s->downlink_only_ms < s->idle_ms)
-        s->idle_ms = s->downlink_only_ms;
+    s->idle_ms = s->downlink_only_ms < LAST_ANSWERS_MS ? s->downlink_only_ms : LAST_ANSWERS_MS;
     s->active_ms = loop_now_ms(w->loop);
     session_wake_by(s, s->active_ms + s->idle_ms);
     return HALF_GOES_ON;
