@@ -399,7 +399,9 @@ static void on_alive_sent(void *arg, const struct panel_reply *reply)
 {
     struct reporter *r = arg;
     char text[NODE_PROBLEM_MAX] = "";
-    enum v2sp_outcome o = v2sp_outcome_of(reply->http, reply->sent, true);
+    /* 404 may as well mean that the node is unknown: only a clear answer makes us stop asking. */
+    bool optional = reply->http == 405 || reply->http == 501;
+    enum v2sp_outcome o = v2sp_outcome_of(reply->http, reply->sent, optional);
     size_t n = 0;
 
     r->alive.call = NULL;
