@@ -15,15 +15,27 @@ class Setup:
         self.stage, self.directory = stage, stage.subdirectory("embedded")
         self.port = ports.free_port()
         self.panel = embedded.EmbeddedPanel(self.directory).serve()
-        stage.watch(self.panel.process, self.panel.stop)
         self.panel.call("node", "add", "--name", "first", "--port", self.port, "--host", "127.0.0.1", "--interval", "5",
                         "--token", v2sp.TOKEN, *node_options)
         self.anna = self.panel.json("user", "add", "anna")
         entry = {"ApiHost": self.panel.url, "ApiKey": v2sp.TOKEN, "NodeID": 1, "NodeType": "vless",
                  "ListenIP": "127.0.0.1", "AllowPrivate": True, "CertConfig": {"CertMode": "self", "CertDomain": "n.test"}}
         self.config = v2sp.write_config(str(self.directory), [entry])
-        self.node = v2sp.start(str(self.directory), self.config)
-        stage.watch(self.node, self.node.stop)
+        self.node, self.lives = None, 0
+        self.start_node()
+        stage.watch_served(self)
+
+    # what Stage.watch_served() needs
+    expected_to_end = False
+    process = property(lambda self: self.node)
+
+    def stop(self):
+        self.node.stop()
+        self.panel.stop()
+
+    def start_node(self):
+        self.lives += 1
+        self.node = v2sp.start(str(self.directory), self.config, f"v2sp-{self.lives}")
         self.node.wait_port(self.port)
 
     def client(self, user, kind):
@@ -95,13 +107,10 @@ def test_panel_restart_and_node_restart(stage, origin):
     visit.download(proxy, origin, 200_000)
     s.panel.process.stop()
     visit.upload(proxy, origin, 100_000)
-    s.node.stop()
-    s.node = v2sp.start(str(s.directory), s.config, "v2sp-again")
-    s.stage.at_end(s.node.stop)
-    s.node.wait_port(s.port)
+    assert s.node.stop() == 0
+    s.start_node()
     visit.echo(proxy, origin)
     s.panel.serve()
-    s.stage.at_end(s.panel.stop)
     wait.until(lambda: s.panel.user_sum("anna") == (origin.rx, origin.tx), 60,
                lambda: f"panel {s.panel.user_sum('anna')}, origin {(origin.rx, origin.tx)}")
 
@@ -115,11 +124,7 @@ def test_kill_9_of_both(stage, origin):
         s.panel.process.kill()
         s.node.kill()
         s.panel.serve()
-        s.node = v2sp.start(str(s.directory), s.config, f"v2sp-{life}")
-        s.stage.at_end(s.node.stop)
-        s.node.wait_port(s.port)
-    s.stage._ends = [e for e in s.stage._ends if "watch" not in e.__qualname__]
-    s.stage.at_end(s.panel.stop)
+        s.start_node()
     wait.until(lambda: s.panel.user_sum("anna") == (origin.rx, origin.tx), 60,
                lambda: f"panel {s.panel.user_sum('anna')}, origin {(origin.rx, origin.tx)}")
 

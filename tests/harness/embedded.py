@@ -9,7 +9,7 @@ from .process import Process, run
 class EmbeddedPanel:
     def __init__(self, directory):
         self.directory, self.state = str(directory), os.path.join(str(directory), "panel-state")
-        self.process, self.url = None, None
+        self.process = self.url = self.listen = None
         self.call("init")
 
     def call(self, *args, status=0):
@@ -22,9 +22,9 @@ class EmbeddedPanel:
         return json.loads(self.call(*args, "--json"))
 
     def serve(self, listen="127.0.0.1:0"):
-        """Starts to answer nodes; once an address is chosen it stays for later calls."""
+        """Starts to answer nodes; the address of the first time stays."""
         self.process = Process("panel", [paths.v2sp(), "panel", "serve", "--state", self.state, "--rate", "0",
-                                         "--listen", self.listen if self.url else listen], self.directory)
+                                         "--listen", self.listen or listen], self.directory)
         found = self.process.wait_log(r"(http://\S+?:\d+)(/\S*)?")
         base = found.group(1)
         self.listen = base[len("http://"):]
