@@ -38,7 +38,8 @@ bool service_log_findings(const struct log *lg, const struct config *cfg)
     return cfg->errors == 0;
 }
 
-/* The limit of open files bounds connections. The hard limit is ours to use, and root may raise that too. */
+/* The limit of open files bounds connections. The hard limit is ours to use, and root may raise
+ * that too. */
 static size_t raise_nofile(void)
 {
     struct rlimit lim, wanted = {NOFILE_WANTED, NOFILE_WANTED};

@@ -108,8 +108,8 @@ static void test_aead_vectors(void **state)
     }
 }
 
-/* What gcm_fast.h does on some processors must be what OpenSSL does on all: same vectors, and the same
- * results for every length around a block and for many pieces. */
+/* What gcm_fast.h does on some processors must be what OpenSSL does on all: same vectors, and
+ * the same results for every length around a block and for many pieces. */
 static void test_aead_openssl_alone(void **state)
 {
     struct crypto_ctx *cc = *state;

@@ -54,7 +54,8 @@ static void take_calls(struct gcm_fast *g, const IMB_MGR *m)
         .finalize = {[AEAD_OPEN] = m->gcm256_dec_finalize, [AEAD_SEAL] = m->gcm256_enc_finalize}};
 }
 
-/* Lets go of the code of the object that holds @fn; what is needed comes back from the page cache. */
+/* Lets go of the code of the object that holds @fn; what is needed comes back from the page
+ * cache. */
 static int drop_code(struct dl_phdr_info *info, size_t size, void *fn)
 {
     (void)size;
