@@ -148,7 +148,7 @@ static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, stru
     enum status st = c->layers[i]->ops->tx(c->layers[i], &t);
     base->wake_us = t.wake_us;
     note_leave(c, i, ev);
-    if (st < 0)
+    if (st < 0 || (ev->mask & EV_DIVERT))
         return st;
     if (c->tx_gone & (1u << i)) {
         pass(out, down);
@@ -205,6 +205,10 @@ static enum status run_round(struct chain *c, struct events *ev, struct turn *ba
     }
     for (unsigned i = c->sound < c->count ? c->sound : c->count; i-- > 0;) {
         enum status down = layer_tx(c, i, ev, base);
+        if (ev->mask & EV_DIVERT) {
+            c->divert_at = (uint8_t)i;
+            return ST_OK;
+        }
         if (down < 0)
             fail_layer(c, i);
         if (st >= 0 && down != ST_OK)

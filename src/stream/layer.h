@@ -22,6 +22,8 @@ struct rng;        /* crypto/rng.h: per-worker random numbers */
 struct crypto_ctx; /* crypto/aead.h: per-worker cipher contexts, re-keyed for each use */
 struct user_index; /* policy/user_index.h */
 struct user_rt;    /* policy/user.h */
+struct aux;        /* stream/aux.h */
+struct aux_dest;
 struct layer;
 
 enum port_kind { PORT_BYTES, PORT_PACKETS, PORT_STREAMS };
@@ -30,6 +32,7 @@ enum layer_flags {
     LAYER_MAY_DIVERT = 1,    /* may answer EV_DIVERT before READY */
     LAYER_MAY_LEAVE = 2,     /* may step out of a direction (EV_LEAVE_*) */
     LAYER_NO_HALF_CLOSE = 4, /* the end of one direction ends both (WebSocket) */
+    LAYER_ASKS = 16,         /* needs env->aux; run it once before the client speaks */
 };
 
 /* Objects that cost much as long as a handshake lasts (OpenSSL's: 45 KiB), oldest first: bounded per
@@ -48,6 +51,7 @@ struct env {
     const struct user_index *users; /* of the session's pinned view; NULL where no protocol asks */
     struct conn_info *info;
     struct heavy *heavy; /* NULL: no bound */
+    struct aux *aux;     /* NULL: no layer has LAYER_ASKS */
 };
 
 /* Facts about the connection that one layer learns and another uses. Owned by the session; sni
@@ -72,6 +76,9 @@ enum events_mask {
     EV_DIVERT = 4,
     EV_LEAVE_RX = 8, /* after this call the layer changes no byte of rx (or tx) any more */
     EV_LEAVE_TX = 16,
+    EV_ASK = 256, /* stream/aux.h: events.ask is filled */
+    EV_AUX_DONE = 512,
+    EV_ADOPT = 1024, /* together with EV_DIVERT */
 };
 
 enum network { NETWORK_TCP = 1, NETWORK_UDP = 2 };
@@ -87,6 +94,7 @@ struct request {
 struct events {
     uint32_t mask; /* enum events_mask */
     struct request request;
+    const struct aux_dest *ask;
     struct why why; /* the origin of an error, for the one log line */
 };
 

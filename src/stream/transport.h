@@ -24,6 +24,7 @@ struct conf_context {
     size_t alpn_count;
     const char *const *trusted_xff; /* headers whose presence makes X-Forwarded-For believed */
     size_t trusted_xff_count;
+    const struct json_t *reality; /* RealityConfig: what it holds counts more than the panel's */
     /* the node has fallbacks: the protocol diverts what it does not know */
     bool fallback;
 };
