@@ -40,6 +40,8 @@ enum status chain_init(struct chain *c, const struct env *env, const struct chai
         l->env = env;
         if (ops->flags & LAYER_NO_HALF_CLOSE)
             c->no_half_close = true;
+        if (ops->flags & LAYER_ONE_UNIT)
+            c->one_unit = true;
         st = ops->init(l, stages[i].conf);
         if (st != ST_OK)
             pool_release(env->pool, l, ops->size);
@@ -77,14 +79,41 @@ void chain_fini(struct chain *c)
     c->count = 0;
 }
 
+/* The nearest layer below @i that can leave; @i itself when there is none. */
+static unsigned leaver_below(const struct chain *c, unsigned i)
+{
+    for (unsigned j = i; j-- > 0;)
+        if (c->layers[j]->ops->leave)
+            return j;
+    return i;
+}
+
 /* Takes note of what layer @i said about leaving, right after its call. */
 static void note_leave(struct chain *c, unsigned i, struct events *ev)
 {
-    if (ev->mask & EV_LEAVE_RX)
-        c->rx_gone |= (uint8_t)(1u << i);
-    if (ev->mask & EV_LEAVE_TX)
+    uint8_t self = (uint8_t)(1u << i);
+    if (ev->mask & (EV_LEAVE_RX | EV_LEAVE_RX_BOTTOM))
+        c->rx_gone |= self;
+    if (ev->mask & (EV_LEAVE_TX | EV_LEAVE_TX_BOTTOM))
+        c->tx_gone |= self;
+    unsigned low = leaver_below(c, i);
+    if ((ev->mask & EV_LEAVE_RX_BOTTOM) && low < i &&
+        c->layers[low]->ops->leave(c->layers[low], CHAIN_RX))
+        c->rx_gone |= (uint8_t)(self - (1u << low));
+    if ((ev->mask & EV_LEAVE_TX_BOTTOM) && low < i)
+        c->tx_leaving |= (uint8_t)(1u << low);
+    if (ev->mask & EV_UNITS_OFF)
+        c->one_unit = false;
+    ev->mask &= ~(uint32_t)(EV_LEAVE_RX | EV_LEAVE_TX | EV_LEAVE_RX_BOTTOM | EV_LEAVE_TX_BOTTOM |
+                            EV_UNITS_OFF);
+}
+
+/* All that was sealed before the mark has been sealed: layer @i may go. */
+static void finish_leaving(struct chain *c, unsigned i)
+{
+    c->tx_leaving &= (uint8_t) ~(1u << i);
+    if (c->layers[i]->ops->leave(c->layers[i], CHAIN_TX))
         c->tx_gone |= (uint8_t)(1u << i);
-    ev->mask &= ~(uint32_t)(EV_LEAVE_RX | EV_LEAVE_TX);
 }
 
 /* Moves spans past a layer that left, or past none, as far as the cap allows. */
@@ -104,6 +133,7 @@ static struct turn turn_of(struct chain *c, unsigned i, struct events *ev, const
     t.down = &c->out[i + 1];
     t.wire_out = &c->out[i];
     t.ev = ev;
+    t.one_unit = c->one_unit;
     return t;
 }
 
@@ -116,6 +146,9 @@ static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, stru
     }
     if (in->head == NULL && !in->eof)
         return ST_OK;
+    /* While a layer above is undecided the next unit is opened only after it has seen the last. */
+    if (c->one_unit && c->layers[i]->ops->leave && (c->rx_full & (1u << (i + 1))))
+        return ST_OK;
     if (up->eof) {
         /* The layer ended its direction in order: what the peer sends after its goodbye means
          * nothing. */
@@ -126,6 +159,7 @@ static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, stru
     enum status st = c->layers[i]->ops->rx(c->layers[i], &t);
     base->wake_us = t.wake_us;
     note_leave(c, i, ev);
+    c->rx_full = (uint8_t)((c->rx_full & ~(1u << i)) | (st == ST_FULL ? 1u << i : 0));
     if (st < 0 || (ev->mask & EV_DIVERT))
         return st;
     if (c->rx_gone & (1u << i))
@@ -140,8 +174,10 @@ static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, stru
 static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, struct turn *base)
 {
     struct bufq *out = &c->out[i], *down = &c->out[i + 1];
+    bool wait = (c->tx_leaving & ((1u << i) - 1)) != 0; /* one below has yet to go */
     if (c->tx_gone & (1u << i)) {
-        pass(out, down);
+        if (!wait)
+            pass(out, down);
         return ST_OK;
     }
     struct turn t = turn_of(c, i, ev, base);
@@ -150,8 +186,11 @@ static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, stru
     note_leave(c, i, ev);
     if (st < 0 || (ev->mask & EV_DIVERT))
         return st;
+    if ((c->tx_leaving & (1u << i)) && bufq_empty(down))
+        finish_leaving(c, i);
     if (c->tx_gone & (1u << i)) {
-        pass(out, down);
+        if ((c->tx_leaving & ((1u << i) - 1)) == 0)
+            pass(out, down);
         return ST_OK;
     }
     if (!bufq_ended(down) || (c->shut_done & (1u << i)))
@@ -167,11 +206,11 @@ static enum status layer_tx(struct chain *c, unsigned i, struct events *ev, stru
     return st < 0 ? st : ST_OK;
 }
 
-/* Changes when something moved: bytes, spans and ends of all queues. The odd factor keeps moves in two directions
- * from cancelling each other out. */
+/* Changes when something moved: bytes, spans and ends of all queues. The odd factor keeps moves
+ * in two directions from cancelling each other out. */
 static uint64_t position(const struct chain *c)
 {
-    uint64_t sum = c->rx_gone + c->tx_gone * 256u;
+    uint64_t sum = c->rx_gone + c->tx_gone * 256u + c->tx_leaving * 65536u + c->one_unit;
     for (unsigned i = 0; i < 2u * (c->count + 1u); i++) {
         const struct bufq *q = i <= c->count ? &c->in[i] : &c->out[i - c->count - 1];
         uint64_t state = q->bytes | (uint64_t)q->count << 32 | (q->eof ? (uint64_t)1 << 63 : 0);
@@ -180,8 +219,8 @@ static uint64_t position(const struct chain *c)
     return sum;
 }
 
-/* Layer @i has failed and gets no more calls. What it left in its wire queue (an alert, a Close frame) still goes
- * down, and the layers below end in order. */
+/* Layer @i has failed and gets no more calls. What it left in its wire queue (an alert, a Close
+ * frame) still goes down, and the layers below end in order. */
 static void fail_layer(struct chain *c, unsigned i)
 {
     c->out[i].eof = true;
@@ -241,7 +280,8 @@ enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64
 void chain_divert(struct chain *c)
 {
     unsigned keep = c->divert_at;
-    /* The diverting layer ate nothing, so everything queued lies in its in-queue; those below have passed theirs up. */
+    /* The diverting layer ate nothing, so everything queued lies in its in-queue; those below
+     * have passed theirs up. */
     for (unsigned i = c->count; i-- > keep;) {
         layer_free(c, i);
         bufq_clear(&c->in[i + 1], c->env->pool);
@@ -251,6 +291,8 @@ void chain_divert(struct chain *c)
     c->rx_gone &= mask;
     c->tx_gone &= mask;
     c->shut_done &= mask;
+    c->tx_leaving = c->rx_full = 0;
+    c->one_unit = false;
     c->count = c->sound = (uint8_t)keep; /* the queues stay where they are, the top moves down */
 }
 
@@ -262,7 +304,7 @@ enum chain_raw chain_raw(const struct chain *c, enum chain_dir dir)
     for (unsigned i = 0; i < c->count; i++) {
         if (gone & (1u << i))
             continue;
-        if (!(c->layers[i]->ops->flags & LAYER_MAY_LEAVE))
+        if (!(c->layers[i]->ops->flags & LAYER_MAY_LEAVE) && c->layers[i]->ops->leave == NULL)
             return CHAIN_RAW_NEVER;
         answer = CHAIN_RAW_LATER;
     }

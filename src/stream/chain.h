@@ -26,6 +26,9 @@ struct chain {
     uint8_t made;    /* layers at chain_init: the size of the queues' allocation */
     uint8_t rx_gone; /* bit i: layer i left this direction; spans are moved past it */
     uint8_t tx_gone;
+    uint8_t tx_leaving; /* bit i: gone as soon as what is queued above it has passed */
+    uint8_t rx_full;    /* bit i: rx of layer i found its output full */
+    bool one_unit;      /* a layer with LAYER_ONE_UNIT is undecided */
     uint8_t shut_done;
     uint8_t sound;      /* layers from here on have failed and get no more calls */
     uint8_t divert_at;  /* the layer that reported EV_DIVERT */
@@ -36,7 +39,6 @@ struct chain {
 };
 
 enum chain_raw { CHAIN_RAW_NOW, CHAIN_RAW_LATER, CHAIN_RAW_NEVER };
-enum chain_dir { CHAIN_RX, CHAIN_TX };
 
 /* Builds a chain of @n (0..CHAIN_LAYERS_MAX) layers. @env outlives the chain. ST_OK, ST_E_NOMEM
  * or what an init returned (then nothing is left to free). */

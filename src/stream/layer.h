@@ -32,11 +32,12 @@ enum layer_flags {
     LAYER_MAY_DIVERT = 1,    /* may answer EV_DIVERT before READY */
     LAYER_MAY_LEAVE = 2,     /* may step out of a direction (EV_LEAVE_*) */
     LAYER_NO_HALF_CLOSE = 4, /* the end of one direction ends both (WebSocket) */
+    LAYER_ONE_UNIT = 8,      /* until EV_UNITS_OFF the layers below open one unit at a time */
     LAYER_ASKS = 16,         /* needs env->aux; run it once before the client speaks */
 };
 
-/* Objects that cost much as long as a handshake lasts (OpenSSL's: 45 KiB), oldest first: bounded per
- * worker. The layers that make them link them here; the worker sets @max. */
+/* Objects that cost much as long as a handshake lasts (OpenSSL's: 45 KiB), oldest first: bounded
+ * per worker. The layers that make them link them here; the worker sets @max. */
 struct heavy {
     struct list held;
     unsigned count, max;
@@ -76,10 +77,18 @@ enum events_mask {
     EV_DIVERT = 4,
     EV_LEAVE_RX = 8, /* after this call the layer changes no byte of rx (or tx) any more */
     EV_LEAVE_TX = 16,
-    EV_ASK = 256, /* stream/aux.h: events.ask is filled */
+    /* The same for this layer, the nearest one below that can leave (ops->leave: a record layer) and
+     * those between. rx: what wire_in of that layer still holds is raw, and follows what is already
+     * decoded. tx: what this call put in wire_out still goes through it, nothing after that. */
+    EV_LEAVE_RX_BOTTOM = 32,
+    EV_LEAVE_TX_BOTTOM = 64,
+    EV_UNITS_OFF = 128, /* it is decided that nobody leaves to the bottom: ends LAYER_ONE_UNIT */
+    EV_ASK = 256,       /* stream/aux.h: events.ask is filled */
     EV_AUX_DONE = 512,
     EV_ADOPT = 1024, /* together with EV_DIVERT */
 };
+
+enum chain_dir { CHAIN_RX, CHAIN_TX };
 
 enum network { NETWORK_TCP = 1, NETWORK_UDP = 2 };
 
@@ -104,6 +113,7 @@ struct turn {
     struct events *ev;
     uint64_t now_us; /* monotonic */
     int64_t unix_s;  /* wall clock */
+    bool one_unit;   /* open at most one unit of wire_in in this call */
     /* in/out: a layer lowers it to the monotonic time at which it wants a tx call; UINT64_MAX =
      * never */
     uint64_t wake_us;
@@ -132,6 +142,10 @@ struct layer_ops {
      * frame) and sets wire_out->eof if the layer below is to end too. NULL: wire_out->eof is set
      * and nothing is said. */
     enum status (*shut)(struct layer *, struct turn *);
+    /* Asked when a layer above leaves to the bottom: from now on this layer changes and sends
+     * nothing in that direction: no goodbye, ticket, alert or key update. False: it stays (a
+     * codec whose masking goes on). NULL: not a layer that can leave. */
+    bool (*leave)(struct layer *, enum chain_dir);
     void (*fini)(struct layer *); /* frees what the layer owns beyond its state; NULL if nothing */
 };
 
