@@ -1,0 +1,75 @@
+/* transport/reality/reality_conf.h - configuration of a REALITY listener (specs:
+ * vless-vision-reality section 14, panel-api section 5, node-config section 8). Internal to
+ * transport/reality; const once parsed, shared by all workers. */
+#ifndef TRANSPORT_REALITY_CONF_H
+#define TRANSPORT_REALITY_CONF_H
+
+#include "crypto/x25519.h"
+#include "stream/aux.h"
+#include "stream/transport.h"
+#include "tls/flight.h"
+
+#define REALITY_SHORT_ID_LEN 8u
+#define REALITY_LIST_MAX     4096u /* names or short ids */
+#define REALITY_TAIL_MAX     (FLIGHT_EMPTY_MAX - 1u)
+
+struct reality_name {
+    const char *text;
+    uint8_t len; /* 0: clients that name no server are welcome */
+};
+
+/* A brake on those who talk to the target itself. */
+struct reality_limit {
+    uint64_t after;       /* bytes that are free */
+    uint64_t rate, burst; /* bytes a second, bytes; rate 0: no brake */
+};
+
+/* Records that the target sends after the handshake, before it is asked anything. */
+struct reality_tail {
+    const char *server_name;
+    uint8_t alpn;   /* the client's first protocol: 2 h2, 1 another, 0 none */
+    uint16_t suite; /* 0: any */
+    uint8_t count;
+    uint16_t len[REALITY_TAIL_MAX]; /* totals */
+};
+
+struct reality_conf {
+    struct aux_dest dest;
+    const struct reality_name *names;
+    const uint8_t (*short_ids)[REALITY_SHORT_ID_LEN];
+    size_t name_count, short_id_count;
+    uint8_t private_key[X25519_LEN]; /* secret */
+    bool has_min, has_max;
+    uint32_t min_version, max_version; /* x.y.z as 24 bits */
+    uint64_t max_time_diff_ms;         /* 0: any */
+    struct flight_identity identity;   /* secret */
+    struct reality_limit up, down;
+    const struct reality_tail *tails; /* as far as they were learnt; arena of the caller */
+    size_t tail_count;
+};
+
+/* The parse_conf and free_conf of transport_reality: stream/transport.h. ctx->reality, a
+ * RealityConfig object, counts where it holds something. Errors name the field. */
+NODISCARD enum status reality_conf_parse(struct arena *a, const struct json_t *settings,
+                                         const struct conf_context *ctx, const void **conf,
+                                         struct conf_error *err);
+/* Wipes the keys. */
+void reality_conf_free(const void *conf);
+
+/* The tail for a client of @name with first protocol class @alpn under @suite; NULL: none known. */
+const struct reality_tail *reality_conf_tail(const struct reality_conf *c, struct reader name,
+                                             uint8_t alpn, uint16_t suite);
+
+/* ---- reality_dest.c ---- */
+
+/* Reads "host:port", "host", ":port" or "port" (that is localhost), "/path", "@name", "@@name" into
+ * @d; where the text has no port it is @port, where it has no host "localhost". ST_OK, ST_E_NOMEM,
+ * ST_E_CONFIG. */
+NODISCARD enum status reality_dest_parse(struct arena *a, const char *text, uint16_t port,
+                                         struct aux_dest *d);
+/* "x[.y[.z]]", each below 256. ST_OK or ST_E_CONFIG. */
+NODISCARD enum status reality_version_parse(const char *text, uint32_t *out);
+/* Milliseconds as a number, or with "ms", "s", "m" or "h". ST_OK or ST_E_CONFIG. */
+NODISCARD enum status reality_ms_parse(const char *text, uint64_t *out);
+
+#endif
