@@ -177,7 +177,8 @@ enum status conn_write(struct conn *c, struct bufq *q, struct pool *p, size_t *s
             put = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL);
         } while (put < 0 && errno == EINTR);
         if (put < 0) {
-            if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            /* EINPROGRESS: a fast open without room in its SYN, connected soon. */
+            if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINPROGRESS) {
                 c->writable = false;
                 return ST_FULL;
             }

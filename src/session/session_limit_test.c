@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -118,6 +119,30 @@ static void a_spent_budget_recovers(void **state)
     assert_true(bench_at_end(fd));
     close(fd);
     free(got);
+    close_bench(b);
+}
+
+static void without_descriptors_clients_wait(void **state)
+{
+    (void)state;
+    static const struct bench_conf one = {.workers = 1};
+    struct bench *b = open_bench(&one);
+    struct rlimit usual, tight;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    tight = usual;
+    int next = dup(0);
+    close(next);
+    tight.rlim_cur = (rlim_t)next + 1; /* one more: the client's */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    int fd = bench_stream(b, 0, WISH_HOLD);
+    bench_settle(b);
+    bench_settle(b);
+    assert_int_equal(bench_stats(b).accepted, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    char got;
+    assert_true(bench_answered(fd));
+    assert_true(bench_read(fd, &got, 1));
+    close(fd);
     close_bench(b);
 }
 
@@ -251,6 +276,7 @@ int main(void)
         cmocka_unit_test(strangers_of_one_source_are_bounded_and_users_do_not_count),
         cmocka_unit_test(connections_beyond_the_bound_wait_and_are_served_later),
         cmocka_unit_test(a_spent_budget_recovers),
+        cmocka_unit_test(without_descriptors_clients_wait),
         cmocka_unit_test(a_proxy_header_names_the_client),
         cmocka_unit_test(a_proxy_header_may_come_byte_by_byte),
         cmocka_unit_test(without_its_proxy_header_a_connection_is_closed),
