@@ -84,6 +84,20 @@ class Progress:
             print("\r" + " " * 82 + "\r", end="", flush=True)
 
 
+def end(child):
+    """Ends a child with what it started: politely first, so that tests can stop their servers."""
+    for sign, patience in ((signal.SIGINT, 20), (signal.SIGTERM, 5), (signal.SIGKILL, None)):
+        try:
+            os.killpg(child.pid, sign)
+            child.wait(patience)
+            return
+        except ProcessLookupError:
+            child.wait()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
 def run(stage, command, log, timeout, env=None, append=False):
     """Runs @command into @log; gives its status, or None when its time ran out."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -97,16 +111,11 @@ def run(stage, command, log, timeout, env=None, append=False):
         try:
             return child.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGTERM)
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            end(child)
             out.write(f"\nended by the test runner after {timeout} s\n".encode())
             return None
         except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
+            end(child)
             raise
         finally:
             progress.stop()
@@ -157,14 +166,16 @@ def unit(tally, stage, folder, wrapper=()):
 
 
 def pytest(tally, stage, folder, env, marks=None, wrapper=(), timeout=900):
-    """The pytest items of one folder, from pytest's own record."""
+    """The pytest items of one folder, from pytest's own record. They wait more than they compute, so
+    several run at a time."""
+    workers = (os.cpu_count() or 1) + 2
     if not (ROOT / folder).is_dir():
         return
     log = LOGS / f"{stage}.log"
     record = LOGS / f"{stage}.xml"
     record.unlink(missing_ok=True)
     command = [*wrapper, PYTHON, "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider",
-               f"--junitxml={record}", folder]
+               f"--junitxml={record}", "-n", str(workers), "--durations=15", folder]
     if marks:
         command += ["-m", marks]
     status = run(stage, command, log, timeout, env)
