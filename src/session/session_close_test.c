@@ -105,24 +105,24 @@ static void an_idle_stream_ends(void **state)
     close(target);
 }
 
-/* All that the target sent before its reset and the node has read arrives, then the end. */
+/* All that the node has read before the target's reset arrives, then the end: also what waits in a pipe because the client
+ * does not read. */
 static void a_reset_of_the_target_comes_after_what_was_read(void **state)
 {
     struct bench *b = *state;
     static char block[65536];
-    const size_t size = 2u * 1024 * 1024;
     uint64_t bytes;
     int target, fd = bench_pair(b, 0, &target);
-    for (size_t at = 0; at < size; at += sizeof(block))
-        bench_send(target, block, sizeof(block));
-    /* The kernel destroys what the node has not read yet, so wait until it has read, and counted, everything. The
-     * client reads nothing: the node or its client's socket holds the bytes. */
-    while (bench_counted(b, 0, false) < size)
+    for (int full = 0; full < 20; full++) { /* until every buffer on the way is full */
+        while (send(target, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+            full = 0;
         bench_settle(b);
+    }
     bench_reset(target);
     assert_true(bench_answered(fd));
     assert_true(bench_drain(fd, &bytes));
-    assert_int_equal(bytes, size);
+    assert_true(bytes > 1024 * 1024);
+    assert_int_equal(bytes, bench_counted(b, 0, false));
     close(fd);
 }
 

@@ -211,7 +211,7 @@ static void a_hello_that_never_ends_is_closed_at_once(void **state)
     struct bench *b = *state;
     static uint8_t wire[65536];
     uint64_t bytes;
-    bench_put_below(b, "tls", NULL, &self_signed);
+    bench_put_below(b, "tls", NULL, &self_signed)->timeouts.handshake = 3600 * 1000;
     bench_open(b);
     for (size_t i = 0; i < sizeof(wire); i++) {
         static const uint8_t record[] = {22, 3, 1, 0, 1, 0}, hello[] = {1, 0, 0x3f, 0xf0};
