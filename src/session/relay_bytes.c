@@ -153,7 +153,7 @@ static enum half down_by_copy(struct session *s)
         bufq_move(down, from);
         moved = HALF_MOVED;
     }
-    if (bufq_ended(from) && !down->eof) {
+    if (bufq_ended(from) && !down->eof && !(s->mirror && s->target.broken)) {
         down->eof = true;
         moved = HALF_MOVED;
     }
@@ -205,7 +205,7 @@ static enum half down_by_splice(struct session *s)
     s->spoke = true;
     if (st == ST_E_BUSY)
         return down_by_copy(s);
-    if (st < 0 && s->client.broken)
+    if (st < 0 && (s->client.broken || s->mirror))
         return HALF_DEAD;
     if (st == ST_EOF || st < 0) {
         s->target_failed |= st < 0;
@@ -263,7 +263,8 @@ void relay_bytes_run(struct session *s)
     enum half up = run_up(s), down = HALF_IDLE;
     if (up < HALF_FAILED)
         down = run_down(s);
-    if (up == HALF_DEAD || down == HALF_DEAD) {
+    bool reset = s->mirror && s->target.broken && chain_queued(&s->in, CHAIN_TX) == 0;
+    if (up == HALF_DEAD || down == HALF_DEAD || reset) {
         session_close(s, true); /* the target must not take what was cut off for the end */
         return;
     }

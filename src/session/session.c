@@ -174,7 +174,7 @@ void session_accept(struct worker_node *wn, int fd, const struct addr *peer)
     list_init(&s->node);
     task_init(&s->task, on_task);
     timer_init(&s->timer, on_timer);
-    if (build_chain(s) != ST_OK)
+    if (session_aux_init(s, n) != ST_OK || build_chain(s) != ST_OK)
         goto refuse;
     if (conn_open(&s->client, w->loop, fd, false, on_client) != ST_OK) {
         fd = -1; /* conn_open closed it */
@@ -184,6 +184,8 @@ void session_accept(struct worker_node *wn, int fd, const struct addr *peer)
     bool proxy = proxy_required(n, peer);
     s->state = proxy ? SESSION_PROXY : SESSION_HANDSHAKE;
     session_deadline(s, proxy ? PROXY_DEADLINE_MS : n->timeouts.handshake);
+    if (s->env.aux && !proxy)
+        session_run(s); /* its layer dials before the client speaks */
     return;
 refuse:
     worker_count(&wn->stats->rejected, 1);
@@ -191,6 +193,7 @@ refuse:
     admission_leave(&w->admission);
     if (s) {
         chain_fini(&s->in);
+        session_aux_free(s);
         view_unref(s->view);
         pool_release(w->pool, s, sizeof(*s));
     }
@@ -212,6 +215,7 @@ void session_close(struct session *s, bool reset)
     splice_fini(&s->down_pipe, w->pipes);
     chain_fini(&s->in);
     chain_fini(&s->out);
+    session_aux_free(s);
     conn_info_clear(w->pool, &s->info);
     pool_release(w->pool, s->target_name, sizeof(*s->target_name));
     if (s->stranger) {
@@ -426,6 +430,7 @@ static void handshake(struct session *s)
     }
     if (s->state == SESSION_PROXY && !read_proxy_header(s))
         return;
+    (void)session_aux_read(s);
     st = session_chain_run(s);
     if (st < 0) {
         struct why why = w->ev.why;
@@ -441,8 +446,11 @@ static void handshake(struct session *s)
         session_close(s, false);
         return;
     }
+    session_aux_after(s, seen, w->ev.ask);
     if (seen & EV_REQUEST)
         session_request(s, &w->ev.request);
+    else if (seen & EV_ADOPT)
+        session_adopt(s);
     else if (seen & EV_DIVERT)
         session_divert(s);
     else

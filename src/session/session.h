@@ -15,6 +15,7 @@
 #include "io/splice.h"
 #include "outbound/direct.h"
 #include "policy/view.h"
+#include "stream/aux.h"
 #include "stream/chain.h"
 
 struct worker_node;
@@ -58,6 +59,7 @@ struct session {
     bool spoke;              /* bytes were sent to the client: a close must not destroy them */
     /* reset or error of the target: the client gets what is queued, then the end */
     bool target_failed;
+    bool mirror; /* adopted: a reset of one end resets the other */
 };
 
 /* Takes @fd over and begins; on failure it is closed. */
@@ -90,6 +92,18 @@ void session_pause_for_memory(struct session *s);
 /* session_open.c: from the request to the relay. */
 void session_request(struct session *s, const struct request *req);
 void session_divert(struct session *s);
+/* EV_ADOPT: client and helper stream are relayed to each other from now on. */
+void session_adopt(struct session *s);
+/* An answer of direct_dial for the target. */
+void session_dialed(struct session *s, const struct direct_result *r);
+
+/* session_aux.c: the helper stream of a layer with LAYER_ASKS; all harmless without one. */
+NODISCARD enum status session_aux_init(struct session *s, const struct view_node *n);
+void session_aux_free(struct session *s);
+/* Reads from it for the next chain_run. True if there is something new. */
+bool session_aux_read(struct session *s);
+/* Carries out what the layers said of it in @seen (events), then writes to it. */
+void session_aux_after(struct session *s, uint32_t seen, const struct aux_dest *dest);
 
 /* session/relay_bytes.c, relay_packets.c */
 void relay_bytes_run(struct session *s);

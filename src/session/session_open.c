@@ -86,7 +86,9 @@ static enum status put_proxy_header(struct session *s, struct bufq *out)
 
 static void connected(struct session *s)
 {
-    enum status st = chain_init(&s->out, &s->env, NULL, 0);
+    enum status st = ST_OK;
+    if (s->out.in == NULL) /* adopted: made when the helper stream was taken over */
+        st = chain_init(&s->out, &s->env, NULL, 0);
     if (st == ST_OK)
         st = put_proxy_header(s, chain_down(&s->out));
     if (st != ST_OK) {
@@ -128,13 +130,17 @@ static void take_fd(struct session *s, int fd, bool is_connected)
         session_deadline(s, DIAL_DEADLINE_MS);
 }
 
-static void on_dialed(struct direct_dial *h, const struct direct_result *r)
+void session_dialed(struct session *s, const struct direct_result *r)
 {
-    struct session *s = LIST_ENTRY(h, struct session, dial);
     if (r->status != ST_OK)
         fail(s, r->why.status, r->why.text, r->why.number);
     else
         take_fd(s, r->fd, r->connected);
+}
+
+static void on_dialed(struct direct_dial *h, const struct direct_result *r)
+{
+    session_dialed(LIST_ENTRY(h, struct session, dial), r);
 }
 
 static void dial(struct session *s, const struct direct_conf *conf, const struct target *t)
@@ -232,4 +238,35 @@ void session_divert(struct session *s)
     keep_target(s, &t);
     struct direct_conf conf = {.allow_private = true};
     dial(s, &conf, &t);
+}
+
+/* The helper's connection is the session's target already; it may still be under way. */
+void session_adopt(struct session *s)
+{
+    const struct view_node *n = s->view->node;
+    struct aux *x = s->env.aux;
+    chain_divert(&s->in);
+    enum status st = x->failed ? ST_E_CLOSED : chain_init(&s->out, &s->env, NULL, 0);
+    if (st != ST_OK) {
+        session_close(s, false); /* the helper is not there: nor are we */
+        return;
+    }
+    no_stranger_any_more(s);
+    s->mirror = true;
+    s->idle_ms = n->timeouts.idle;
+    s->uplink_only_ms = s->downlink_only_ms = n->timeouts.idle;
+    bufq_move(chain_down(&s->out), &x->out);
+    bufq_move(chain_bottom_in(&s->out), &x->in);
+    chain_bottom_in(&s->out)->eof = x->in.eof;
+    bool open = x->open;
+    session_aux_free(s);
+    if (open) {
+        s->target.notify = on_target;
+        connected(s);
+        return;
+    }
+    s->state = SESSION_DIALING;
+    session_deadline(s, DIAL_DEADLINE_MS);
+    if (conn_is_open(&s->target))
+        s->target.notify = on_connecting;
 }
