@@ -323,6 +323,58 @@ static void splice_moves_all_and_keeps_what_the_sink_refuses(void **state)
     pool_free(p);
 }
 
+/* The pipe's bytes went with the source that failed after it had sent them. */
+static void splice_delivers_what_it_holds_when_the_source_fails(void **state)
+{
+    struct loop *l = *state;
+    struct pool *p = pool_new(0);
+    struct splice_pool *sp = splice_pool_new();
+    struct conn src_far, src, dst, dst_far;
+    struct bufq out, in;
+    struct splice s = {0};
+    static uint8_t block[65536];
+    size_t i, o, sent = 0;
+    int err = 0;
+    bufq_init(&out, UINT32_MAX);
+    bufq_init(&in, UINT32_MAX);
+    pair(l, &src_far, &src);
+    pair(l, &dst, &dst_far);
+    enum status st = ST_OK;
+    while (st != ST_FULL) { /* until the sink is full, and the pipe has the rest */
+        assert_int_equal(bufq_put(&out, block, sizeof(block), p), ST_OK);
+        assert_int_equal(conn_write(&src_far, &out, p, NULL, &err), ST_OK);
+        sent += sizeof(block);
+        loop_once(l, 0);
+        st = splice_move(&s, sp, &src, &dst, 1 << 20, &i, &o, &err);
+        assert_true(st >= 0);
+    }
+    do { /* ... and the source nothing */
+        assert_true(splice_move(&s, sp, &src, &dst, 1 << 20, &i, &o, &err) >= 0);
+    } while (i > 0);
+    assert_true(splice_pending(&s));
+    /* A Unix socket that is closed with unread bytes resets its peer. */
+    assert_int_equal(bufq_put(&out, block, 1, p), ST_OK);
+    assert_int_equal(conn_write(&src, &out, p, NULL, &err), ST_OK);
+    conn_close(&src_far, false);
+    loop_once(l, 0);
+    assert_int_equal(splice_move(&s, sp, &src, &dst, 1 << 20, &i, &o, &err), ST_FULL);
+    do {
+        loop_once(l, 0);
+        if (dst_far.readable)
+            assert_true(conn_read(&dst_far, &in, CONN_READ_MAX, p, &err) >= 0);
+        st = splice_move(&s, sp, &src, &dst, 1 << 20, &i, &o, &err);
+    } while (st == ST_FULL);
+    assert_int_equal(st, ST_E_CLOSED);
+    while (in.bytes < sent)
+        assert_true(conn_read(&dst_far, &in, CONN_READ_MAX, p, &err) == ST_OK);
+    bufq_clear(&in, p);
+    conn_close(&src, false);
+    conn_close(&dst, false);
+    conn_close(&dst_far, false);
+    splice_pool_free(sp);
+    pool_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +386,7 @@ int main(void)
         cmocka_unit_test(bytes_cross_a_connection_unchanged),
         cmocka_unit_test(an_edge_and_an_alone_span_have_writes_of_their_own),
         cmocka_unit_test(splice_moves_all_and_keeps_what_the_sink_refuses),
+        cmocka_unit_test(splice_delivers_what_it_holds_when_the_source_fails),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
