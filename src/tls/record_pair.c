@@ -7,7 +7,7 @@ enum status record_pair_fail(struct record_pair *r, const struct env *env, struc
                              enum status st, const struct record_note *note)
 {
     /* Out of memory the alert does not get out either: the error that counts is the first. */
-    if (note->alert != 0)
+    if (note->alert != 0 && !r->tx_left)
         (void)!record_seal_alert(&r->tx, env->crypto, env->pool, note->alert, t->wire_out);
     return turn_fail(t, st, note->text != NULL ? note->text : "cannot open a TLS record",
                      note->peer_alert != 0 ? note->peer_alert : note->alert);
@@ -19,7 +19,7 @@ enum status record_pair_rx(struct record_pair *r, const struct env *env, struct 
     struct record_note note = {0};
     enum status st = record_open(&r->rx, env->crypto, env->pool, t->wire_in, t->up, max, &note);
 
-    r->update_owed |= note.update_asked;
+    r->update_owed |= note.update_asked && !r->tx_left;
     return st < 0 ? record_pair_fail(r, env, t, st, &note) : st;
 }
 
@@ -45,6 +45,16 @@ enum status record_pair_shut(struct record_pair *r, const struct env *env, struc
 
     t->wire_out->eof = true;
     return st < 0 ? turn_fail(t, st, "cannot seal a TLS record", 0) : st;
+}
+
+bool record_pair_leave(struct record_pair *r, enum chain_dir dir)
+{
+    record_keys_wipe(dir == CHAIN_RX ? &r->rx : &r->tx);
+    if (dir == CHAIN_TX) {
+        r->tx_left = true;
+        r->update_owed = false;
+    }
+    return true;
 }
 
 void record_pair_wipe(struct record_pair *r)

@@ -9,6 +9,7 @@
 struct record_pair {
     struct record_keys rx, tx;
     bool update_owed; /* the client asked for new keys on our side */
+    bool tx_left;     /* what goes out is not ours any more */
 };
 
 /* The rx, tx and shut of a layer (stream/layer.h); @max as in record_open. After an error of rx the
@@ -21,6 +22,9 @@ NODISCARD enum status record_pair_shut(struct record_pair *r, const struct env *
 /* Queues the alert of @note, if it has one, and reports the error as the turn's. Returns @st. */
 enum status record_pair_fail(struct record_pair *r, const struct env *env, struct turn *t,
                              enum status st, const struct record_note *note);
+/* The layer leaves a direction (struct layer_ops.leave): its keys are wiped, and in tx neither
+ * alert nor key update is sent any more. Always true: it goes. */
+bool record_pair_leave(struct record_pair *r, enum chain_dir dir);
 void record_pair_wipe(struct record_pair *r);
 
 #endif

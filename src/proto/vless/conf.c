@@ -16,9 +16,9 @@ static enum status parse_conf(struct arena *a, const struct json_t *node,
     const char *encryption = json_get_str(node, "encryption", "");
     struct vless_conf *c;
 
-    if (flow[0] != '\0') {
-        snprintf(err->text, sizeof(err->text), "vless flow: %s %.64s",
-                 strcmp(flow, VLESS_FLOW_VISION) == 0 ? "not supported yet:" : "unknown:", flow);
+    bool vision = strcmp(flow, VLESS_FLOW_VISION) == 0;
+    if (flow[0] != '\0' && !vision) {
+        snprintf(err->text, sizeof(err->text), "vless flow: unknown: %.64s", flow);
         return ST_E_CONFIG;
     }
     if (encryption[0] != '\0' && strcmp(encryption, "none") != 0) {
@@ -30,6 +30,7 @@ static enum status parse_conf(struct arena *a, const struct json_t *node,
     if (c == NULL)
         return ST_E_NOMEM;
     c->fallback = ctx->fallback;
+    c->vision = vision;
     *conf = c;
     return ST_OK;
 }

@@ -5,8 +5,9 @@
 #include "base/bytes.h"
 #include "policy/user_index.h"
 #include "proto/vless/header.h"
+#include "proto/vless/vision.h"
 
-enum mode { MODE_HEADER, MODE_TCP, MODE_UDP };
+enum mode { MODE_HEADER, MODE_TCP, MODE_VISION, MODE_UDP };
 
 #define FIRST_MIN    18 /* a shorter first read is not looked at before it falls back */
 #define RESPONSE_LEN 2  /* version 0, no addons */
@@ -16,8 +17,9 @@ struct vless {
     struct layer layer;
     const struct vless_conf *conf;
     enum mode mode;
-    bool answered; /* the response header is out */
-    uint32_t skip; /* bytes of an oversized datagram still to be dropped */
+    bool answered;         /* the response header is out */
+    uint32_t skip;         /* bytes of an oversized datagram still to be dropped */
+    struct vision *vision; /* NULL: no such flow, or it is over */
 };
 
 static enum status server_init(struct layer *l, const void *conf)
@@ -38,14 +40,20 @@ static enum status not_ours(const struct vless *v, struct turn *t, const char *t
     return turn_fail(t, ST_E_AUTH, text, 0);
 }
 
-/* What the user may do (specs VLESS section 4, account without flow). */
-static enum status judge(const struct vless_header *h, struct turn *t)
+/* What the user may do (specs VLESS section 4). */
+static enum status judge(const struct vless *v, const struct vless_header *h, struct turn *t)
 {
-    if (h->flow == VLESS_FLOW_IS_VISION)
-        return turn_fail(t, ST_E_UNSUPPORTED, "vless: flow xtls-rprx-vision is not supported yet",
-                         0);
+    bool asks = h->flow == VLESS_FLOW_IS_VISION;
     if (h->flow == VLESS_FLOW_OTHER)
         return turn_fail(t, ST_E_UNSUPPORTED, "vless: unknown flow", 0);
+    if (asks && !v->conf->vision)
+        return turn_fail(t, ST_E_AUTH, "vless: the node has no flow, the client uses Vision", 0);
+    if (asks && !v->layer.env->info->tls13)
+        return turn_fail(t, ST_E_PROTO, "vless: Vision needs TLS 1.3 or REALITY below it", 0);
+    if (asks && h->command == VLESS_UDP)
+        return turn_fail(t, ST_E_PROTO, "vless: UDP inside Vision", 0);
+    if (!asks && v->conf->vision && h->command == VLESS_TCP)
+        return turn_fail(t, ST_E_AUTH, "vless: the node's flow is Vision, the client has none", 0);
     if (h->command == VLESS_MUX)
         return turn_fail(t, ST_E_UNSUPPORTED, "vless: mux is not supported yet", 0);
     if (h->command == VLESS_REVERSE)
@@ -87,15 +95,22 @@ static enum status rx_header(struct vless *v, struct turn *t)
     if (st == ST_MORE)
         return incomplete(t);
     if (st == ST_OK)
-        st = judge(&h, t);
+        st = judge(v, &h, t);
     if (st != ST_OK)
         return st;
+    if (h.flow == VLESS_FLOW_IS_VISION) {
+        v->vision = vision_new(v->layer.env->pool, copy + VLESS_ID_AT);
+        if (v->vision == NULL)
+            return turn_fail(t, ST_E_NOMEM, "no memory for Vision", 0);
+    } else {
+        t->ev->mask |= EV_UNITS_OFF;
+    }
     bufq_drop(t->wire_in, h.len, v->layer.env->pool);
     t->ev->request.network = h.command == VLESS_UDP ? NETWORK_UDP : NETWORK_TCP;
     t->ev->request.target = h.target;
     t->ev->request.user = user;
     t->ev->mask |= EV_REQUEST | EV_READY;
-    v->mode = h.command == VLESS_UDP ? MODE_UDP : MODE_TCP;
+    v->mode = h.command == VLESS_UDP ? MODE_UDP : v->vision ? MODE_VISION : MODE_TCP;
     return ST_OK;
 }
 
@@ -166,6 +181,17 @@ static enum status rx_datagrams(struct vless *v, struct turn *t)
     }
 }
 
+/* After each call: the state goes as soon as no direction needs it. */
+static enum status seen_by_vision(struct vless *v, enum status st)
+{
+    v->answered = vision_answered(v->vision);
+    if (vision_is_over(v->vision)) {
+        vision_free(v->layer.env->pool, v->vision);
+        v->vision = NULL;
+    }
+    return st;
+}
+
 static enum status server_rx(struct layer *l, struct turn *t)
 {
     struct vless *v = (struct vless *)(void *)l;
@@ -177,6 +203,8 @@ static enum status server_rx(struct layer *l, struct turn *t)
     }
     if (v->mode == MODE_UDP)
         return rx_datagrams(v, t);
+    if (v->vision != NULL)
+        return seen_by_vision(v, vision_rx(v->vision, l->env, t));
     t->ev->mask |= EV_LEAVE_RX;
     return ST_OK;
 }
@@ -280,6 +308,10 @@ static enum status server_tx(struct layer *l, struct turn *t)
     switch (v->mode) {
     case MODE_TCP:
         return tx_first(v, t);
+    case MODE_VISION:
+        if (v->vision != NULL)
+            return seen_by_vision(v, vision_tx(v->vision, l->env, t));
+        break;
     case MODE_UDP:
         return tx_datagrams(v, t);
     case MODE_HEADER:
@@ -303,16 +335,22 @@ static enum status server_shut(struct layer *l, struct turn *t)
     return ST_OK;
 }
 
+static void server_fini(struct layer *l)
+{
+    vision_free(l->env->pool, ((struct vless *)(void *)l)->vision);
+}
+
 const struct layer_ops vless_server_ops = {
     .name = "vless",
     .size = sizeof(struct vless),
     .wire = PORT_BYTES,
     .plain = PORT_BYTES, /* datagrams once a request of NETWORK_UDP was reported */
-    .flags = LAYER_MAY_DIVERT | LAYER_MAY_LEAVE,
+    .flags = LAYER_MAY_DIVERT | LAYER_MAY_LEAVE | LAYER_ONE_UNIT,
     .init = server_init,
     .rx = server_rx,
     .tx = server_tx,
     .shut = server_shut,
+    .fini = server_fini,
 };
 
 _Static_assert(sizeof(struct vless) <= 64, "an idle connection keeps this");

@@ -1,11 +1,12 @@
 /* proto/vless/vless.h - the VLESS server as a layer. Pure.
  *
- *   HEADER --header whole--> TCP  rx leaves at once; tx with the first bytes down, after `00 00`
- *      |                 \-> UDP  frames of length and datagram, both ways
+ *   HEADER --header whole--> TCP     rx leaves at once; tx with the first bytes down, after `00 00`
+ *      |                 |-> VISION  blocks, see vision.h; then out, or out with the TLS below
+ *      |                 \-> UDP     frames of length and datagram, both ways
  *      +--not ours, conf.fallback--> EV_DIVERT
  *
  * Source: specs VLESS sections 1-4 (Xray-core proxy/vless). Single-threaded, one per connection;
- * no memory beyond its state. Flow xtls-rprx-vision, mux and reverse are refused. */
+ * no memory beyond its state, but for Vision's while it pads. Mux and reverse are refused. */
 #ifndef PROTO_VLESS_VLESS_H
 #define PROTO_VLESS_VLESS_H
 
@@ -19,6 +20,7 @@
 
 struct vless_conf {
     bool fallback; /* what is no request of a known user is diverted, judged by the first read */
+    bool vision;   /* the users' flow is xtls-rprx-vision */
 };
 
 /* rx reports EV_REQUEST|EV_READY with network, target and user, or EV_DIVERT, or fails:

@@ -289,8 +289,8 @@ static void refuses_what_it_does_not_do(void **state)
         {ID "04", ST_E_UNSUPPORTED},
         {ID "05", ST_E_PROTO},
         {ID "00", ST_E_PROTO},
-        {VISION_HEX "0101bb0101020304", ST_E_UNSUPPORTED},
-        {VISION_HEX "03", ST_E_UNSUPPORTED},
+        {VISION_HEX "0101bb0101020304", ST_E_AUTH},
+        {VISION_HEX "03", ST_E_AUTH},
         {"00" UUID_HEX "030a01780101bb0101020304", ST_E_UNSUPPORTED},
         {"00" UUID_HEX "020a05", ST_E_PROTO},
         {ID "0101bb0200", ST_E_PROTO},
@@ -304,6 +304,37 @@ static void refuses_what_it_does_not_do(void **state)
         assert_int_equal(b.ev.mask, 0);
         assert_non_null(b.ev.why.text);
         assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
+        close_bench(&b);
+    }
+}
+
+/* Section 4 of the specs, accounts with the flow; mux is not there yet. */
+static void flows_are_judged_as_the_table_says(void **state)
+{
+    static const struct vless_conf vision = {.vision = true};
+    static const struct {
+        const char *hex;
+        bool tls13;
+        enum status st;
+    } cases[] = {
+        {VISION_HEX "0101bb0101020304", true, ST_OK},
+        {VISION_HEX "0101bb0101020304", false, ST_E_PROTO},
+        {VISION_HEX "0200350108080808", true, ST_E_PROTO},
+        {TCP_HEX, true, ST_E_AUTH},
+        {UDP_HEX, true, ST_OK},
+        {UDP_HEX, false, ST_OK},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct chain_stage stage = {&vless_server_ops, &vision};
+        struct bench b;
+        open_bench(&b, false);
+        chain_fini(&b.chain);
+        assert_int_equal(chain_init(&b.chain, &b.env, &stage, 1), ST_OK);
+        b.info.tls13 = cases[i].tls13;
+        feed(&b, cases[i].hex);
+        assert_int_equal(run(&b), cases[i].st);
+        assert_int_equal(b.ev.mask & EV_REQUEST, cases[i].st == ST_OK ? EV_REQUEST : 0);
         close_bench(&b);
     }
 }
@@ -703,7 +734,7 @@ static void reads_the_settings_of_a_node(void **state)
         {"{}", ST_OK},
         {"{\"flow\": \"\", \"encryption\": \"none\"}", ST_OK},
         {"{\"flow\": null}", ST_OK},
-        {"{\"flow\": \"xtls-rprx-vision\"}", ST_E_CONFIG},
+        {"{\"flow\": \"xtls-rprx-vision\"}", ST_OK},
         {"{\"flow\": \"other\"}", ST_E_CONFIG},
         {"{\"encryption\": \"mlkem768x25519plus\"}", ST_E_CONFIG},
     };
@@ -736,6 +767,7 @@ int main(void)
         cmocka_unit_test(unmaps_ip4_and_reads_literal_names),
         cmocka_unit_test(the_longest_header_fits),
         cmocka_unit_test(refuses_what_it_does_not_do),
+        cmocka_unit_test(flows_are_judged_as_the_table_says),
         cmocka_unit_test(an_unknown_user_is_refused_at_his_last_byte),
         cmocka_unit_test(a_removed_user_is_unknown),
         cmocka_unit_test(a_short_first_read_falls_back),

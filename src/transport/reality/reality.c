@@ -328,7 +328,7 @@ static enum status server_rx(struct layer *l, struct turn *t)
     enum status st = run(s, t);
 
     if (st == ST_OK && s->state == RECORDS) {
-        st = record_pair_rx(&s->records, l->env, t, 0);
+        st = record_pair_rx(&s->records, l->env, t, t->one_unit ? 1 : 0);
         if (st < 0)
             s->state = DEAD;
     }
@@ -358,6 +358,14 @@ static enum status server_shut(struct layer *l, struct turn *t)
     return ST_OK;
 }
 
+/* Vision goes to the bottom: nothing of ours is owed in either direction then. */
+static bool server_leave(struct layer *l, enum chain_dir dir)
+{
+    struct reality_server *s = self(l);
+
+    return s->state == RECORDS && record_pair_leave(&s->records, dir);
+}
+
 const struct layer_ops reality_server_ops = {
     .name = "reality",
     .size = sizeof(struct reality_server),
@@ -368,6 +376,7 @@ const struct layer_ops reality_server_ops = {
     .rx = server_rx,
     .tx = server_tx,
     .shut = server_shut,
+    .leave = server_leave,
     .fini = server_fini,
 };
 

@@ -4,7 +4,7 @@
 #include "tls/alert.h"
 #include "tls/hello.h"
 #include "tls/ossl.h"
-#include "tls/record.h"
+#include "tls/record_pair.h"
 #include "transport/tls/tls_conf.h"
 
 /* With all handshake objects of the worker in use the oldest is given up, if it had this long. */
@@ -21,8 +21,7 @@ struct tls_server {
     const struct tls_conf *conf;
     struct ossl *ossl; /* HANDSHAKE and LIBRARY */
     uint8_t state;
-    bool update_owed; /* the client asked for new keys on our side */
-    struct record_keys rx, tx;
+    struct record_pair records;
 };
 
 /* What an ossl lies in. */
@@ -74,8 +73,7 @@ static void server_fini(struct layer *l)
     struct tls_server *s = self(l);
 
     drop_ossl(s);
-    record_keys_wipe(&s->rx);
-    record_keys_wipe(&s->tx);
+    record_pair_wipe(&s->records);
 }
 
 /* ---- handshake ------------------------------------------------------------------------------- */
@@ -170,7 +168,7 @@ static enum status handshake(struct tls_server *s, struct turn *t)
     if (st == ST_OK) {
         st = publish(s);
         if (st == ST_OK && ossl_is_tls13(s->ossl)) {
-            st = ossl_take_keys(s->ossl, env->crypto, &s->rx, &s->tx);
+            st = ossl_take_keys(s->ossl, env->crypto, &s->records.rx, &s->records.tx);
             s->state = RECORDS;
         } else {
             s->state = LIBRARY;
@@ -187,22 +185,6 @@ static enum status handshake(struct tls_server *s, struct turn *t)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-static enum status open_records(struct tls_server *s, struct turn *t)
-{
-    const struct env *env = s->base.env;
-    struct record_note note = {0};
-    enum status st = record_open(&s->rx, env->crypto, env->pool, t->wire_in, t->up, 0, &note);
-
-    s->update_owed |= note.update_asked;
-    if (st >= 0)
-        return st;
-    /* Out of memory the alert does not get out either: the error that counts is the first. */
-    if (note.alert != 0)
-        (void)!record_seal_alert(&s->tx, env->crypto, env->pool, note.alert, t->wire_out);
-    return turn_fail(t, st, note.text != NULL ? note.text : "cannot open a TLS record",
-                     note.peer_alert != 0 ? note.peer_alert : note.alert);
-}
-
 static enum status run_rx(struct tls_server *s, struct turn *t)
 {
     enum status st = ST_OK;
@@ -214,7 +196,7 @@ static enum status run_rx(struct tls_server *s, struct turn *t)
     if (st == ST_OK && s->state == HANDSHAKE)
         st = handshake(s, t);
     if (st == ST_OK && s->state == RECORDS)
-        st = open_records(s, t);
+        st = record_pair_rx(&s->records, s->base.env, t, t->one_unit ? 1 : 0);
     if (st == ST_OK && s->state == LIBRARY)
         st = ossl_read(s->ossl, s->base.env->pool, t->wire_in, t->up, t->wire_out, &t->ev->why);
     return st;
@@ -234,21 +216,12 @@ static enum status server_tx(struct layer *l, struct turn *t)
 {
     struct tls_server *s = self(l);
     const struct env *env = l->env;
-    enum status st = ST_OK;
 
     if (s->state == LIBRARY)
         return ossl_write(s->ossl, env->pool, t->down, t->wire_out, &t->ev->why);
-    if (s->state != RECORDS)
-        return bufq_empty(t->down) || s->state == DEAD ? ST_OK : ST_MORE;
-    /* One answer to any number of requests (RFC 8446 section 4.6.3), and none while the peer
-     * does not read. */
-    if (s->update_owed && bufq_room(t->wire_out) > 0) {
-        s->update_owed = false;
-        st = record_seal_update(&s->tx, env->crypto, env->pool, t->wire_out);
-    }
-    if (st == ST_OK)
-        st = record_seal(&s->tx, env->crypto, env->pool, t->down, t->wire_out);
-    return st < 0 ? turn_fail(t, st, "cannot seal a TLS record", 0) : st;
+    if (s->state == RECORDS)
+        return record_pair_tx(&s->records, env, t);
+    return bufq_empty(t->down) || s->state == DEAD ? ST_OK : ST_MORE;
 }
 
 static enum status server_shut(struct layer *l, struct turn *t)
@@ -258,11 +231,17 @@ static enum status server_shut(struct layer *l, struct turn *t)
     enum status st = ST_OK;
 
     if (s->state == RECORDS)
-        st = record_seal_alert(&s->tx, env->crypto, env->pool, TLS_ALERT_CLOSE_NOTIFY, t->wire_out);
-    else if (s->state == LIBRARY)
+        return record_pair_shut(&s->records, env, t);
+    if (s->state == LIBRARY)
         st = ossl_close(s->ossl, env->pool, t->wire_out, &t->ev->why);
     t->wire_out->eof = true;
     return st < 0 ? turn_fail(t, st, "cannot seal a TLS record", 0) : st;
+}
+
+/* TLS 1.2 stays: its records are the library's. Vision does not ask it to go. */
+static bool server_leave(struct layer *l, enum chain_dir dir)
+{
+    return self(l)->state == RECORDS && record_pair_leave(&self(l)->records, dir);
 }
 
 bool tls_server_handshaking(const struct layer *l)
@@ -279,6 +258,7 @@ const struct layer_ops tls_server_ops = {
     .rx = server_rx,
     .tx = server_tx,
     .shut = server_shut,
+    .leave = server_leave,
     .fini = server_fini,
 };
 
