@@ -58,17 +58,27 @@ static void own_address(char *dst, size_t size)
     snprintf(dst, size, "%s", text);
 }
 
+/* What the last run left in TIME_WAIT does not keep the port from being taken again. */
+static int open_socket(int family)
+{
+    const int on = 1;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    return fd;
+}
+
 static bool try_bind(uint16_t *port)
 {
     struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons(*port)};
     struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons(*port)};
     struct addr got;
     bool ok;
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = open_socket(AF_INET6);
     if (fd >= 0) {
         ok = bind(fd, (struct sockaddr *)&any6, sizeof(any6)) == 0;
     } else {
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        fd = open_socket(AF_INET);
         ok = fd >= 0 && bind(fd, (struct sockaddr *)&any4, sizeof(any4)) == 0;
     }
     if (ok) {

@@ -1,9 +1,10 @@
 /* policy/view.h - where the two planes meet: an immutable snapshot of one node, published by the
  * control thread and swapped in by each worker.
  *
- * A view is const after publishing. Workers hold one reference each while it is current, and
- * sessions between accept and dial hold one through a plain per-worker count; a relaying session
- * holds only its user_rt. The last reference (any thread) calls release. */
+ * A view is const after publishing. Workers hold one reference each while it is current, and every
+ * session one: its layers' configurations lie in the node. Sessions move on to the next view of the
+ * same node as soon as it is published, so a list of users goes soon after it was replaced. The last
+ * reference (any thread) calls release. */
 #ifndef POLICY_VIEW_H
 #define POLICY_VIEW_H
 
