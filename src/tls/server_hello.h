@@ -29,8 +29,8 @@ struct server_hello {
 };
 
 /* Reads a whole message with its 4 byte header. ST_OK: TLS 1.3 with a suite and a group of the
- * above. ST_E_PROTO: malformed, or an extension twice. ST_E_UNSUPPORTED: any other version, suite or
- * group, HelloRetryRequest, or a PSK handshake. */
+ * above. ST_E_PROTO: malformed, or an extension twice. ST_E_UNSUPPORTED: any other version, suite
+ * or group, HelloRetryRequest, or a PSK handshake. */
 NODISCARD enum status server_hello_parse(const uint8_t *msg, size_t len, struct server_hello *h);
 
 #endif

@@ -66,7 +66,7 @@ static const char *text_or_number(const struct json_t *v, char buf[24])
     return buf;
 }
 
-/* ---- lists: arrays, or one text with commas ---------------------------------------------------- */
+/* ---- lists: arrays, or one text with commas ------------------------------------------------- */
 
 struct list_reader {
     const struct json_t *v;
@@ -175,7 +175,7 @@ static enum status read_short_ids(struct arena *a, const struct sources *src,
     return ST_OK;
 }
 
-/* ---- single values ----------------------------------------------------------------------------- */
+/* ---- single values -------------------------------------------------------------------------- */
 
 static enum status read_key(const struct json_t *v, uint8_t out[32], const char *field,
                             struct conf_error *err)

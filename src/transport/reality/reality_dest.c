@@ -42,7 +42,9 @@ enum status reality_dest_parse(struct arena *a, const char *text, uint16_t port,
     if (text[0] == '/' || text[0] == '@')
         return parse_path(a, text, d);
     const char *colon = strrchr(text, ':');
-    if (read_number(text, len, &number)) {
+    if (all_digits(text, len)) {
+        if (!read_number(text, len, &number))
+            return ST_E_CONFIG;
         len = 0;
     } else if (colon != NULL && (strchr(text, ':') == colon || colon[-1] == ']')) {
         /* One colon, or one behind the bracket of an IPv6 address; more are part of one. */
