@@ -1,7 +1,7 @@
-/* The REALITY layer between a client and a target that both say anything, in any order. Input: mode,
- * then commands: who speaks (or ends, or fails), how much. Modes 1 and 2 begin with a true hello, 2
- * also with a true answer of the target. Laws: nothing is sent before the target answered, an
- * adopted connection has sent nothing and lost nothing. */
+/* The REALITY layer between a client and a target that both say anything, in any order. Input:
+ * mode, then commands: who speaks (or ends, or fails), how much. Modes 1 and 2 begin with a true
+ * hello, 2 also with a true answer of the target. Laws: nothing is sent before the target answered,
+ * an adopted connection has sent nothing and lost nothing. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
