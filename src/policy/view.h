@@ -3,8 +3,8 @@
  *
  * A view is const after publishing. Workers hold one reference each while it is current, and every
  * session one: its layers' configurations lie in the node. Sessions move on to the next view of the
- * same node as soon as it is published, so a list of users goes soon after it was replaced. The last
- * reference (any thread) calls release. */
+ * same node as soon as it is published, so a list of users goes soon after it was replaced. The
+ * last reference (any thread) calls release. */
 #ifndef POLICY_VIEW_H
 #define POLICY_VIEW_H
 

@@ -1,9 +1,10 @@
 /* session/plane_bench.h - the data plane against real sockets, for tests; no program links it.
  *
- * Workers with one VLESS node on a loopback port; an origin that answers by the first byte it gets (enum bench_wish);
- * a second listener, the target, whose connections the test accepts itself; clients with blocking sockets. The control
- * plane is the test's thread: it publishes views and pumps its loop for what the workers tell it. What cannot fail in a
- * test that makes sense ends the process. */
+ * Workers with one VLESS node on a loopback port; an origin that answers by the first byte it gets
+ * (enum bench_wish); a second listener, the target, whose connections the test accepts itself;
+ * clients with blocking sockets. The control plane is the test's thread: it publishes views and
+ * pumps its loop for what the workers tell it. What cannot fail in a test that makes sense ends the
+ * process. */
 #ifndef SESSION_PLANE_BENCH_H
 #define SESSION_PLANE_BENCH_H
 
@@ -47,8 +48,8 @@ struct bench {
     struct log log;
     struct log_sink log_sink;
     unsigned worker_count;
-    /* const once published; the first is what bench_new prepared, later ones are heap copies that go with their last
-     * view, so that a sanitizer sees who still looks at them */
+    /* const once published; the first is what bench_new prepared, later ones are heap copies that
+     * go with their last view, so that a sanitizer sees who still looks at them */
     struct view_node node;
     const struct view_node *current;
     struct user_rt users[2];
@@ -62,17 +63,21 @@ struct bench {
     struct plane_alive alive[8];
 };
 
-/* Starts workers and origin, prepares node (VLESS without anything below, two users); nothing is published yet. */
+/* Starts workers and origin, prepares node (VLESS without anything below, two users); nothing is
+ * published yet. */
 struct bench *bench_new(const struct bench_conf *conf);
 /* Ends all that is there and checks that no view is left. */
 void bench_free(struct bench *b);
-/* Publishes current with the first @users users. Takes the ones in @removed out, as plane.publish. */
+/* Publishes current with the first @users users. Takes the ones in @removed out, as plane.publish.
+ */
 void bench_publish(struct bench *b, unsigned users, struct user_rt *const *removed, size_t n);
 /* The same with both, and waits until the node listens. */
 void bench_open(struct bench *b);
-/* A copy of node that is freed with its last view; becomes current. To be changed before it is published. */
+/* A copy of node that is freed with its last view; becomes current. To be changed before it is
+ * published. */
 struct view_node *bench_change(struct bench *b);
-/* The same with a transport below what is there; its configuration goes with the node's last view. */
+/* The same with a transport below what is there; its configuration goes with the node's last view.
+ */
 struct view_node *bench_put_below(struct bench *b, const char *name, const char *settings,
                                   const struct conf_context *ctx);
 void bench_pump_until(struct bench *b, const bool *flag);
@@ -101,7 +106,8 @@ void bench_reset(int fd);
 bool bench_drain(int fd, uint64_t *bytes);
 uint8_t bench_pattern(size_t i);
 
-/* Writes a VLESS request of user @who to the loopback @port; command 1 TCP, 2 UDP. Returns its size (<= 64). */
+/* Writes a VLESS request of user @who to the loopback @port; command 1 TCP, 2 UDP. Returns its size
+ * (<= 64). */
 size_t bench_header(const struct bench *b, unsigned who, uint8_t cmd, uint16_t port, uint8_t *out);
 /* Dials the node and asks for the origin with a wish. */
 int bench_stream(const struct bench *b, unsigned who, enum bench_wish wish);

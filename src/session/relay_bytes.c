@@ -65,7 +65,8 @@ enum half {
     HALF_DEAD,   /* the client's socket is gone */
 };
 
-/* A write failed. What the target has sent before may still be read; what the client sends is thrown away from now on. */
+/* A write failed. What the target has sent before may still be read; what the client sends is
+ * thrown away from now on. */
 static void target_gone(struct session *s)
 {
     s->target_failed = true;

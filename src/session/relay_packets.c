@@ -83,7 +83,8 @@ static enum half run_up(struct session *s, bool *starved)
     }
     if (!bufq_ended(up) || s->up_done)
         return HALF_GOES_ON;
-    /* As with streams answers may still come, but a moment is enough: Xray-core and sing-box never close half. */
+    /* As with streams answers may still come, but a moment is enough: Xray-core and sing-box never
+     * close half. */
     s->up_done = true;
     if (s->in.no_half_close)
         return HALF_ENDED;
@@ -132,7 +133,8 @@ void relay_packets_run(struct session *s)
     case HALF_GOES_ON:
         break;
     }
-    /* Asked after the writes: no event comes for what was left unread because the queues were full. */
+    /* Asked after the writes: no event comes for what was left unread because the queues were full.
+     */
     if (starved)
         session_pause_for_memory(s);
     else if (may_read_client(s) || may_read_udp(s))

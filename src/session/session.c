@@ -61,7 +61,8 @@ void session_wake_by(struct session *s, uint64_t at_ms)
         loop_timer_at(worker_of(s)->loop, &s->timer, at_ms);
 }
 
-/* The last bytes are with the kernel, but the client has not got them yet: closing now could turn into a reset that destroys them. */
+/* The last bytes are with the kernel, but the client has not got them yet: closing now could turn
+ * into a reset that destroys them. */
 static bool still_sending(const struct session *s)
 {
     int unsent = 0;
@@ -385,7 +386,8 @@ static bool read_proxy_header(struct session *s)
     if (h.src.family != ADDR_NONE) {
         s->info.peer = h.src;
         s->info.local = h.dst;
-        /* Strangers are counted by where they come from, not by the balancer that they all come through. */
+        /* Strangers are counted by where they come from, not by the balancer that they all come
+         * through. */
         bool fits = admission_rename(&w->admission, &s->source, &h.src, s->view->node->source_max);
         if (!fits) {
             struct why why = {ST_E_LIMIT, "too many connections of this source", 0};
@@ -399,7 +401,8 @@ static bool read_proxy_header(struct session *s)
     return true;
 }
 
-/* No request yet. Goes on where something can move; a full queue that nobody empties is somebody who tries us. */
+/* No request yet. Goes on where something can move; a full queue that nobody empties is somebody
+ * who tries us. */
 static void await_more(struct session *s, bool sent)
 {
     struct bufq *in = chain_bottom_in(&s->in);

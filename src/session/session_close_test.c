@@ -105,8 +105,8 @@ static void an_idle_stream_ends(void **state)
     close(target);
 }
 
-/* All that the node has read before the target's reset arrives, then the end: also what waits in a pipe because the client
- * does not read. */
+/* All that the node has read before the target's reset arrives, then the end: also what waits in a
+ * pipe because the client does not read. */
 static void a_reset_of_the_target_comes_after_what_was_read(void **state)
 {
     struct bench *b = *state;
@@ -215,7 +215,8 @@ static void a_request_and_the_clients_end_in_one_segment_are_served(void **state
     close(fd);
 }
 
-/* ---- while dialing: a listener whose queue is full answers no SYN -------------------------------- */
+/* ---- while dialing: a listener whose queue is full answers no SYN
+ * -------------------------------- */
 
 struct deaf {
     int lfd, filler;

@@ -1,4 +1,5 @@
-/* What a worker refuses or puts off: strangers, sessions beyond the bound, spent memory; and whom a PROXY header names. */
+/* What a worker refuses or puts off: strangers, sessions beyond the bound, spent memory; and whom a
+ * PROXY header names. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

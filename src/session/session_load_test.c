@@ -1,4 +1,5 @@
-/* Much at once, and peers that are slow: nothing stalls, nothing is lost, memory stays within its budget. */
+/* Much at once, and peers that are slow: nothing stalls, nothing is lost, memory stays within its
+ * budget. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,7 +133,8 @@ static const char upgrade[] =
     "GET /w HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
 
-/* Dials the node and asks for the test's target in one frame; payload follows in frames of the caller. */
+/* Dials the node and asks for the test's target in one frame; payload follows in frames of the
+ * caller. */
 static int ws_pair(struct bench *b, int *target)
 {
     static const uint8_t mask[4] = {0, 0, 0, 0};

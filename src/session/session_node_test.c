@@ -74,8 +74,8 @@ static void sessions_stay_when_the_port_changes(void **state)
     close(target2);
 }
 
-/* All listeners were closed and opened again, which resets what waits in the kernel's queues; and the first worker found
- * the port taken by the others. */
+/* All listeners were closed and opened again, which resets what waits in the kernel's queues; and
+ * the first worker found the port taken by the others. */
 static void an_address_that_goes_leaves_the_others_open(void **state)
 {
     struct bench *b = *state;

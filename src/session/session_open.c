@@ -186,8 +186,8 @@ void session_request(struct session *s, const struct request *req)
     s->downlink_only_ms = n->timeouts.downlink_only;
     if (req->network == NETWORK_TCP) {
         s->idle_ms = n->timeouts.idle;
-        /* TCP_FASTOPEN_CONNECT sends its SYN with the first bytes: without any the target, which may be the one to speak first, would never
-         * hear of it. */
+        /* TCP_FASTOPEN_CONNECT sends its SYN with the first bytes: without any the target, which
+         * may be the one to speak first, would never hear of it. */
         conf.tfo = conf.tfo && chain_up(&s->in)->head != NULL;
         dial(s, &conf, &req->target);
         return;

@@ -205,7 +205,8 @@ static void a_refused_handshake_ends_with_its_alert_and_not_with_a_reset(void **
     tls_close(&l);
 }
 
-/* A hello in records of one byte, cut off at 64 KiB, made the worker run in circles until the deadline. */
+/* A hello in records of one byte, cut off at 64 KiB, made the worker run in circles until the
+ * deadline. */
 static void a_hello_that_never_ends_is_closed_at_once(void **state)
 {
     struct bench *b = *state;

@@ -258,8 +258,9 @@ static void drain_over(struct timer *t)
     node_empty_check(wn->worker, wn);
 }
 
-/* Sessions hold the view that their layers' configurations belong to. Where only the users have changed they move on to
- * the new one, so that no list of users lives as long as the longest session. */
+/* Sessions hold the view that their layers' configurations belong to. Where only the users have
+ * changed they move on to the new one, so that no list of users lives as long as the longest
+ * session. */
 static void repin_sessions(struct worker_node *wn, struct view *v)
 {
     LIST_FOREACH(n, tmp, &wn->sessions)

@@ -10,8 +10,8 @@
 
 #include "stream/chain.h"
 
-/* What one layer does, and what was seen of it. It marks each byte string that passes with its letter: up in front of
- * what comes, down likewise, so that order can be read. */
+/* What one layer does, and what was seen of it. It marks each byte string that passes with its
+ * letter: up in front of what comes, down likewise, so that order can be read. */
 struct script {
     char letter;
     size_t unit;            /* bytes moved at a time; 0: all */
