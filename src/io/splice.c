@@ -142,23 +142,27 @@ static enum status drain(struct splice_pipe *p, struct conn *dst, size_t *out, i
     return ST_OK;
 }
 
-enum status splice_move(struct splice *s, struct splice_pool *sp, struct conn *src,
-                        struct conn *dst, size_t max, size_t *in, size_t *out, int *err)
+enum status splice_fill(struct splice *s, struct splice_pool *sp, struct conn *src, size_t max,
+                        size_t *n, int *err)
 {
-    *in = *out = 0;
+    *n = 0;
     if (s->pipe == NULL && (s->pipe = pipe_take(sp)) == NULL)
         return ST_E_BUSY;
-    enum status got = ST_MORE, put = ST_OK;
     if (src->broken)
-        got = ST_E_CLOSED;
-    else if (src->eof)
-        got = ST_EOF;
-    else if (src->readable)
-        got = fill(s->pipe, src, max, in, err);
-    /* What was read before the source failed still arrives. */
-    if (s->pipe->held > 0)
-        put = dst->writable ? drain(s->pipe, dst, out, err) : ST_FULL;
-    if (s->pipe->held == 0)
+        return ST_E_CLOSED;
+    if (src->eof)
+        return ST_EOF;
+    return src->readable ? fill(s->pipe, src, max, n, err) : ST_MORE;
+}
+
+enum status splice_drain(struct splice *s, struct splice_pool *sp, struct conn *dst, size_t *n,
+                         int *err)
+{
+    enum status st = ST_OK;
+    *n = 0;
+    if (s->pipe != NULL && s->pipe->held > 0)
+        st = dst->writable ? drain(s->pipe, dst, n, err) : ST_FULL;
+    if (s->pipe != NULL && s->pipe->held == 0)
         splice_fini(s, sp);
-    return put != ST_OK ? put : got;
+    return st;
 }

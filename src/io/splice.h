@@ -22,13 +22,18 @@ struct splice {
     struct splice_pipe *pipe; /* held while it has bytes */
 };
 
-/* Moves up to @max bytes from @src to @dst. *@in and *@out are what was read and written by this
- * call; the difference waits in the pipe.
- * ST_OK: all read is written, src may have more (see readable); ST_MORE: nothing to read;
- * ST_FULL: dst takes no more; ST_EOF: src ended and the pipe is empty; ST_E_BUSY: no pipe free,
- * use read and write; errors as conn_read / conn_write with *@err. */
-NODISCARD enum status splice_move(struct splice *s, struct splice_pool *sp, struct conn *src,
-                                  struct conn *dst, size_t max, size_t *in, size_t *out, int *err);
+/* Two steps, so that what was taken can be counted before it is handed on: a process killed in the
+ * second one has then counted what it moved.
+ *
+ * Reads up to @max bytes of @src into the pipe; *@n says how many.
+ * ST_OK: src may have more (see readable); ST_MORE: nothing to read; ST_EOF: src ended;
+ * ST_E_BUSY: no pipe free, use read and write; errors as conn_read with *@err. */
+NODISCARD enum status splice_fill(struct splice *s, struct splice_pool *sp, struct conn *src,
+                                  size_t max, size_t *n, int *err);
+/* Writes what the pipe holds to @dst; *@n says how much. ST_OK: the pipe is empty and given back;
+ * ST_FULL: dst takes no more; errors as conn_write with *@err. */
+NODISCARD enum status splice_drain(struct splice *s, struct splice_pool *sp, struct conn *dst,
+                                   size_t *n, int *err);
 /* Gives the pipe back; bytes in it are lost (their session ends). */
 void splice_fini(struct splice *s, struct splice_pool *sp);
 static inline bool splice_pending(const struct splice *s)

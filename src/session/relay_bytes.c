@@ -103,15 +103,14 @@ static enum half up_by_copy(struct session *s)
         return HALF_FAILED;
     struct bufq *up = chain_up(&s->in);
     if (up->head && !s->target_failed) {
+        relay_count(s, up->bytes, 0);
         bufq_move(to, up);
         moved = HALF_MOVED;
     } else if (s->target_failed) {
         bufq_clear(up, w->pool);
     }
     if (to->head && s->target.writable) {
-        size_t sent = 0;
-        enum status st = conn_write(&s->target, to, w->pool, &sent, &err);
-        relay_count(s, sent, 0);
+        enum status st = conn_write(&s->target, to, w->pool, NULL, &err);
         if (st < 0)
             target_gone(s);
     }
@@ -172,13 +171,25 @@ static enum half down_by_copy(struct session *s)
                : moved;
 }
 
+/* One direction from socket to socket. Counted between the two steps: a process killed while it
+ * writes, which is where it spends its time, has then counted what arrived. */
+static enum status by_splice(struct session *s, struct splice *pipe, struct conn *src,
+                             struct conn *dst, size_t *moved)
+{
+    struct splice_pool *pipes = worker_of(s)->pipes;
+    size_t in = 0;
+    int err = 0;
+    enum status got = splice_fill(pipe, pipes, src, SPLICE_TURN, &in, &err);
+    relay_count(s, src == &s->client ? in : 0, src == &s->client ? 0 : in);
+    /* What was read before the source failed still arrives. */
+    enum status put = splice_drain(pipe, pipes, dst, moved, &err);
+    return put != ST_OK ? put : got;
+}
+
 static enum half up_by_splice(struct session *s)
 {
-    size_t in = 0, out = 0;
-    int err = 0;
-    enum status st = splice_move(&s->up_pipe, worker_of(s)->pipes, &s->client, &s->target,
-                                 SPLICE_TURN, &in, &out, &err);
-    relay_count(s, out, 0);
+    size_t moved;
+    enum status st = by_splice(s, &s->up_pipe, &s->client, &s->target, &moved);
     if (st == ST_E_BUSY)
         return up_by_copy(s);
     if (st == ST_EOF) {
@@ -193,16 +204,13 @@ static enum half up_by_splice(struct session *s)
         target_gone(s);
         return HALF_AGAIN;
     }
-    return s->client.readable && st != ST_FULL ? HALF_AGAIN : out ? HALF_MOVED : HALF_IDLE;
+    return s->client.readable && st != ST_FULL ? HALF_AGAIN : moved ? HALF_MOVED : HALF_IDLE;
 }
 
 static enum half down_by_splice(struct session *s)
 {
-    size_t in = 0, out = 0;
-    int err = 0;
-    enum status st = splice_move(&s->down_pipe, worker_of(s)->pipes, &s->target, &s->client,
-                                 SPLICE_TURN, &in, &out, &err);
-    relay_count(s, 0, in);
+    size_t moved;
+    enum status st = by_splice(s, &s->down_pipe, &s->target, &s->client, &moved);
     s->spoke = true;
     if (st == ST_E_BUSY)
         return down_by_copy(s);
@@ -215,7 +223,7 @@ static enum half down_by_splice(struct session *s)
         conn_shutdown(&s->client);
         return HALF_MOVED;
     }
-    return s->target.readable && st != ST_FULL ? HALF_AGAIN : out ? HALF_MOVED : HALF_IDLE;
+    return s->target.readable && st != ST_FULL ? HALF_AGAIN : moved ? HALF_MOVED : HALF_IDLE;
 }
 
 static bool may_splice(const struct session *s, enum chain_dir client_dir)
