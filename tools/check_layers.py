@@ -37,7 +37,7 @@ def includes_of(path):
 
 
 def is_test(path):
-    return path.stem.endswith(("_test", "_fuzz")) or path.stem.startswith("fake_")
+    return path.stem.endswith(("_test", "_fuzz")) or path.stem.startswith(("test_", "fake_"))
 
 
 class Includes:
@@ -71,10 +71,7 @@ class Includes:
             return
         to = str(pathlib.PurePosixPath(name).parent)
         self.graph[str(path.relative_to(layers.SRC))].append(name)
-        if to == folder or to in self.table.may_include(folder):
-            return
-        if is_test(path) and any(fnmatch.fnmatchcase(to, p)
-                                 for p in self.table.words("tests", folder)):
+        if to == folder or to in self.table.may_include(folder, tests=is_test(path)):
             return
         reason = "that edge is not in tools/layers.conf"
         kind = folder.split("/")[0]

@@ -31,10 +31,11 @@ class Table:
         folders = {str(p.parent.relative_to(SRC)) for p in SRC.rglob("*.[ch]")}
         return cls(conf, {f for f in folders if "testdata" not in f.split("/")})
 
-    def may_include(self, folder):
-        """The other folders whose headers @folder may include."""
+    def may_include(self, folder, tests=False):
+        """The other folders whose headers @folder, or its tests, may include."""
+        patterns = self._edges[folder] + (self.words("tests", folder) if tests else [])
         return {f for f in self.order if f != folder
-                and any(fnmatch.fnmatchcase(f, p) for p in self._edges[folder])}
+                and any(fnmatch.fnmatchcase(f, p) for p in patterns)}
 
     def words(self, section, key):
         return self.conf.get(section, key, fallback="").split()
