@@ -28,10 +28,9 @@ enum status x25519_public(const uint8_t priv[X25519_LEN], uint8_t pub[X25519_LEN
     return ok ? ST_OK : ST_E_CRYPTO;
 }
 
-enum status x25519_shared(const uint8_t priv[X25519_LEN], const uint8_t peer[X25519_LEN],
-                          uint8_t out[X25519_LEN])
+/* The library's key object is not changed by deriving: it may serve several threads. */
+static enum status derive(EVP_PKEY *mine, const uint8_t peer[X25519_LEN], uint8_t out[X25519_LEN])
 {
-    EVP_PKEY *mine = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, priv, X25519_LEN);
     EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, peer, X25519_LEN);
     EVP_PKEY_CTX *ctx = mine != NULL ? EVP_PKEY_CTX_new(mine, NULL) : NULL;
     size_t len = X25519_LEN;
@@ -42,8 +41,50 @@ enum status x25519_shared(const uint8_t priv[X25519_LEN], const uint8_t peer[X25
 
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(theirs);
-    EVP_PKEY_free(mine);
     return ok ? ST_OK : ST_E_CRYPTO;
+}
+
+enum status x25519_shared(const uint8_t priv[X25519_LEN], const uint8_t peer[X25519_LEN],
+                          uint8_t out[X25519_LEN])
+{
+    EVP_PKEY *mine = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, priv, X25519_LEN);
+    enum status st = derive(mine, peer, out);
+
+    EVP_PKEY_free(mine);
+    return st;
+}
+
+enum status x25519_exchange(const uint8_t priv[X25519_LEN], const uint8_t peer[X25519_LEN],
+                            uint8_t pub[X25519_LEN], uint8_t out[X25519_LEN])
+{
+    EVP_PKEY *mine = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, priv, X25519_LEN);
+    size_t len = X25519_LEN;
+    enum status st = ST_E_CRYPTO;
+
+    if (mine != NULL && EVP_PKEY_get_raw_public_key(mine, pub, &len) == 1)
+        st = derive(mine, peer, out);
+    EVP_PKEY_free(mine);
+    return st;
+}
+
+/* An opaque name for the library's key object. */
+enum status x25519_key_new(const uint8_t priv[X25519_LEN], struct x25519_key **out)
+{
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, priv, X25519_LEN);
+
+    *out = (struct x25519_key *)(void *)key;
+    return key != NULL ? ST_OK : ST_E_CRYPTO;
+}
+
+void x25519_key_free(struct x25519_key *key)
+{
+    EVP_PKEY_free((EVP_PKEY *)(void *)key);
+}
+
+enum status x25519_key_shared(const struct x25519_key *key, const uint8_t peer[X25519_LEN],
+                              uint8_t out[X25519_LEN])
+{
+    return derive((EVP_PKEY *)(uintptr_t)key, peer, out);
 }
 
 enum status x25519_from_node(uint64_t node_id, const char *type, const char *token,

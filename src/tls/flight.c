@@ -129,9 +129,8 @@ static enum status exchange_keys(const struct flight_input *in, const struct ser
         share += MLKEM_CIPHER_LEN;
         x->len = MLKEM_SHARED_LEN;
     }
-    if (st == ST_OK)
-        st = x25519_public(in->x25519, share);
-    if (st == ST_OK && x25519_shared(in->x25519, theirs.p + before, x->shared + x->len) != ST_OK)
+    if (st == ST_OK &&
+        x25519_exchange(in->x25519, theirs.p + before, share, x->shared + x->len) != ST_OK)
         st = ST_E_PROTO; /* a point of low order */
     x->len += X25519_LEN;
     return st;
@@ -212,8 +211,8 @@ static enum status add_verify(struct messages *m, struct schedule *s,
     put_be16(body, SCHEME_ED25519);
     put_be16(body + 2, ED25519_SIG_LEN);
     if (st == ST_OK)
-        st =
-            ed25519_sign(id->seed, signed_text, 64 + sizeof(context) + hash_len(s->hash), body + 4);
+        st = ed25519_key_sign(id->key, signed_text, 64 + sizeof(context) + hash_len(s->hash),
+                              body + 4);
     if (st == ST_OK)
         message_done(m, s, 2, VERIFY_LEN);
     return st;

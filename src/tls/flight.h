@@ -42,13 +42,18 @@ struct flight_shape {
     bool combined;
 };
 
-/* The certificate's key; one for as long as a listener lives. Secret. */
+/* The certificate's key; one for as long as a listener lives. Secret. Read by all workers. */
 struct flight_identity {
-    uint8_t seed[ED25519_SEED_LEN];
+    struct ed25519_key *key;
     uint8_t pub[ED25519_PUBLIC_LEN];
     bool mldsa; /* also prove ourselves by ML-DSA-65 */
     uint8_t mldsa_seed[MLDSA_SEED_LEN];
 };
+
+/* Makes the key of @seed (ED25519_SEED_LEN bytes), without ML-DSA. ST_OK or ST_E_CRYPTO. */
+NODISCARD enum status flight_identity_init(struct flight_identity *id, const uint8_t *seed);
+/* Wipes; safe on a zeroed one and twice. */
+void flight_identity_fini(struct flight_identity *id);
 
 /* Everything borrowed for the call. */
 struct flight_input {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "crypto/hash.h"
+#include "crypto/mem.h"
 
 /* Version 3, serial 0, Ed25519, no names, both dates 0001-01-01. */
 #define TBS_HEAD                                                                                   \
@@ -28,6 +29,19 @@ _Static_assert(sizeof(MLDSA_HEAD) + ED25519_PUBLIC_LEN + sizeof(MLDSA_EXTENSION)
                        sizeof(SIGNATURE) + HASH_SHA512_LEN ==
                    FLIGHT_CERT_MLDSA_LEN,
                "frame of the certificate with ML-DSA");
+
+enum status flight_identity_init(struct flight_identity *id, const uint8_t *seed)
+{
+    memset(id, 0, sizeof(*id));
+    enum status st = ed25519_public(seed, id->pub);
+    return st == ST_OK ? ed25519_key_new(seed, &id->key) : st;
+}
+
+void flight_identity_fini(struct flight_identity *id)
+{
+    ed25519_key_free(id->key);
+    crypto_wipe(id, sizeof(*id));
+}
 
 static uint8_t *put(uint8_t *p, const void *data, size_t n)
 {

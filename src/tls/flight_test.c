@@ -23,8 +23,9 @@
 
 static struct crypto_ctx crypto;
 static struct pool *pool;
-static struct flight_identity identity = {.seed = {1, 2, 3}};
+static struct flight_identity identity;
 static const uint8_t auth_key[32] = {9, 8, 7}, x25519[32] = {5, 5}, mlkem[32] = {6};
+static const uint8_t seed[32] = {1, 2, 3};
 
 /* One connection of OpenSSL's client. */
 struct bench {
@@ -351,7 +352,7 @@ static int setup(void **state)
     (void)state;
     pool = pool_new(0);
     return pool != NULL && crypto_ctx_init(&crypto) == ST_OK &&
-                   ed25519_public(identity.seed, identity.pub) == ST_OK
+                   flight_identity_init(&identity, seed) == ST_OK
                ? 0
                : -1;
 }
@@ -360,6 +361,7 @@ static int teardown(void **state)
 {
     (void)state;
     crypto_ctx_fini(&crypto);
+    flight_identity_fini(&identity);
     assert_int_equal(pool_used(pool), 0);
     pool_free(pool);
     return 0;

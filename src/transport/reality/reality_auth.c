@@ -36,7 +36,7 @@ static enum status derive_key(const struct reality_conf *c, struct crypto_ctx *c
                               const struct hello *h, const uint8_t *peer, uint8_t *auth_key)
 {
     uint8_t shared[X25519_LEN], prk[HASH_SHA256_LEN];
-    enum status st = x25519_shared(c->private_key, peer, shared);
+    enum status st = x25519_key_shared(c->key, peer, shared);
 
     if (st == ST_OK)
         st = hkdf_extract(cc, HASH_SHA256, h->random, 20, shared, sizeof(shared), prk);

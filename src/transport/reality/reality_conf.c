@@ -195,40 +195,58 @@ static enum status read_key(const struct json_t *v, uint8_t out[32], const char 
     return good ? ST_OK : fail(err, field, "must be 32 bytes in base64url");
 }
 
-static enum status read_private_key(const struct sources *src, struct reality_conf *c,
-                                    struct conf_error *err)
-{
-    static const char *const keys[] = {"privateKey", "private_key", NULL};
-    const struct json_t *v = find(src, keys);
-
-    return v == NULL ? fail(err, "privateKey", "is missing")
-                     : read_key(v, c->private_key, "privateKey", err);
-}
-
-static enum status read_identity(const struct sources *src, struct reality_conf *c,
-                                 struct conf_error *err)
+static enum status read_mldsa(const struct sources *src, struct reality_conf *c,
+                              const uint8_t private_key[X25519_LEN], struct conf_error *err)
 {
     static const char *const keys[] = {"mldsa65Seed", "mldsa65_seed", NULL};
     const struct json_t *v = find(src, keys);
-    struct rng rng;
-    enum status st = ST_OK;
 
-    if (v != NULL) {
-        st = read_key(v, c->identity.mldsa_seed, "mldsa65Seed", err);
-        if (st == ST_OK && crypto_ct_equal(c->identity.mldsa_seed, c->private_key, 32))
-            st = fail(err, "mldsa65Seed", "must not be the private key");
-        if (st == ST_OK && !mldsa_available())
-            st = fail(err, "mldsa65Seed", MLDSA_UNAVAILABLE_TEXT);
-        if (st != ST_OK)
-            return st;
-        c->identity.mldsa = true;
-    }
-    st = rng_init(&rng);
-    if (st == ST_OK) {
-        rng_bytes(&rng, c->identity.seed, sizeof(c->identity.seed));
-        st = ed25519_public(c->identity.seed, c->identity.pub);
-    }
+    if (v == NULL)
+        return ST_OK;
+    enum status st = read_key(v, c->identity.mldsa_seed, "mldsa65Seed", err);
+    if (st != ST_OK)
+        return st;
+    if (crypto_ct_equal(c->identity.mldsa_seed, private_key, X25519_LEN))
+        return fail(err, "mldsa65Seed", "must not be the private key");
+    if (!mldsa_available())
+        return fail(err, "mldsa65Seed", MLDSA_UNAVAILABLE_TEXT);
+    c->identity.mldsa = true;
+    return ST_OK;
+}
+
+/* A fresh key for the certificate, as a new target would have one. */
+static enum status make_identity(struct reality_conf *c)
+{
+    uint8_t seed[ED25519_SEED_LEN];
+    struct rng rng;
+    enum status st = rng_init(&rng);
+
+    if (st != ST_OK)
+        return st;
+    rng_bytes(&rng, seed, sizeof(seed));
+    st = flight_identity_init(&c->identity, seed);
+    crypto_wipe(seed, sizeof(seed));
     rng_fini(&rng);
+    return st;
+}
+
+static enum status read_keys(const struct sources *src, struct reality_conf *c,
+                             struct conf_error *err)
+{
+    static const char *const keys[] = {"privateKey", "private_key", NULL};
+    const struct json_t *v = find(src, keys);
+    uint8_t private_key[X25519_LEN];
+
+    if (v == NULL)
+        return fail(err, "privateKey", "is missing");
+    enum status st = read_key(v, private_key, "privateKey", err);
+    if (st == ST_OK)
+        st = x25519_key_new(private_key, &c->key);
+    if (st == ST_OK)
+        st = make_identity(c);
+    if (st == ST_OK)
+        st = read_mldsa(src, c, private_key, err);
+    crypto_wipe(private_key, sizeof(private_key));
     return st;
 }
 
@@ -322,7 +340,7 @@ enum status reality_conf_parse(struct arena *a, const struct json_t *settings,
     err->text[0] = '\0';
     if (c == NULL)
         return ST_E_NOMEM;
-    enum status st = read_private_key(&src, c, err);
+    enum status st = read_keys(&src, c, err);
     if (st == ST_OK)
         st = read_names(a, &src, c, err);
     if (st == ST_OK)
@@ -338,8 +356,6 @@ enum status reality_conf_parse(struct arena *a, const struct json_t *settings,
     if (st == ST_OK)
         st = read_limit(&src, down, &c->down, err);
     if (st == ST_OK)
-        st = read_identity(&src, c, err);
-    if (st == ST_OK)
         *conf = c;
     else
         reality_conf_free(c);
@@ -352,8 +368,9 @@ void reality_conf_free(const void *conf)
         return;
     /* The configuration was made writable by reality_conf_parse and nobody uses it any more. */
     struct reality_conf *c = (struct reality_conf *)(uintptr_t)conf;
-    crypto_wipe(c->private_key, sizeof(c->private_key));
-    crypto_wipe(&c->identity, sizeof(c->identity));
+    x25519_key_free(c->key);
+    c->key = NULL;
+    flight_identity_fini(&c->identity);
 }
 
 const struct reality_tail *reality_conf_tail(const struct reality_conf *c, struct reader name,

@@ -38,7 +38,7 @@ struct reality_conf {
     const struct reality_name *names;
     const uint8_t (*short_ids)[REALITY_SHORT_ID_LEN];
     size_t name_count, short_id_count;
-    uint8_t private_key[X25519_LEN]; /* secret */
+    struct x25519_key *key; /* secret */
     bool has_min, has_max;
     uint32_t min_version, max_version; /* x.y.z as 24 bits */
     uint64_t max_time_diff_ms;         /* 0: any */

@@ -57,9 +57,10 @@ static void prepare(void)
     shared.conf.name_count = 1;
     shared.conf.short_ids = short_ids;
     shared.conf.short_id_count = 1;
-    shared.conf.private_key[3] = 1;
-    must(ed25519_public(shared.conf.identity.seed, shared.conf.identity.pub) == ST_OK);
-    must(x25519_public(shared.conf.private_key, shared.pub) == ST_OK);
+    const uint8_t private_key[32] = {3}, seed[32] = {4};
+    must(flight_identity_init(&shared.conf.identity, seed) == ST_OK);
+    must(x25519_key_new(private_key, &shared.conf.key) == ST_OK);
+    must(x25519_public(private_key, shared.pub) == ST_OK);
 }
 
 static void check_adopted(struct fuzz *f)

@@ -523,12 +523,14 @@ static void test_without_memory(void **state)
 
 static int setup(void **state)
 {
+    uint8_t private_key[32], seed[32] = {5};
+
     (void)state;
-    memset(conf.private_key, 7, sizeof(conf.private_key));
-    conf.identity.seed[0] = 5;
+    memset(private_key, 7, sizeof(private_key));
     return rng_init(&rng) == ST_OK && crypto_ctx_init(&crypto) == ST_OK &&
-                   x25519_public(conf.private_key, server_public) == ST_OK &&
-                   ed25519_public(conf.identity.seed, conf.identity.pub) == ST_OK
+                   x25519_public(private_key, server_public) == ST_OK &&
+                   x25519_key_new(private_key, &conf.key) == ST_OK &&
+                   flight_identity_init(&conf.identity, seed) == ST_OK
                ? 0
                : -1;
 }
@@ -536,6 +538,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    reality_conf_free(&conf);
     crypto_ctx_fini(&crypto);
     rng_fini(&rng);
     return 0;
