@@ -273,9 +273,23 @@ static enum status heartbeat(struct ws *w, struct turn *t)
     return ST_OK;
 }
 
+/* Xray-core closes without a word too. Who keeps the connection alive gets the time anew. */
+static enum status await_head(struct ws *w, struct turn *t)
+{
+    if (w->head_by == 0)
+        w->head_by = t->now_us + WS_HEAD_US;
+    if (t->now_us >= w->head_by)
+        return turn_fail(t, ST_E_TIMEOUT, "no HTTP request within 4 s", 0);
+    if (w->head_by < t->wake_us)
+        t->wake_us = w->head_by;
+    return ST_OK;
+}
+
 static enum status tx(struct layer *l, struct turn *t)
 {
     struct ws *w = ws_of(l);
+    if (w->phase == WS_REQUEST)
+        return await_head(w, t);
     if (w->phase == WS_CLOSED)
         bufq_clear(t->down, l->env->pool); /* nobody is left to read it */
     if (w->phase != WS_OPEN || w->close_sent)

@@ -71,6 +71,7 @@ static enum status refuse(struct ws *w, struct turn *t, const struct http1_head 
     }
     bufq_drop(t->wire_in, h->size, p);
     w->scan = (struct http1_scan){0};
+    w->head_by = 0;
     return ST_OK;
 }
 

@@ -5,8 +5,9 @@
 
 #include "transport/ws/ws.h"
 
-#define WS_HOLD_US  250000u /* longest time between a 101 and an answer to early data */
-#define WS_PROBE_US 8000u   /* the first Ping meanwhile; the others at twice the time each */
+#define WS_HEAD_US  4000000u /* time for a request's head, as Go's servers are set up */
+#define WS_HOLD_US  250000u  /* longest time between a 101 and an answer to early data */
+#define WS_PROBE_US 8000u    /* the first Ping meanwhile; the others at twice the time each */
 
 /*  WS_REQUEST --101--> WS_OPEN --Close sent or received, or an error--> WS_CLOSED
  *   |     ^                                                               ^
@@ -19,11 +20,14 @@ struct ws {
     struct span
         *pong; /* waits for room in wire_out; a newer one replaces it (RFC 6455 section 5.5.3) */
     union {
-        struct http1_scan scan; /* WS_REQUEST */
-        struct {                /* WS_OPEN */
-            uint64_t left;      /* payload of the current data frame still to come */
-            uint64_t ping_at;   /* monotonic us; UINT64_MAX: never */
-            uint64_t hold;      /* no payload is sent before this time; 0: go on */
+        struct { /* WS_REQUEST */
+            struct http1_scan scan;
+            uint64_t head_by; /* the request has to be whole by then; 0: not asked yet */
+        };
+        struct {              /* WS_OPEN */
+            uint64_t left;    /* payload of the current data frame still to come */
+            uint64_t ping_at; /* monotonic us; UINT64_MAX: never */
+            uint64_t hold;    /* no payload is sent before this time; 0: go on */
         };
     };
     uint8_t mask[4];

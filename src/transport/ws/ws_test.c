@@ -221,6 +221,24 @@ static void test_end_before_the_handshake(void **state)
     rig_close(&r);
 }
 
+static void test_a_slow_head_runs_out_of_time(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, &plain_conf);
+    rig_send(&r, "GET /ws HT", 10);
+    assert_int_equal(r.st, ST_OK);
+    assert_true(r.wake == NOW + 4000000);
+    r.now = r.wake - 1;
+    rig_send(&r, "TP", 2);
+    assert_int_equal(r.st, ST_OK);
+    r.now++;
+    rig_run(&r);
+    assert_int_equal(r.st, ST_E_TIMEOUT);
+    rig_expect_n(&r, "", 0);
+    rig_close(&r);
+}
+
 static void test_broken_frames_end_with_1002(void **state)
 {
     (void)state;
@@ -324,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_close_of_the_client),
         cmocka_unit_test(test_end_of_the_relay),
         cmocka_unit_test(test_end_before_the_handshake),
+        cmocka_unit_test(test_a_slow_head_runs_out_of_time),
         cmocka_unit_test(test_broken_frames_end_with_1002),
         cmocka_unit_test(test_heartbeat),
         cmocka_unit_test(test_cap_of_one),
