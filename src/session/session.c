@@ -15,7 +15,7 @@
 #define LINGER_MAX                                                                                 \
     30 /* times FLUSH_DEADLINE_MS that a slow client gets for what the kernel still holds */
 #define NOMEM_PAUSE_MS 20
-#define DRAIN_BYTES    (64u * 1024)
+#define DRAIN_BYTES    (256u * 1024) /* of a client that does not stop after our FIN */
 #define HANDSHAKE_READ (64u * 1024)
 
 static struct worker *worker_of(const struct session *s)
@@ -298,13 +298,16 @@ static bool lingered(struct session *s)
         return true;
     conn_shutdown(&s->client);
     struct bufq waste;
-    bufq_init(&waste, DRAIN_BYTES);
+    bufq_init(&waste, UINT32_MAX);
     int err = 0;
     enum status st = ST_OK;
-    for (int i = 0; i < 4 && st == ST_OK && s->client.readable; i++)
+    for (int i = 0; i < 4 && st == ST_OK && s->client.readable && s->wasted < DRAIN_BYTES; i++) {
         st = conn_read(&s->client, &waste, BLK_READ, w->pool, &err);
-    bufq_clear(&waste, w->pool);
-    if (st == ST_OK && s->client.readable)
+        s->wasted += waste.bytes;
+        bufq_clear(&waste, w->pool);
+    }
+    /* Who goes on sending finds the window closed, and the reset when the deadline comes. */
+    if (st == ST_OK && s->client.readable && s->wasted < DRAIN_BYTES)
         loop_task_add(w->loop, &s->task);
     return st == ST_EOF || st < 0;
 }

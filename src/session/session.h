@@ -51,6 +51,7 @@ struct session {
     uint64_t unreported;  /* payload bytes since the last alive report */
     uint32_t idle_ms;     /* of the current phase */
     uint32_t uplink_only_ms, downlink_only_ms;
+    uint32_t wasted;         /* bytes thrown away after our FIN */
     uint8_t state;           /* enum session_state */
     uint8_t lingers;         /* deadlines of FLUSHING that were put off */
     bool stranger;           /* counted as one by admission */
