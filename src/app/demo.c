@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -21,6 +22,8 @@
 #define DEMO_USER       "demo"
 #define DEMO_SNI        "www.example.com" /* on the self-signed certificate */
 #define DEMO_INTERVAL_S 5
+#define DEMO_PORT_MIN   20000
+#define DEMO_PORT_MAX   32000
 
 int64_t demo_now(void)
 {
@@ -90,6 +93,21 @@ static bool try_bind(uint16_t *port)
     return ok;
 }
 
+/* Below the range that outgoing connections take theirs from: one of those could hold it at the
+ * next start, and the link would be another. 0 with errno: none was found. */
+static uint16_t free_port(void)
+{
+    for (int i = 0; i < 64; i++) {
+        uint16_t port;
+        if (getrandom(&port, sizeof(port), 0) != (ssize_t)sizeof(port))
+            return 0;
+        port = (uint16_t)(DEMO_PORT_MIN + port % (DEMO_PORT_MAX - DEMO_PORT_MIN));
+        if (try_bind(&port))
+            return port;
+    }
+    return 0;
+}
+
 static bool has_ip6(void)
 {
     int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -142,8 +160,8 @@ static enum status shape_node(const struct demo_options *o, struct demo_setup *s
                     o->port);
             return ST_E_BUSY;
         }
-        port = 0;
-        if (!try_bind(&port)) {
+        port = free_port();
+        if (port == 0) {
             fprintf(stderr, "v2sp demo: no free port: %s\n", strerror(errno));
             return ST_E_IO;
         }
