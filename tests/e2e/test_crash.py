@@ -10,31 +10,33 @@ from harness.spec import ALICE
 
 
 class Talker(threading.Thread):
-    """Says things until the session breaks. `heard` counts bytes that certainly passed both ways, `said` what left."""
+    """Says things until the session breaks. `said` is what left. `sure` is what came back, less the last message: the
+    process may die between the system call that delivers and the line that counts."""
 
     def __init__(self, node, origin, seed):
         super().__init__(daemon=True)
         self.session = vless.Session(node, ALICE, origin)
         self.rng = random.Random(seed)
-        self.said = self.heard = 0
+        self.said = self.sure = 0
 
     def run(self):
+        last = 0
         try:
             while True:
                 n = self.rng.randrange(1, 30_000)
                 self.said += n
                 self.session.say(n)
-                self.heard += n
+                self.sure, last = self.sure + last, n
         except OSError:
             pass
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("panel_is", ["well", "dropping", "gone"])
 def test_kill_9(serve, node, origin, seed, panel_is):
-    """Several lives of the process under one panel. Afterwards the panel's sum lies between what was certainly heard
-    and what was said: at most the one message in flight at each kill is uncertain."""
+    """Several lives of the process under one panel. Afterwards the panel's sum lies between what surely passed and what
+    was said: at most the message in flight at each kill is uncertain."""
     rng = random.Random(seed)
     s = serve(node)
     if panel_is == "dropping":
@@ -46,12 +48,12 @@ def test_kill_9(serve, node, origin, seed, panel_is):
         talkers = [Talker(node, origin, seed * 100 + life * 10 + i) for i in range(3)]
         for t in talkers:
             t.start()
-        threading.Event().wait(rng.uniform(0.2, 7))      # the random point is the subject of the test
+        threading.Event().wait(rng.uniform(0.2, 4))      # the random point is the subject of the test
         s.process.kill()
         for t in talkers:
             t.join(10)
             head = len(b"ECHO\n")
-            sure_up, sure_down = sure_up + head + t.heard, sure_down + t.heard
+            sure_up, sure_down = sure_up + head + t.sure, sure_down + t.sure
             most_up, most_down = most_up + head + t.said, most_down + t.said
         s.start()
     if panel_is == "gone":
