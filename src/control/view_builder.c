@@ -171,7 +171,9 @@ static enum status build_chain(struct served_node *s, const struct node_config *
     ctx.alpn = network->alpn;
     while (ctx.alpn != NULL && ctx.alpn[ctx.alpn_count] != NULL)
         ctx.alpn_count++;
-    if (secured && (st = choose_cert(s, &c->options.cert, &ctx, problem)) != ST_OK)
+    /* REALITY shows the certificate of its target. */
+    if (strcmp(c->security, "tls") == 0 &&
+        (st = choose_cert(s, &c->options.cert, &ctx, problem)) != ST_OK)
         return st;
     if (secured &&
         (st = add_transport(s, security, c->object.tls_settings, &ctx, problem)) != ST_OK)

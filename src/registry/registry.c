@@ -4,11 +4,13 @@
 
 #include "proto/vless/vless.h"
 #include "transport/raw/raw.h"
+#include "transport/reality/reality.h"
 #include "transport/tls/tls.h"
 #include "transport/ws/ws.h"
 
 static const struct transport *const transports[] = {
     &transport_raw,
+    &transport_reality,
     &transport_tls,
     &transport_ws,
 };

@@ -21,7 +21,7 @@ struct sources {
 
 static enum status fail(struct conf_error *err, const char *field, const char *text)
 {
-    snprintf(err->text, sizeof(err->text), "reality %s: %.150s", field, text);
+    snprintf(err->text, sizeof(err->text), "REALITY %s: %.150s", field, text);
     return ST_E_CONFIG;
 }
 
