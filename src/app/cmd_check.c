@@ -14,7 +14,7 @@ static int run(int argc, char **argv);
 
 const struct cmd cmd_check = {
     .name = "check",
-    .summary = "Check a configuration file",
+    .summary = "check a configuration file",
     .usage =
         "Usage: v2sp check [-c FILE] [--online]\n"
         "\n"

@@ -10,7 +10,7 @@ static int run(int argc, char **argv);
 
 const struct cmd cmd_config = {
     .name = "config",
-    .summary = "Write, check or show a configuration file",
+    .summary = "write, check or show a configuration file",
     .usage =
         "Usage: v2sp config init [-c FILE] [--force] [URL KEY ID...]\n"
         "       v2sp config init -i [-c FILE] [--force]\n"

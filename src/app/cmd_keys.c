@@ -18,7 +18,7 @@ static int run_reality(int argc, char **argv);
 
 const struct cmd cmd_x25519 = {
     .name = "x25519",
-    .summary = "Make an X25519 key pair",
+    .summary = "make an X25519 key pair",
     .usage = "Usage: v2sp x25519 [--private KEY]\n"
              "\n"
              "Makes a key pair for REALITY and prints both keys in base64url without padding. The\n"
@@ -31,7 +31,7 @@ const struct cmd cmd_x25519 = {
 
 const struct cmd cmd_reality = {
     .name = "reality",
-    .summary = "Derive the REALITY key pair of a node",
+    .summary = "derive the REALITY key pair of a node",
     .usage =
         "Usage: v2sp reality --node-id N --node-type TYPE --token TOKEN\n"
         "\n"

@@ -6,7 +6,7 @@ static int run(int argc, char **argv);
 
 const struct cmd cmd_version = {
     .name = "version",
-    .summary = "Print the version",
+    .summary = "print the version",
     .usage = "Usage: v2sp version\n"
              "\n"
              "Prints the name and version of the program, such as \"v2sp " V2SP_VERSION "\".\n",
