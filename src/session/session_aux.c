@@ -1,6 +1,7 @@
-/* The second stream a layer may ask for while it shakes hands (stream/aux.h): REALITY's connection to
- * the server it stands in for. It is dialed with the session's own target connection, which is free
- * until there is a request; so when the layer says ADOPT the relay begins where it stands. */
+/* The second stream a layer may ask for while it shakes hands (stream/aux.h): REALITY's
+ * connection to the server it stands in for. It is dialed with the session's own target
+ * connection, which is free until there is a request; so when the layer says ADOPT the relay
+ * begins where it stands. */
 #include "codec/proxy_header.h"
 #include "io/dial.h"
 #include "io/sockaddr.h"
@@ -87,7 +88,8 @@ static void on_aux_dialed(struct direct_dial *h, const struct direct_result *r)
     session_run(s);
 }
 
-/* Dials what the layer asked for. Its answer, also a failure, is in the aux at the next chain_run. */
+/* Dials what the layer asked for. Its answer, also a failure, is in the aux at the next
+ * chain_run. */
 static void ask(struct session *s, const struct aux_dest *dest)
 {
     struct aux *x = s->env.aux;

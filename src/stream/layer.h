@@ -14,16 +14,12 @@
 #define STREAM_LAYER_H
 
 #include "base/addr.h"
-#include "base/list.h"
 #include "base/span.h"
 #include "base/status.h"
+#include "stream/env.h"
 
-struct rng;        /* crypto/rng.h: per-worker random numbers */
-struct crypto_ctx; /* crypto/aead.h: per-worker cipher contexts, re-keyed for each use */
-struct user_index; /* policy/user_index.h */
-struct user_rt;    /* policy/user.h */
-struct aux;        /* stream/aux.h */
-struct aux_dest;
+struct user_rt;  /* policy/user.h */
+struct aux_dest; /* stream/aux.h */
 struct layer;
 
 enum port_kind { PORT_BYTES, PORT_PACKETS, PORT_STREAMS };
@@ -36,39 +32,6 @@ enum layer_flags {
     LAYER_ASKS = 16,         /* needs env->aux; run it once before the client speaks */
 };
 
-/* Objects that cost much as long as a handshake lasts (OpenSSL's: 45 KiB), oldest first: bounded
- * per worker. The layers that make them link them here; the worker sets @max. */
-struct heavy {
-    struct list held;
-    unsigned count, max;
-};
-
-/* What a layer is told about its surroundings; the same for all layers of a chain, outlives
- * them. */
-struct env {
-    struct pool *pool; /* blocks, spans, layer state */
-    struct rng *rng;
-    struct crypto_ctx *crypto;
-    const struct user_index *users; /* of the session's pinned view; NULL where no protocol asks */
-    struct conn_info *info;
-    struct heavy *heavy; /* NULL: no bound */
-    struct aux *aux;     /* NULL: no layer has LAYER_ASKS */
-};
-
-/* Facts about the connection that one layer learns and another uses. Owned by the session; sni
- * and alpn are pool_alloc'ed strings of the session, freed once the request is accepted (an idle
- * connection keeps none). */
-struct conn_info {
-    /* the client: the socket's, replaced by PROXY header or a trusted X-Forwarded-For */
-    struct addr peer;
-    struct addr local; /* where the client arrived */
-    char *sni, *alpn;  /* lower case, NUL-terminated; NULL = none */
-    bool tls13;        /* the outer layer is TLS 1.3 */
-};
-/* Stores a copy of @text (<= 255 bytes) in *@slot, which must be conn_info's sni or alpn. */
-NODISCARD enum status conn_info_set(struct pool *p, char **slot, const char *text, size_t len);
-void conn_info_clear(struct pool *p, struct conn_info *info);
-
 enum events_mask {
     EV_READY = 1,   /* handshake of this layer done */
     EV_REQUEST = 2, /* a client named its target: events.request is filled */
@@ -77,9 +40,10 @@ enum events_mask {
     EV_DIVERT = 4,
     EV_LEAVE_RX = 8, /* after this call the layer changes no byte of rx (or tx) any more */
     EV_LEAVE_TX = 16,
-    /* The same for this layer, the nearest one below that can leave (ops->leave: a record layer) and
-     * those between. rx: what wire_in of that layer still holds is raw, and follows what is already
-     * decoded. tx: what this call put in wire_out still goes through it, nothing after that. */
+    /* The same for this layer, the nearest one below that can leave (ops->leave: a record layer)
+     * and those between. rx: what wire_in of that layer still holds is raw, and follows what is
+     * already decoded. tx: what this call put in wire_out still goes through it, nothing after
+     * that. */
     EV_LEAVE_RX_BOTTOM = 32,
     EV_LEAVE_TX_BOTTOM = 64,
     EV_UNITS_OFF = 128, /* it is decided that nobody leaves to the bottom: ends LAYER_ONE_UNIT */

@@ -1,4 +1,4 @@
-#include "stream/layer.h"
+#include "stream/env.h"
 
 #include <string.h>
 
