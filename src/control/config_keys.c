@@ -70,9 +70,9 @@ const char *config_key_nearest(const struct config_scope *scope, const char *nam
 /* Another object that knows the name: an option written one level too high or too low. */
 static const struct config_scope *home_of(const struct config_scope *not_here, const char *name)
 {
-    const struct config_scope *const all[] = {&config_scope_node,   &config_scope_cert,
-                                              &config_scope_limits, &config_scope_top,
-                                              &config_scope_log,    &config_scope_core};
+    const struct config_scope *const all[] = {
+        &config_scope_node, &config_scope_cert, &config_scope_limits, &config_scope_top,
+        &config_scope_log,  &config_scope_core, &config_scope_reality};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         if (all[i] != not_here && config_key_find(all[i], name) != NULL)
             return all[i];

@@ -59,6 +59,7 @@ struct config_draft {
     struct config_options opt;
     const char *name, *core, *core_name;
     bool enable_vless;
+    bool reality_off; /* RealityConfig is there and not meant */
 };
 
 /* A core while it is read. */
@@ -69,7 +70,7 @@ struct config_core {
 };
 
 extern const struct config_scope config_scope_top, config_scope_log, config_scope_core,
-    config_scope_node, config_scope_cert, config_scope_limits;
+    config_scope_node, config_scope_cert, config_scope_limits, config_scope_reality;
 
 /* Reads the members of @obj that @scope knows into @dst; the others are warned about, with the
  * nearest name. Rows whose part is not in @parts are warned about as standing in the wrong
@@ -93,6 +94,7 @@ config_read_fn config_read_port;
 config_read_fn config_read_proxy_from;
 config_read_fn config_read_trusted;
 config_read_fn config_read_fallbacks;
+config_read_fn config_read_reality;
 config_read_fn config_read_dns_type;
 config_read_fn config_read_report_policy;
 config_read_fn config_read_cert_mode;

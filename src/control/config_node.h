@@ -67,6 +67,20 @@ struct config_limits { /* 0 = unlimited */
     uint64_t dynamic_traffic; /* bytes */
 };
 
+/* RealityConfig. "" and 0 items: the panel's word counts. */
+struct config_reality {
+    const char *dest;        /* host:port, a port, a unix socket */
+    const char *private_key; /* secret; base64 */
+    const char *const *server_names;
+    size_t server_name_count;
+    const char *const *short_ids; /* hex; "" is one */
+    size_t short_id_count;
+    const char *min_client_ver, *max_client_ver, *max_time_diff;
+    const char *mldsa65_seed; /* secret; base64 */
+    bool has_xver;
+    uint8_t xver; /* PROXY protocol towards dest */
+};
+
 struct config_options {
     struct addr
         listen[CONFIG_LISTEN_MAX]; /* port 0: server_port of the panel, or @port; default 0.0.0.0 */
@@ -91,6 +105,8 @@ struct config_options {
     bool fallback; /* EnableFallback; rows as fallback_build() takes them */
     const struct fallback_rule *fallbacks;
     size_t fallback_count;
+    struct config_reality reality;
+    bool reality_on;    /* EnableREALITY: whatever the panel says about tls */
     bool allow_private; /* users may reach loopback, private and metadata addresses of this host */
     bool
         /* default true: more than half of the users gone needs a second answer */
@@ -129,6 +145,9 @@ bool config_node_equal(const struct config_node *a, const struct config_node *b)
 NODISCARD enum status config_node_merge(struct arena *a, const struct config_node *node,
                                         const struct json_t *reply, struct config_options *out,
                                         char problem[CONFIG_PROBLEM_MAX]);
+/* What @c holds as the object that conf_context.reality is; NULL if that is nothing. The caller's,
+ * for json_unref. ST_OK or ST_E_NOMEM. */
+NODISCARD enum status config_reality_json(const struct config_reality *c, struct json_t **out);
 /* The object to read server_port, network and the rest from: @reply itself when it has a
  * server_port or no "Nodes", else the entry of "Nodes" with our NodeID, or its only one. Borrowed;
  * NULL if @reply is no object or has no entry for us. (Spec: panel-api section 2.2.) */

@@ -155,12 +155,22 @@ static void check_type(struct config_reader *r, const struct config_path *at,
                       d->api.node_type);
 }
 
+/* Switched off, or left to the panel: whatever stands in it is not read (XrayR's meaning). */
+static bool reality_is_off(const struct json_t *opt)
+{
+    const char *key;
+    const struct json_t *on = member(opt, "EnableREALITY", NULL, &key);
+    return (on != NULL && !json_get_bool(opt, "EnableREALITY", true)) ||
+           json_get_bool(opt, "DisableLocalREALITYConfig", false);
+}
+
 /* What only shows when the whole node is read. */
 static void check_draft(struct config_reader *r, const struct config_path *at,
                         const struct config_path *api_at, const struct config_path *opt_at,
                         struct config_draft *d)
 {
     struct config_options *o = &d->opt;
+    o->reality_on = o->reality_on && !d->reality_off;
     bool clean = !r->node_bad;
     if (clean && d->api.host[0] == '\0')
         config_report(r, CONFIG_ERROR, at, "ApiHost is missing: the URL of the panel");
@@ -276,6 +286,7 @@ static void read_node(struct config_reader *r, struct config_nodes *ns,
                              .core = "",
                              .core_name = ""};
 
+    d.reality_off = reality_is_off(opt != NULL ? opt : entry);
     r->node = draft_tag(r, at, api != NULL ? api : entry, opt != NULL ? opt : entry);
     r->node_bad = false;
     r->given = n.given;

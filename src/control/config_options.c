@@ -14,6 +14,12 @@ void config_options_init(struct config_options *o)
         .listen_count = 1,
         .cert =
             {.domain = "", .cert_file = "", .key_file = "", .provider = "", .email = "", .dir = ""},
+        .reality = {.dest = "",
+                    .private_key = "",
+                    .min_client_ver = "",
+                    .max_client_ver = "",
+                    .max_time_diff = "",
+                    .mldsa65_seed = ""},
         .mass_delete_guard = true,
         .drain_ms = 30000,
         .source_max = 256,

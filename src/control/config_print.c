@@ -167,6 +167,33 @@ static void print_fallbacks(struct printer *p, const struct config_options *o)
     close_group(p, ']');
 }
 
+static void print_list(struct printer *p, const char *key, const char *const *list, size_t n)
+{
+    open_group(p, key, '[');
+    for (size_t i = 0; i < n; i++)
+        put_text(p, NULL, list[i]);
+    close_group(p, ']');
+}
+
+static void print_reality(struct printer *p, const struct config_options *o)
+{
+    const struct config_reality *c = &o->reality;
+    if (o->reality_on) /* false would switch off what follows */
+        put_bool(p, "EnableREALITY", true);
+    open_group(p, "RealityConfig", '{');
+    put_text(p, "Dest", c->dest);
+    if (c->has_xver)
+        put_number(p, "ProxyProtocolVer", c->xver);
+    print_list(p, "ServerNames", c->server_names, c->server_name_count);
+    put_secret(p, "PrivateKey", c->private_key);
+    print_list(p, "ShortIds", c->short_ids, c->short_id_count);
+    put_text(p, "MinClientVer", c->min_client_ver);
+    put_text(p, "MaxClientVer", c->max_client_ver);
+    put_text(p, "MaxTimeDiff", c->max_time_diff);
+    put_secret(p, "mldsa65Seed", c->mldsa65_seed);
+    close_group(p, '}');
+}
+
 static void print_addresses(struct printer *p, const struct config_options *o)
 {
     open_group(p, "ListenIP", '[');
@@ -217,6 +244,7 @@ static void print_options(struct printer *p, const struct config_node *n)
     put_bool(p, "DisableSniffing", o->disable_sniffing);
     put_bool(p, "EnableFallback", o->fallback);
     print_fallbacks(p, o);
+    print_reality(p, o);
     put_bool(p, "AllowPrivate", o->allow_private);
     put_bool(p, "MassDeleteGuard", o->mass_delete_guard);
     put_text(p, "ReportPolicy", o->at_least_once ? "at-least-once" : "at-most-once");

@@ -132,9 +132,12 @@ static void refused_settings_wait(void **state)
     struct world *w = *state;
     static const char *const bad[][2] = {
         {"{\"node_type\":\"vless\",\"server_port\":1,\"tls\":2}", "REALITY"},
+        {"{\"node_type\":\"vless\",\"server_port\":1,\"tls\":2,\"tls_settings\":{\"private_key\":"
+         "\"x\"}}",
+         "REALITY privateKey: must be 32 bytes"},
         {"{\"node_type\":\"vless\",\"server_port\":1,\"network\":\"grpc\"}", "grpc"},
         {"{\"node_type\":\"vmess\",\"server_port\":1}", "vmess"},
-        {"{\"node_type\":\"vless\",\"server_port\":1,\"flow\":\"xtls-rprx-vision\"}", "vision"},
+        {"{\"node_type\":\"vless\",\"server_port\":1,\"flow\":\"xtls-rprx-direct\"}", "flow"},
         {"{\"node_type\":\"vless\"}", "server_port"},
         {"<html>", "HTML"},
         {"{\"server_port\":", "JSON"},

@@ -66,6 +66,8 @@ static enum status find_security(struct node_config *out, char problem[NODE_PROB
 {
     int64_t tls = out->object.tls;
 
+    if (out->options.reality_on)
+        tls = 2;
     if (tls < 0)
         tls = strcmp(out->type, "trojan") == 0 ? 1 : 0;
     if (tls > 2)

@@ -148,6 +148,22 @@ static enum status add_proto(struct served_node *s, const struct proto *p,
     return add_stage(s, p->server, conf, p->free_conf, problem);
 }
 
+static enum status add_security(struct served_node *s, const struct transport *t,
+                                const struct node_config *c, struct conf_context *ctx,
+                                char problem[NODE_PROBLEM_MAX])
+{
+    struct json_t *local = NULL;
+    enum status st = config_reality_json(&c->options.reality, &local);
+
+    if (st != ST_OK)
+        return st;
+    ctx->reality = local;
+    st = add_transport(s, t, c->object.tls_settings, ctx, problem);
+    ctx->reality = NULL;
+    json_unref(local);
+    return st;
+}
+
 static enum status build_chain(struct served_node *s, const struct node_config *c,
                                char problem[NODE_PROBLEM_MAX])
 {
@@ -175,8 +191,7 @@ static enum status build_chain(struct served_node *s, const struct node_config *
     if (strcmp(c->security, "tls") == 0 &&
         (st = choose_cert(s, &c->options.cert, &ctx, problem)) != ST_OK)
         return st;
-    if (secured &&
-        (st = add_transport(s, security, c->object.tls_settings, &ctx, problem)) != ST_OK)
+    if (secured && (st = add_security(s, security, c, &ctx, problem)) != ST_OK)
         return st;
     if ((st = add_transport(s, network, c->object.network_settings, &ctx, problem)) != ST_OK)
         return st;
