@@ -246,9 +246,8 @@ void session_adopt(struct session *s)
     const struct view_node *n = s->view->node;
     struct aux *x = s->env.aux;
     chain_divert(&s->in);
-    enum status st = x->failed ? ST_E_CLOSED : chain_init(&s->out, &s->env, NULL, 0);
-    if (st != ST_OK) {
-        session_close(s, false); /* the helper is not there: nor are we */
+    if ((x->failed && x->in.head == NULL) || chain_init(&s->out, &s->env, NULL, 0) != ST_OK) {
+        session_close(s, x->open); /* the helper is not there, or has reset: so do we */
         return;
     }
     no_stranger_any_more(s);
@@ -257,7 +256,9 @@ void session_adopt(struct session *s)
     s->uplink_only_ms = s->downlink_only_ms = n->timeouts.idle;
     bufq_move(chain_down(&s->out), &x->out);
     bufq_move(chain_bottom_in(&s->out), &x->in);
-    chain_bottom_in(&s->out)->eof = x->in.eof;
+    chain_bottom_in(&s->out)->eof = x->in.eof && !x->failed;
+    /* What it said before its reset still arrives, then the reset. */
+    s->target_failed = s->target.broken = x->failed;
     bool open = x->open;
     session_aux_free(s);
     if (open) {

@@ -1,6 +1,6 @@
 #include "proto/vless/vision.h"
 
-#include <string.h>
+#include "crypto/mem.h"
 
 struct vision {
     struct vision_frame frame;   /* uplink */
@@ -23,7 +23,7 @@ void vision_free(struct pool *p, struct vision *v)
 {
     if (v == NULL)
         return;
-    explicit_bzero(v, sizeof(*v));
+    crypto_wipe(v, sizeof(*v));
     pool_release(p, v, sizeof(*v));
 }
 
