@@ -5,7 +5,7 @@ import time
 
 import rig
 
-# DESIGN: v2sp must cost at most so many times the better peer, or so much ("=" in front).
+# What v2sp may cost at most: so many times the better peer, or so much ("=" in front).
 TARGETS = {
     "vless-raw": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.7, "CPU-ms/connection": 0.6, "KiB/idle": "=3"},
     "vless-tls": {"down CPU-s/GB": 0.55, "up CPU-s/GB": 0.55, "CPU-ms/connection": 0.8, "KiB/idle": "=3.5"},

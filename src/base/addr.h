@@ -58,7 +58,7 @@ struct target {
 
 /* Sets a name: letters, digits, '-', '.', '_' only, 1..255 bytes; an IP literal (also in brackets)
  * becomes an IP.
- * ST_OK or ST_E_PROTO. (Xray-core common/protocol address parser; specs: VLESS section 1.) */
+ * ST_OK or ST_E_PROTO. (Xray-core 25.12.1 common/protocol/address.go.) */
 NODISCARD enum status target_set_host(struct target *t, const char *host, size_t len,
                                       uint16_t port);
 /* Text "host:port" for logs; @dst takes TARGET_STRLEN bytes. */

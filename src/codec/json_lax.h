@@ -4,7 +4,7 @@
  * The reader hands out exactly as many bytes as the text has, so an offset in its output is an
  * offset in the text. What stands inside strings is left alone. A comma is a trailing one when a
  * value stands before it and '}' or ']' after it; "[,]" and "[1,,]" stay as they are and are
- * refused by whoever parses. (Spec: node-config section 1.) */
+ * refused by whoever parses. (docs/configuration.md, "The file".) */
 #ifndef CODEC_JSON_LAX_H
 #define CODEC_JSON_LAX_H
 

@@ -3,7 +3,7 @@
  * Life: config_load -> (config_ref/config_unref from any thread). Everything in it lives as long as
  * the last reference. Reading never stops at the first mistake: a bad node is left out and named,
  * the others stay, and all findings are in a list with file, line and column. A reload should use a
- * configuration only if errors == 0. (Spec: node-config sections 1 to 8, 12, 13, 16, 18.) */
+ * configuration only if errors == 0. What each key means: docs/configuration.md. */
 #ifndef CONTROL_CONFIG_H
 #define CONTROL_CONFIG_H
 

@@ -1,4 +1,4 @@
-/* Include: nodes from other files and from the web. (Spec: node-config section 4.) */
+/* Include: nodes from other files and from the web. (docs/configuration.md, "Include".) */
 #include "control/config_keys.h"
 
 #include <errno.h>

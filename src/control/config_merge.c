@@ -1,4 +1,4 @@
-/* What a panel may say about a node's options. (Spec: panel-api section 2.2.) */
+/* What a panel may say about a node's options. (docs/panel-api.md, "config".) */
 #include "control/config_keys.h"
 
 #include "codec/json.h"

@@ -1,6 +1,6 @@
 /* control/config_node.h - one node as config.json describes it: how to reach its panel, and its
  * options. Part of struct config, which owns everything here; all texts are NUL-terminated and
- * never NULL unless said so. (Spec: node-config sections 3 to 8.) */
+ * never NULL unless said so. (docs/configuration.md, "A node".) */
 #ifndef CONTROL_CONFIG_NODE_H
 #define CONTROL_CONFIG_NODE_H
 
@@ -150,7 +150,7 @@ NODISCARD enum status config_node_merge(struct arena *a, const struct config_nod
 NODISCARD enum status config_reality_json(const struct config_reality *c, struct json_t **out);
 /* The object to read server_port, network and the rest from: @reply itself when it has a
  * server_port or no "Nodes", else the entry of "Nodes" with our NodeID, or its only one. Borrowed;
- * NULL if @reply is no object or has no entry for us. (Spec: panel-api section 2.2.) */
+ * NULL if @reply is no object or has no entry for us. (docs/panel-api.md, "config".) */
 const struct json_t *config_node_reply(const struct config_node *node, const struct json_t *reply);
 
 #endif

@@ -1,5 +1,5 @@
-/* RealityConfig: what of a REALITY listener is written locally. (Spec: node-config section 8,
- * vless-vision-reality section 14.) */
+/* RealityConfig: what of a REALITY listener is written locally. (docs/configuration.md, "REALITY";
+ * names and ranges as in Xray-core 25.12.1 infra/conf/transport_internet.go.) */
 #include "control/config_keys.h"
 
 #include <stdio.h>

@@ -1,6 +1,5 @@
 /* Every key of config.json, where its value goes, and whether it does something yet. A row that
- * starts to work changes its state here and nowhere else. (Spec: node-config sections 2 to 8, 12,
- * 17, 18.) */
+ * starts to work changes its state here and nowhere else. (docs/configuration.md.) */
 #include "control/config_keys.h"
 
 #define COUNT(a)   (sizeof(a) / sizeof((a)[0]))

@@ -42,7 +42,7 @@ static uint64_t at_least(uint64_t local, int64_t panel_kb)
 }
 
 /* The panel's word wins: an operator who turns a node from one protocol into another does it there
- * (specs panel-api 13.11). */
+ * (docs/panel-api.md, "config"). */
 static enum status find_type(struct arena *a, const struct config_node *conf,
                              struct node_config *out, char problem[NODE_PROBLEM_MAX])
 {

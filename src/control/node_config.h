@@ -1,8 +1,7 @@
 /* control/node_config.h - what a node is to do: the panel's answer laid over its entry in
  * config.json. Control thread; stateless but for the result.
  *
- * Precedence: what is written locally, then the panel, then defaults (specs panel-api 2.2,
- * node-config 4). */
+ * Precedence: what is written locally, then the panel, then defaults (docs/configuration.md). */
 #ifndef CONTROL_NODE_CONFIG_H
 #define CONTROL_NODE_CONFIG_H
 

@@ -3,9 +3,9 @@
  *
  * One client serves all nodes, so connections to one panel are shared. A call ends within its
  * deadline, retries included. A GET is tried three times on transport errors, a POST once: whether
- * its bytes went out is told, the rest is the caller's decision (specs panel-api 12, 14). Redirects
- * are followed three times, to the same scheme, host and port only, because the token is in the
- * address. Addresses are logged without query. */
+ * its bytes went out is told, the rest is the caller's decision (docs/panel-api.md, "Errors").
+ * Redirects are followed three times, to the same scheme, host and port only, because the token is
+ * in the address. Addresses are logged without query. */
 #ifndef CONTROL_PANEL_CLIENT_H
 #define CONTROL_PANEL_CLIENT_H
 

@@ -2,8 +2,8 @@
  * inside control only.
  *
  * Push: the open traffic is frozen into a numbered batch, marked on disk, sent with an
- * Idempotency-Key; the identical batch is sent again until the panel has answered for it (panel-api
- * 12, spool.h). Alive: the state of now, lost without harm (limits 11). */
+ * Idempotency-Key; the identical batch is sent again until the panel has answered for it (spool.h;
+ * docs/panel-api.md, "push"). Alive: the state of now, lost without harm. */
 #ifndef CONTROL_REPORTER_H
 #define CONTROL_REPORTER_H
 

@@ -12,7 +12,7 @@
  * moved twice or lost. A batch is frozen: same number, same rows, for ever. At most a few exist a
  * node, because nothing is frozen while one waits; what comes later stays in the accounts, 100
  * bytes a user, so a panel that is down for a month costs no more than one that is down for a
- * minute. Source: specs limits 10, panel-api 12. */
+ * minute. (docs/internals/accounting.md.) */
 #ifndef CONTROL_SPOOL_H
 #define CONTROL_SPOOL_H
 

@@ -69,7 +69,7 @@ struct user_table {
 };
 
 /* Where objects and slots come from, and the node's own limits: the smaller non-zero of node and
- * user counts (specs limits 2). */
+ * user counts. */
 struct users_env {
     struct user_slab *slab;
     struct counters *counters;

@@ -34,9 +34,9 @@ void x25519_key_free(struct x25519_key *key); /* wipes; NULL is fine */
 /* As x25519_shared. */
 NODISCARD enum status x25519_key_shared(const struct x25519_key *key,
                                         const uint8_t peer[X25519_LEN], uint8_t out[X25519_LEN]);
-/* Private key of a node: SHA-256(decimal id, lower-cased type, token), clamped (node-config section
- * 15), so that panels and nodes agree on it without storing it. ST_OK, ST_E_LIMIT for a type over
- * 32 bytes, ST_E_NOMEM, ST_E_CRYPTO. */
+/* Private key of a node: SHA-256(decimal id, lower-cased type, token), clamped, so that panels and
+ * nodes agree on it without storing it (as `v2sp reality` of nsevo/v2sp derives it). ST_OK,
+ * ST_E_LIMIT for a type over 32 bytes, ST_E_NOMEM, ST_E_CRYPTO. */
 NODISCARD enum status x25519_from_node(uint64_t node_id, const char *type, const char *token,
                                        uint8_t priv[X25519_LEN]);
 

@@ -1,6 +1,6 @@
 /* http/answer.h - how HTTP transports turn a request down, byte for byte as Go's net/http does, so
- * that a prober sees one of the most common servers there are. Pure. Source: specs transports,
- * section 5. */
+ * that a prober sees one of the most common servers there are. Pure. Source: Go 1.26
+ * net/http/server.go. */
 #ifndef HTTP_ANSWER_H
 #define HTTP_ANSWER_H
 

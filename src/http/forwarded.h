@@ -1,5 +1,5 @@
-/* http/forwarded.h - whom a reverse proxy says it speaks for. Pure. Source: specs transports,
- * section 6. */
+/* http/forwarded.h - whom a reverse proxy says it speaks for. Pure. Source: Xray-core 25.12.1
+ * common/protocol/http/headers.go and transport/internet/websocket/hub.go. */
 #ifndef HTTP_FORWARDED_H
 #define HTTP_FORWARDED_H
 

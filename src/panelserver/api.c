@@ -97,7 +97,7 @@ static bool admit_rate(struct api *a, const struct api_request *rq, struct reply
     return false;
 }
 
-/* The endpoint may be given with or without a path, as the seed's examples do. */
+/* The endpoint may be given with or without a path: panels are given both ways. */
 static bool is_endpoint(struct http1_str path)
 {
     static const char *const known[] = {"", "/", "/api", "/api/", "/api/v2sp", "/api/v2sp/"};
@@ -157,8 +157,8 @@ static bool admit_parameters(const struct api_request *rq, struct api_call *call
         return refuse(r, 400, "BAD_PARAMETER", "Parameter node_id is not a whole number",
                       "node_id");
     call->node_id = strtoll(text, NULL, 10);
-    /* Not sent by all nodes (panel-api 2.1), and not compared with the node's type: a node whose
-     * type was changed in the panel must still be able to read its new configuration. */
+    /* Not sent by all nodes (nsevo/v2sp leaves it out), and not compared with the node's type: a
+     * node whose type was changed in the panel must still be able to read its new configuration. */
     st = http1_query_get(rq->query, "node_type", text, sizeof text);
     if (st != ST_E_NOTFOUND && (st != ST_OK || !is_node_type(text)))
         return refuse(r, 400, "BAD_PARAMETER",

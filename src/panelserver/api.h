@@ -2,8 +2,7 @@
  * sockets, no clock.
  *
  * api_admit judges the head (method, path, rate, parameters, token, node) before one byte of a body
- * is kept; api_answer does the work. One thread. (Seed README "API Specification"; specs/panel-api
- * sections 2, 5, 11-13.) */
+ * is kept; api_answer does the work. One thread. (docs/panel-api.md.) */
 #ifndef PANELSERVER_API_H
 #define PANELSERVER_API_H
 

@@ -1,5 +1,5 @@
-/* panelserver/api_config.h - the reply to `config`: a node as the flat object of specs/panel-api
- * section 5. */
+/* panelserver/api_config.h - the reply to `config`: a node as the flat object of docs/panel-api.md,
+ * "config". */
 #ifndef PANELSERVER_API_CONFIG_H
 #define PANELSERVER_API_CONFIG_H
 

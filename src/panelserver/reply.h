@@ -15,9 +15,9 @@ struct reply {
     const char *allow;      /* static; NULL: no such field */
 };
 
-/* {"message": @message, "code": @code, "details": {"parameter": @parameter}}, the seed's error
- * shape; details are {} for
- * @parameter NULL. Never fails: without memory the body is missing. */
+/* {"message": @message, "code": @code, "details": {"parameter": @parameter}}, as
+ * docs/panel-api.md has it; details are {} for @parameter NULL. Never fails: without memory the
+ * body is missing. */
 void reply_error(struct reply *r, unsigned status, const char *code, const char *message,
                  const char *parameter);
 /* {"message":"ok"} */

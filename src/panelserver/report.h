@@ -2,8 +2,8 @@
  * refuses the whole body.
  *
  * Pure but for the arrays, which grow with what was really read, never by a claimed size. `[]`
- * counts as `{}`: PHP writes an empty map so. Several entries for one user add up. (Seed README
- * "POST action=push", "POST action=alive"; specs/panel-api 2.5, 2.6.) */
+ * counts as `{}`: PHP writes an empty map so. Several entries for one user add up.
+ * (docs/panel-api.md, "push" and "alive".) */
 #ifndef PANELSERVER_REPORT_H
 #define PANELSERVER_REPORT_H
 

@@ -1,7 +1,7 @@
 /* policy/fallback.h - where a connection goes that is not ours: the table of fallbacks by server
  * name, ALPN and path. Pure, const once built.
  *
- * Source: specs vless-vision-reality section 3 (Xray-core proxy/vless/inbound). */
+ * Source: Xray-core 25.12.1 proxy/vless/inbound/inbound.go, infra/conf/vless.go. */
 #ifndef POLICY_FALLBACK_H
 #define POLICY_FALLBACK_H
 

@@ -1,8 +1,8 @@
 /* session/admission.h - how many connections a worker takes, and how many strangers.
  * Single-threaded.
  *
- * Bounds (DESIGN section 3): sessions in all; connections without a known user, in all and per
- * source address (an IPv6 source is its /64). */
+ * Bounds (docs/operations.md, "Limits"): sessions in all; connections without a known user, in all
+ * and per source address (an IPv6 source is its /64). */
 #ifndef SESSION_ADMISSION_H
 #define SESSION_ADMISSION_H
 

@@ -31,9 +31,9 @@ struct cert_error {
 };
 
 /* Reads a chain (leaf first) and its key from PEM text. The key's label may be any that ends in
- * "PRIVATE KEY", whatever structure it wraps: old programs write PKCS#1 under "EC PRIVATE KEY"
- * (node-config section 6).
- * ST_OK; ST_E_CONFIG with @err (nothing usable, encrypted key, key does not match); ST_E_NOMEM. */
+ * "PRIVATE KEY", whatever structure it wraps: old programs (nsevo/v2sp's `self`) write PKCS#1 under
+ * "EC PRIVATE KEY". ST_OK; ST_E_CONFIG with @err (nothing usable, encrypted key, key does not
+ * match); ST_E_NOMEM. */
 NODISCARD enum status cert_parse(struct cert *c, const char *chain_pem, size_t chain_len,
                                  const char *key_pem, size_t key_len, struct cert_error *err);
 /* The same from files of at most CERT_PEM_MAX bytes; ST_E_NOTFOUND with @err when one cannot be

@@ -1,5 +1,6 @@
-/* tls/flight.h - our half of a TLS 1.3 handshake in the shape of another server's (specs:
- * vless-vision-reality section 12). Pure: a function of the messages, keys and random bytes given.
+/* tls/flight.h - our half of a TLS 1.3 handshake in the shape of another server's (xtls/reality
+ * 20251014 handshake_server_tls13.go). Pure: a function of the messages, keys and random bytes
+ * given.
  *
  * The other server's ServerHello is taken over with our key share in it; EncryptedExtensions,
  * Certificate, CertificateVerify and Finished are ours, in records padded to the lengths of its

@@ -1,5 +1,5 @@
 /* tls/flight_cert.h - the certificate of a flight: a fixed frame around the Ed25519 key and the
- * proofs (specs: vless-vision-reality section 12). Internal to tls/flight*.c. */
+ * proofs (xtls/reality 20251014 handshake_server_tls13.go). Internal to tls/flight*.c. */
 #ifndef TLS_FLIGHT_CERT_H
 #define TLS_FLIGHT_CERT_H
 

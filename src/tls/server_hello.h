@@ -1,5 +1,5 @@
 /* tls/server_hello.h - another server's ServerHello, read to answer in its place (RFC 8446 section
- * 4.1.3; specs: vless-vision-reality section 11). Pure. */
+ * 4.1.3; xtls/reality 20251014 tls.go). Pure. */
 #ifndef TLS_SERVER_HELLO_H
 #define TLS_SERVER_HELLO_H
 

@@ -109,7 +109,7 @@ def test_partial_header_then_close(node):
 
 @pytest.mark.sanitizer
 def test_route_bytes_of_the_uuid_are_free(node, origin):
-    """Bytes 6 and 7 are the client's (spec: vless 2); sing-box servers compare them all."""
+    """Bytes 6 and 7 are the client's (Xray-core proxy/vless/validator.go); sing-box servers compare them all."""
     if node.server.kind == "sing-box":
         pytest.skip("sing-box compares all 16 bytes")
     ident = bytearray(vless.uuids.UUID(spec.USER).bytes)

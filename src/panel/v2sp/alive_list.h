@@ -1,9 +1,9 @@
 /* panel/v2sp/alive_list.h - the answer to action=alivelist, read as it arrives:
  * {"alive":{"<uid>":devices,...}}. Pure.
  *
- * [] and null are the empty list (specs panel-api 2.4); an entry that is no number is left out.
- * Life: v2sp_alive_list_init -> v2sp_alive_list_feed* -> v2sp_alive_list_end. One a reply, not
- * thread-safe. */
+ * [] and null are the empty list (docs/panel-api.md, "alivelist"); an entry that is no number is
+ * left out. Life: v2sp_alive_list_init -> v2sp_alive_list_feed* -> v2sp_alive_list_end. One a
+ * reply, not thread-safe. */
 #ifndef PANEL_V2SP_ALIVE_LIST_H
 #define PANEL_V2SP_ALIVE_LIST_H
 

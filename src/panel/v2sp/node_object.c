@@ -50,7 +50,8 @@ static const struct json_t *member(const struct finder *f, const char *key)
     return v != NULL ? v : json_get(f->entry, key);
 }
 
-/* First of two spellings; camelCase wins over snake_case when both are there (panel-api 5). */
+/* First of two spellings; camelCase wins over snake_case when both are there (docs/panel-api.md,
+ * "config"). */
 static const struct json_t *either(const struct finder *f, const char *first, const char *second)
 {
     const struct json_t *v = member(f, first);
@@ -83,7 +84,7 @@ static int64_t number(struct finder *f, const char *key, int64_t dflt)
     return number_in(f, member(f, key), key, dflt);
 }
 
-/* Panels of the family answer some errors with 200 (panel-api 3 and 11). */
+/* Panels of the family answer some errors with 200 (docs/panel-api.md). */
 static bool is_failure(const struct json_t *reply, struct v2sp_reply_error *err)
 {
     const char *st = json_get_str(reply, "status", "");

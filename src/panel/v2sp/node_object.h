@@ -1,9 +1,9 @@
 /* panel/v2sp/node_object.h - the answer to action=config: which port, protocol and transport a node
  * is to serve. Pure, stateless.
  *
- * Two shapes are read (specs panel-api 2.2): the flat node object of the UniProxy family, and a
- * whole local configuration file with Log, Cores, Nodes[], of which the entry with our NodeID (or
- * the only one) counts. Both may be mixed; what stands at the top level wins. Types are PHP's:
+ * Two shapes are read (docs/panel-api.md, "config"): the flat node object of the UniProxy family,
+ * and a whole local configuration file with Log, Cores, Nodes[], of which the entry with our NodeID
+ * (or the only one) counts. Both may be mixed; what stands at the top level wins. Types are PHP's:
  * numbers as strings, [] for {}, null for absent. */
 #ifndef PANEL_V2SP_NODE_OBJECT_H
 #define PANEL_V2SP_NODE_OBJECT_H

@@ -1,6 +1,6 @@
 /* panel/v2sp/outcome.h - what the end of a panel call means, and what to do then. Pure, stateless.
  *
- * Source: specs panel-api 11 (errors) and 12 (which pushes may be sent again). */
+ * Source: docs/panel-api.md, "Errors", also for which pushes may be sent again. */
 #ifndef PANEL_V2SP_OUTCOME_H
 #define PANEL_V2SP_OUTCOME_H
 

@@ -1,7 +1,8 @@
 /* panel/v2sp/request.h - what a node sends to a panel of the v2sp dialect: addresses and bodies.
  * Pure, stateless.
  *
- * Source: specs panel-api section 2 (the seed README, and the requests of the Go client). */
+ * Source: docs/panel-api.md; the README of nsevo/v2sp v1.3.0 and the requests of its client
+ * (api/panel). */
 #ifndef PANEL_V2SP_REQUEST_H
 #define PANEL_V2SP_REQUEST_H
 

@@ -2,7 +2,7 @@
  * {"users":[{"id","uuid","speed_limit","device_limit","conn_limit"},...]}. Pure.
  *
  * A user that cannot be used is skipped and named; an answer that is no list at all is an error, so
- * that the old list stays (specs panel-api 2.3, 13.4, 13.5). Life: v2sp_user_list_init ->
+ * that the old list stays (docs/panel-api.md, "user"). Life: v2sp_user_list_init ->
  * v2sp_user_list_feed* -> v2sp_user_list_end. One a reply, about 5 KiB, not thread-safe. */
 #ifndef PANEL_V2SP_USER_LIST_H
 #define PANEL_V2SP_USER_LIST_H

@@ -1,6 +1,6 @@
 /* proto/vless/header.h - the VLESS request header. Pure.
  *
- * Source: specs VLESS section 1 (Xray-core proxy/vless/encoding):
+ * Source: Xray-core 25.12.1 proxy/vless/encoding (encoding.go, addons.go):
  *   version 0 | uuid 16 | addons length 1 | addons | command 1 | port 2 | address type 1 | address
  * Commands mux and reverse have no port and address. */
 #ifndef PROTO_VLESS_HEADER_H

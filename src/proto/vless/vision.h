@@ -1,7 +1,7 @@
 /* proto/vless/vision.h - flow xtls-rprx-vision of one connection: the blocks of both directions and
  * what they know of the TLS inside. Pure. Exists only until both directions have stopped padding.
  *
- * Source: specs VLESS sections 5 to 9 (Xray-core proxy/proxy.go). */
+ * Source: Xray-core 25.12.1 proxy/proxy.go; docs/internals/reality-and-vision.md. */
 #ifndef PROTO_VLESS_VISION_H
 #define PROTO_VLESS_VISION_H
 

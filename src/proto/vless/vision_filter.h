@@ -3,9 +3,9 @@
  *
  * Both directions are shown to it piece by piece. Uplink: does the client begin with a TLS hello?
  * Downlink: where is the ServerHello, which version does it choose, and where do the records behind
- * it end? The first answers as Xray-core's filter does (specs VLESS section 6: eight pieces, then
- * it gives up), but a hello may be cut anywhere, and records are followed for as long as they are
- * asked for. Nothing here decides what a receiver does, only what we send. */
+ * it end? The first answers as Xray-core's filter does (proxy/proxy.go: eight pieces, then it gives
+ * up), but a hello may be cut anywhere, and records are followed for as long as they are asked for.
+ * Nothing here decides what a receiver does, only what we send. */
 #ifndef PROTO_VLESS_VISION_FILTER_H
 #define PROTO_VLESS_VISION_FILTER_H
 

@@ -23,7 +23,7 @@ static enum status more(const struct bufq *in)
     return in->bytes > 0 ? ST_MORE : ST_OK;
 }
 
-/* Clients may send the VLESS header alone and the uuid later (specs VLESS section 5), so fewer
+/* Clients may send the VLESS header alone and the uuid later (Xray-core behind SOCKS), so fewer
  * bytes than a uuid are waited with as long as they may become it. */
 static enum status eat_uuid(struct vision_frame *f, struct pool *p, struct bufq *in)
 {

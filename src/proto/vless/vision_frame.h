@@ -1,7 +1,6 @@
 /* proto/vless/vision_frame.h - Vision's blocks, and taking them off the uplink. Pure.
  *
- * Behind the VLESS header each direction begins with blocks (specs VLESS section 5, Xray-core
- * proxy/proxy.go):
+ * Behind the VLESS header each direction begins with blocks (Xray-core 25.12.1 proxy/proxy.go):
  *   first block only: uuid 16 | command 1 | content length 2 | padding length 2 | content | padding
  * Command 0: another block follows; 1: the rest is plain, inside the outer TLS; 2: the rest is raw,
  * behind the outer record that ends the block. Blocks and outer records share no edges but that.
@@ -37,7 +36,8 @@ struct vision_frame {
     bool fresh;   /* the content's first byte is to come */
 };
 
-/* @uuid as the client sent it in his request, not as it is stored (specs VLESS section 2). */
+/* @uuid as the client sent it in his request, not as it is stored: bytes 6 and 7 are the client's
+ * to choose (Xray-core proxy/vless/validator.go). */
 void vision_frame_init(struct vision_frame *f, const uint8_t uuid[UUID_LEN]);
 
 /* Eats blocks from @in and moves their content to @up, showing it to @filter (NULL: to nobody).

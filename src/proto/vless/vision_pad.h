@@ -1,12 +1,13 @@
 /* proto/vless/vision_pad.h - Vision's blocks on the downlink: making them, and finding where to
  * stop. Pure; format and modes in vision_frame.h.
  *
- * Source: specs VLESS section 7. A stream that is not TLS is padded for about six writes, TLS 1.2
- * up to its first application data, both then go on plain (command 1). TLS 1.3 is cut where the
- * last whole application data record ends (command 2), once the client has answered the server's
- * flight: no length of the inner handshake is shown bare. What follows goes past the outer TLS, and
- * an observer sees the inner connection's records from their first byte. The inner records are
- * followed through any cuts, so a switch comes whether or not reads end where records end.
+ * Source: Xray-core 25.12.1 proxy/proxy.go. A stream that is not TLS is padded for about six
+ * writes, TLS 1.2 up to its first application data, both then go on plain (command 1). TLS 1.3 is
+ * cut where the last whole application data record ends (command 2), once the client has answered
+ * the server's flight: no length of the inner handshake is shown bare. What follows goes past the
+ * outer TLS, and an observer sees the inner connection's records from their first byte. The inner
+ * records are followed through any cuts, so a switch comes whether or not reads end where records
+ * end.
  *
  * What receivers rely on: each block is one span with SPAN_EDGE (a record of its own: sing-box
  * reads a block's head from one chunk), of at most VISION_BLOCK_MAX bytes; that of a command 2 is

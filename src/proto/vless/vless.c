@@ -40,7 +40,7 @@ static enum status not_ours(const struct vless *v, struct turn *t, const char *t
     return turn_fail(t, ST_E_AUTH, text, 0);
 }
 
-/* What the user may do (specs VLESS section 4). */
+/* What the user may do (docs/internals/reality-and-vision.md, "Who may use Vision"). */
 static enum status judge(const struct vless *v, const struct vless_header *h, struct turn *t)
 {
     bool asks = h->flow == VLESS_FLOW_IS_VISION;

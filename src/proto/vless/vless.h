@@ -5,8 +5,8 @@
  *      |                 \-> UDP     frames of length and datagram, both ways
  *      +--not ours, conf.fallback--> EV_DIVERT
  *
- * Source: specs VLESS sections 1-4 (Xray-core proxy/vless). Single-threaded, one per connection;
- * no memory beyond its state, but for Vision's while it pads. Mux and reverse are refused. */
+ * Source: Xray-core 25.12.1 proxy/vless. Single-threaded, one per connection; no memory beyond its
+ * state, but for Vision's while it pads. Mux and reverse are refused. */
 #ifndef PROTO_VLESS_VLESS_H
 #define PROTO_VLESS_VLESS_H
 

@@ -308,7 +308,7 @@ static void refuses_what_it_does_not_do(void **state)
     }
 }
 
-/* Section 4 of the specs, accounts with the flow; mux is not there yet. */
+/* The table of docs/internals/reality-and-vision.md; mux is not there yet. */
 static void flows_are_judged_as_the_table_says(void **state)
 {
     static const struct vless_conf vision = {.vision = true};

@@ -1,6 +1,6 @@
 /* transport/reality/reality.h - REALITY for listeners: TLS 1.3 in the shape of another server's,
- * for those who know the key; everybody else talks to that server (specs: vless-vision-reality
- * sections 10 to 14).
+ * for those who know the key; everybody else talks to that server (xtls/reality 20251014;
+ * docs/internals/reality-and-vision.md).
  *
  * The layer needs env->aux (stream/aux.h): at its first call it reports EV_ASK with the target, and
  * what the client says is forwarded there as it comes, before anything is judged. Then either

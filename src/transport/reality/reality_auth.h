@@ -1,5 +1,5 @@
-/* transport/reality/reality_auth.h - is this ClientHello one of ours? (specs: vless-vision-reality
- * section 10). Pure. */
+/* transport/reality/reality_auth.h - is this ClientHello one of ours? (xtls/reality 20251014
+ * tls.go). Pure. */
 #ifndef TRANSPORT_REALITY_AUTH_H
 #define TRANSPORT_REALITY_AUTH_H
 

@@ -1,6 +1,6 @@
-/* transport/reality/reality_conf.h - configuration of a REALITY listener (specs:
- * vless-vision-reality section 14, panel-api section 5, node-config section 8). Internal to
- * transport/reality; const once parsed, shared by all workers. */
+/* transport/reality/reality_conf.h - configuration of a REALITY listener (names and ranges as in
+ * Xray-core 25.12.1 infra/conf/transport_internet.go). Internal to transport/reality; const once
+ * parsed, shared by all workers. */
 #ifndef TRANSPORT_REALITY_CONF_H
 #define TRANSPORT_REALITY_CONF_H
 

@@ -1,5 +1,5 @@
 /* transport/reality/target_watch.h - reads along as the target answers, to know the shape of its
- * first flight (specs: vless-vision-reality section 11). Pure; eats nothing. */
+ * first flight (xtls/reality 20251014 tls.go). Pure; eats nothing. */
 #ifndef TRANSPORT_REALITY_TARGET_WATCH_H
 #define TRANSPORT_REALITY_TARGET_WATCH_H
 

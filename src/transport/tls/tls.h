@@ -1,4 +1,5 @@
-/* transport/tls/tls.h - TLS 1.2 and 1.3 for listeners (specs: transports section 3).
+/* transport/tls/tls.h - TLS 1.2 and 1.3 for listeners (RFC 5246, RFC 8446; as Xray-core 25.12.1
+ * transport/internet/tls offers them).
  *
  * The layer waits for a whole ClientHello, lets tls/ossl.h do the handshake, and after TLS 1.3
  * keeps two sets of traffic keys and nothing else; TLS 1.2 stays with the library. Reports

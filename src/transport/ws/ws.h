@@ -8,7 +8,7 @@
  *         drops what it reads together with the 101. On plain TCP its answer to early
  *         data waits up to 250 ms for a sign of it. A frame is one span of the relay,
  *         its head written into the room in front when nobody else holds the blk.
- * Source: specs transports, sections 5 to 7. */
+ * Source: RFC 6455; Xray-core 25.12.1 transport/internet/websocket, gorilla/websocket 1.5.3. */
 #ifndef TRANSPORT_WS_WS_H
 #define TRANSPORT_WS_WS_H
 
