@@ -1,4 +1,5 @@
-/* Keys on the command line: X25519 pairs, random or derived the way panels derive them. */
+/* Keys on the command line: X25519 pairs, random or derived the way panels derive them, and
+ * ML-DSA-65 pairs. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -6,15 +7,15 @@
 #include <string.h>
 
 #include "app/cmd.h"
+#include "app/reality_keys.h"
 #include "codec/base64.h"
 #include "crypto/mem.h"
 #include "crypto/rng.h"
 #include "crypto/x25519.h"
 
-#define KEY_TEXT (BASE64_ENCODED_LEN(X25519_LEN) + 1)
-
 static int run_x25519(int argc, char **argv);
 static int run_reality(int argc, char **argv);
+static int run_mldsa65(int argc, char **argv);
 
 const struct cmd cmd_x25519 = {
     .name = "x25519",
@@ -31,13 +32,18 @@ const struct cmd cmd_x25519 = {
 
 const struct cmd cmd_reality = {
     .name = "reality",
-    .summary = "derive the REALITY key pair of a node",
+    .summary = "Make the keys of a REALITY node, or derive them",
     .usage =
-        "Usage: v2sp reality --node-id N --node-type TYPE --token TOKEN\n"
+        "Usage: v2sp reality\n"
+        "       v2sp reality --node-id N --node-type TYPE --token TOKEN\n"
         "\n"
-        "Prints the X25519 key pair that panel and node derive from what both know, so that\n"
-        "the private key need not be stored anywhere: SHA-256 of the number, the type in\n"
-        "lower case and the token, clamped.\n"
+        "Without options: makes a key pair and a short id. The private key and the short id go\n"
+        "into the panel's node settings (or RealityConfig), the public key and the short id to\n"
+        "the clients (pbk and sid of a link).\n"
+        "\n"
+        "With options: prints the X25519 key pair that panel and node derive from what both\n"
+        "know, so that the private key need not be stored anywhere: SHA-256 of the number, the\n"
+        "type in lower case and the token, clamped.\n"
         "\n"
         "  --node-id N        number of the node in the panel\n"
         "  --node-type TYPE   vless, vmess, trojan, ...\n"
@@ -46,41 +52,41 @@ const struct cmd cmd_reality = {
     .run = run_reality,
 };
 
+const struct cmd cmd_mldsa65 = {
+    .name = "mldsa65",
+    .summary = "Make an ML-DSA-65 key pair for REALITY",
+    .usage =
+        "Usage: v2sp mldsa65 [--seed SEED]\n"
+        "\n"
+        "Makes a key pair by which clients can tell the node from whoever breaks X25519 one day:\n"
+        "the seed goes into the node's settings (mldsa65Seed), the verify key to the clients\n"
+        "(mldsa65Verify, pqv of a link). It takes OpenSSL 3.5 or later, and a target whose\n"
+        "certificates have at least 3544 bytes.\n"
+        "\n"
+        "  --seed SEED   print the verify key that belongs to SEED instead of making a new pair;\n"
+        "                -i is the same\n",
+    .run = run_mldsa65,
+};
+
+static int no_random(const struct cmd *c)
+{
+    fprintf(stderr, "v2sp %s: the machine has no random numbers to give\n", c->name);
+    return 1;
+}
+
 /* Prints the pair and wipes it. Returns the exit status. */
 static int print_pair(const struct cmd *c, uint8_t priv[X25519_LEN])
 {
-    uint8_t pub[X25519_LEN];
-    char priv_text[KEY_TEXT], pub_text[KEY_TEXT];
-    if (x25519_public(priv, pub) != ST_OK) {
+    struct reality_keys k;
+    enum status st = reality_keys_of(&k, priv);
+    crypto_wipe(priv, X25519_LEN);
+    if (st != ST_OK) {
         fprintf(stderr, "v2sp %s: the crypto library failed\n", c->name);
         return 1;
     }
-    base64_encode(priv_text, priv, X25519_LEN, BASE64_URL | BASE64_UNPADDED);
-    base64_encode(pub_text, pub, X25519_LEN, BASE64_URL | BASE64_UNPADDED);
-    printf("Private key: %s\nPublic key: %s\n", priv_text, pub_text);
-    crypto_wipe(priv, X25519_LEN);
-    crypto_wipe(priv_text, sizeof(priv_text));
+    printf("Private key: %s\nPublic key: %s\n", k.private_key, k.public_key);
+    crypto_wipe(&k, sizeof(k));
     return 0;
-}
-
-/* base64 in any of its two alphabets, with or without padding: panels and clients print all four.
- */
-static bool read_key(const char *text, uint8_t key[X25519_LEN])
-{
-    uint8_t buf[BASE64_DECODED_MAX(64)];
-    size_t n = strlen(text), len = 0;
-    unsigned flags = BASE64_UNPADDED | BASE64_ANY_TAIL;
-    while (n > 0 && text[n - 1] == '=')
-        n--;
-    if (n > 64)
-        return false;
-    if (memchr(text, '+', n) == NULL && memchr(text, '/', n) == NULL)
-        flags |= BASE64_URL;
-    if (base64_decode(buf, &len, text, n, flags) != ST_OK || len != X25519_LEN)
-        return false;
-    memcpy(key, buf, X25519_LEN);
-    crypto_wipe(buf, sizeof(buf));
-    return true;
 }
 
 static int run_x25519(int argc, char **argv)
@@ -94,18 +100,28 @@ static int run_x25519(int argc, char **argv)
     if (rc != CMD_GO_ON)
         return rc;
     if (given != NULL) {
-        if (!read_key(given, priv))
+        if (!reality_key_read(given, priv))
             return cmd_misused(&cmd_x25519, "the private key must be 32 bytes in base64url, 43 "
                                             "characters");
         return print_pair(&cmd_x25519, priv);
     }
     struct rng r;
-    if (rng_init(&r) != ST_OK || x25519_keypair(&r, priv, pub) != ST_OK) {
-        fprintf(stderr, "v2sp x25519: the machine has no random numbers to give\n");
-        return 1;
-    }
+    if (rng_init(&r) != ST_OK)
+        return no_random(&cmd_x25519);
+    enum status st = x25519_keypair(&r, priv, pub);
     rng_fini(&r);
-    return print_pair(&cmd_x25519, priv);
+    return st == ST_OK ? print_pair(&cmd_x25519, priv) : no_random(&cmd_x25519);
+}
+
+static int print_fresh(void)
+{
+    struct reality_keys k;
+    if (reality_keys_new(&k) != ST_OK)
+        return no_random(&cmd_reality);
+    printf("Private key: %s\nPublic key: %s\nShort id: %s\n", k.private_key, k.public_key,
+           k.short_id);
+    crypto_wipe(&k, sizeof(k));
+    return 0;
 }
 
 /* The first line of standard input; false if there is none. */
@@ -130,6 +146,8 @@ static int run_reality(int argc, char **argv)
     int rc = cmd_parse(&cmd_reality, argc, argv, options, NULL, 0, &words);
     if (rc != CMD_GO_ON)
         return rc;
+    if (id == NULL && type == NULL && token == NULL)
+        return print_fresh();
     if (id == NULL || type == NULL || token == NULL)
         return cmd_misused(&cmd_reality, "%s is missing",
                            id == NULL     ? "--node-id"
@@ -154,4 +172,32 @@ static int run_reality(int argc, char **argv)
         return 1;
     }
     return print_pair(&cmd_reality, priv);
+}
+
+static int run_mldsa65(int argc, char **argv)
+{
+    const char *given = NULL;
+    const struct cmd_option options[] = {{"--seed", "-i", &given, NULL}, {NULL, NULL, NULL, NULL}};
+    char seed[REALITY_KEY_TEXT] = "", verify[REALITY_VERIFY_TEXT];
+    int words;
+    int rc = cmd_parse(&cmd_mldsa65, argc, argv, options, NULL, 0, &words);
+    if (rc != CMD_GO_ON)
+        return rc;
+    uint8_t raw[MLDSA_SEED_LEN];
+    if (given != NULL) {
+        if (!reality_key_read(given, raw))
+            return cmd_misused(&cmd_mldsa65, "the seed must be 32 bytes in base64url, 43 "
+                                             "characters");
+        base64_encode(seed, raw, sizeof(raw), BASE64_URL | BASE64_UNPADDED);
+        crypto_wipe(raw, sizeof(raw));
+    }
+    enum status st = reality_mldsa(seed, verify);
+    if (st == ST_OK)
+        printf("Seed: %s\nVerify: %s\n", seed, verify);
+    else
+        fprintf(stderr, "v2sp mldsa65: %s\n",
+                st == ST_E_UNSUPPORTED ? MLDSA_UNAVAILABLE_TEXT ", which this machine does not have"
+                                       : status_str(st));
+    crypto_wipe(seed, sizeof(seed));
+    return st == ST_OK ? 0 : 1;
 }

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "app/cmd_panel.h"
+#include "app/reality_node.h"
+#include "codec/json.h"
 #include "crypto/mem.h"
 #include "panelserver/db.h"
 #include "panelserver/db_node.h"
@@ -20,12 +22,16 @@
     "  --ws-host NAME        and the Host they ask for\n"                                          \
     "  --settings JSON       other network settings, as Xray names them; replaces what is set\n"   \
     "  --tls none|tls|reality\n"                                                                   \
-    "  --sni NAME            name in the certificate\n"                                            \
+    "  --sni NAME[,NAME]     name in the certificate; several for REALITY\n"                       \
+    "  --dest HOST:PORT      REALITY: the site to look like, with TLS 1.3 (default: SNI:443)\n"    \
+    "  --short-id ID         REALITY: up to 16 hex digits (default: random)\n"                     \
+    "  --private-key KEY     REALITY: as v2sp reality prints it (default: a new one)\n"            \
+    "  --mldsa65             REALITY: with an ML-DSA-65 key, for clients that check it\n"          \
     "  --alpn LIST           such as h2,http/1.1\n"                                                \
     "  --self-signed         the node makes its own certificate; clients do not check it\n"        \
     "  --no-self-signed      they do (default)\n"                                                  \
     "  --tls-settings JSON   other TLS settings; replaces what is set\n"                           \
-    "  --flow FLOW           VLESS: xtls-rprx-vision, or \"\"\n"                                   \
+    "  --flow FLOW           VLESS: xtls-rprx-vision (default for REALITY over tcp), or \"\"\n"    \
     "  --interval SECONDS    how often the node asks and reports (default 60)\n"                   \
     "  --push-interval S, --pull-interval S   the two apart\n"                                     \
     "  --token TOKEN         the node's secret (default: a random one)\n"                          \
@@ -49,6 +55,8 @@ const struct cmd cmd_panel_node_add = {
     "Examples:\n"
     "  v2sp panel node add --name zrh1 --port 443 --host zrh1.example.com --tls tls --sni "
     "zrh1.example.com\n"
+    "  v2sp panel node add --name zrh2 --port 443 --host 192.0.2.7 --tls reality --sni "
+    "www.example.org\n"
     "  v2sp panel node add --port 8080 --host 192.0.2.7 --network ws --path /chat\n",
     run_add,
 };
@@ -103,7 +111,8 @@ const struct cmd cmd_panel_node_show = {
 struct changes {
     const char *id, *name, *type, *port, *public_port, *host, *network, *path, *ws_host, *settings;
     const char *tls, *sni, *alpn, *tls_settings, *flow, *interval, *push, *pull, *token;
-    bool self_signed, no_self_signed, enable, disable, new_token;
+    const char *dest, *short_id, *private_key;
+    bool self_signed, no_self_signed, enable, disable, new_token, mldsa;
 };
 
 #define CHANGE_OPTIONS(c)                                                                          \
@@ -115,6 +124,8 @@ struct changes {
         {"--tls-settings", &(c).tls_settings, NULL}, {"--flow", &(c).flow, NULL},                  \
         {"--interval", &(c).interval, NULL}, {"--push-interval", &(c).push, NULL},                 \
         {"--pull-interval", &(c).pull, NULL}, {"--token", &(c).token, NULL},                       \
+        {"--dest", &(c).dest, NULL}, {"--short-id", &(c).short_id, NULL},                          \
+        {"--private-key", &(c).private_key, NULL}, {"--mldsa65", NULL, &(c).mldsa},                \
         {"--self-signed", NULL, &(c).self_signed},                                                 \
         {"--no-self-signed", NULL, &(c).no_self_signed}, {"--enable", NULL, &(c).enable},          \
     {                                                                                              \
@@ -168,6 +179,32 @@ static enum status set_member(struct panel_cli *cli, char *json, const char *key
 }
 
 /* Returns -1 to go on, else the exit status. */
+static int apply_reality(struct panel_cli *cli, const struct changes *c, struct db_node *n)
+{
+    struct reality_wish wish = {.dest = c->dest,
+                                .names = c->sni,
+                                .short_id = c->short_id,
+                                .private_key = c->private_key,
+                                .mldsa = c->mldsa};
+    char problem[REALITY_NODE_PROBLEM];
+    if (n->tls != DB_TLS_REALITY) {
+        if (c->dest == NULL && c->short_id == NULL && c->private_key == NULL && !c->mldsa)
+            return -1;
+        return cmd_misused(
+            cli->cmd, "--dest, --short-id, --private-key and --mldsa65 belong to --tls reality");
+    }
+    if (c->self_signed)
+        return cmd_misused(cli->cmd, "--self-signed: REALITY needs no certificate");
+    if (c->flow == NULL && c->tls != NULL && strcmp(n->type, "vless") == 0 &&
+        strcmp(n->network, "tcp") == 0)
+        copy(n->flow, sizeof n->flow, "xtls-rprx-vision");
+    enum status st = reality_node_fill(cli->db, n, &wish, problem);
+    if (st == ST_E_CONFIG)
+        return cmd_misused(cli->cmd, "%s", problem);
+    return st == ST_OK ? -1 : panel_failed(cli, "%s", problem);
+}
+
+/* Returns -1 to go on, else the exit status. */
 static int apply(struct panel_cli *cli, const struct changes *c, struct db_node *n)
 {
     if (!read_port(c->port, &n->port))
@@ -194,15 +231,39 @@ static int apply(struct panel_cli *cli, const struct changes *c, struct db_node 
     const char *insecure = c->self_signed ? "1" : c->no_self_signed ? "" : NULL;
     if (set_member(cli, n->network_settings, "path", c->path) != ST_OK ||
         set_member(cli, n->network_settings, "host", c->ws_host) != ST_OK ||
-        set_member(cli, n->tls_settings, "server_name", c->sni) != ST_OK ||
+        (n->tls != DB_TLS_REALITY &&
+         set_member(cli, n->tls_settings, "server_name", c->sni) != ST_OK) ||
         set_member(cli, n->tls_settings, "alpn", c->alpn) != ST_OK ||
         set_member(cli, n->tls_settings, "allow_insecure", insecure) != ST_OK)
         return panel_db_failed(cli);
-    return -1;
+    return apply_reality(cli, c, n);
+}
+
+/* What clients need to know of the node, as a comment. */
+static void write_reality(const struct db_node *n, struct textbuf *t)
+{
+    static const char *const rows[][2] = {{"dest", "target:"},
+                                          {"server_names", "server names:"},
+                                          {"server_name", "server name:"},
+                                          {"public_key", "public key:"},
+                                          {"short_id", "short id:"}};
+    struct json_t *v = NULL;
+    struct json_error err;
+    if (json_parse(n->tls_settings, strlen(n->tls_settings), &v, &err) != ST_OK)
+        return;
+    textbuf_puts(t, "// REALITY; the node gets its private key from the panel.\n");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *value = json_get_str(v, rows[i][0], NULL);
+        if (value != NULL)
+            textbuf_printf(t, "//   %-14s%s\n", rows[i][1], value);
+    }
+    json_unref(v);
 }
 
 static void write_snippet(const struct db_node *n, const char *api, struct textbuf *t)
 {
+    if (n->tls == DB_TLS_REALITY)
+        write_reality(n, t);
     textbuf_puts(t, "{\n  \"Nodes\": [\n    {\n      \"ApiHost\": ");
     textbuf_json(t, api);
     textbuf_puts(t, ",\n      \"ApiKey\": ");
@@ -293,7 +354,7 @@ static int run_add(int argc, char **argv)
             "For share links the node needs a public host: v2sp panel node set %lld --host NAME\n",
             (long long)n.id);
 out:
-    crypto_wipe(n.token, sizeof n.token);
+    crypto_wipe(&n, sizeof n); /* token, private key */
     panel_close(&cli);
     return status;
 }
@@ -330,7 +391,7 @@ static int run_set(int argc, char **argv)
                      ? show(&cli, &n, "http://" PANEL_LISTEN "/api/v2sp")
                      : 0;
 out:
-    crypto_wipe(n.token, sizeof n.token);
+    crypto_wipe(&n, sizeof n); /* token, private key */
     panel_close(&cli);
     return status;
 }
@@ -419,7 +480,7 @@ static int run_show(int argc, char **argv)
         return status;
     if ((status = panel_find_node(&cli, cli.args[0], &n)) < 0)
         status = show(&cli, &n, api);
-    crypto_wipe(n.token, sizeof n.token);
+    crypto_wipe(&n, sizeof n); /* token, private key */
     panel_close(&cli);
     return status;
 }
@@ -437,7 +498,7 @@ static int run_del(int argc, char **argv)
         return status;
     if ((status = panel_find_node(&cli, cli.args[0], &n)) < 0)
         status = db_node_del(cli.db, n.id) == ST_OK ? 0 : panel_db_failed(&cli);
-    crypto_wipe(n.token, sizeof n.token);
+    crypto_wipe(&n, sizeof n); /* token, private key */
     panel_close(&cli);
     return status;
 }

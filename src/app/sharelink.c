@@ -59,15 +59,42 @@ static bool take_network(struct sharelink *s, const struct json_t *v)
     return n >= 0 && (size_t)n < sizeof s->path && copy(s->host, sizeof s->host, host);
 }
 
+/* The first item of a list, of a text with commas, or the text itself. */
+static bool copy_first(char *dst, size_t size, const struct json_t *v)
+{
+    const char *text = json_str(json_is_array(v) ? json_at(v, 0) : v);
+    size_t n = text != NULL ? strcspn(text, ",") : 0;
+    if (n >= size)
+        return false;
+    memcpy(dst, text != NULL ? text : "", n);
+    dst[n] = '\0';
+    return true;
+}
+
+static bool take_reality(struct sharelink *s, const struct json_t *v, const char *name)
+{
+    const struct json_t *ids = json_get(v, "short_ids"), *names = json_get(v, "server_names");
+    if (ids == NULL)
+        ids = json_get(v, "short_id");
+    if (name[0] != '\0' || names == NULL)
+        names = json_get(v, "server_name");
+    return copy_first(s->sni, sizeof s->sni, names) &&
+           copy_first(s->short_id, sizeof s->short_id, ids) &&
+           copy(s->fingerprint, sizeof s->fingerprint, json_get_str(v, "fingerprint", "chrome")) &&
+           copy(s->public_key, sizeof s->public_key, json_get_str(v, "public_key", "")) &&
+           copy(s->spider, sizeof s->spider, json_get_str(v, "spider_x", "/")) &&
+           copy(s->verify, sizeof s->verify, json_get_str(v, "mldsa65Verify", ""));
+}
+
 static bool take_tls(struct sharelink *s, const struct json_t *v)
 {
     s->allow_insecure = s->security == SHARELINK_TLS && json_get_bool(v, "allow_insecure", false);
-    return copy(s->sni, sizeof s->sni, json_get_str(v, "server_name", "")) &&
+    const char *name = json_get_str(v, "server_name", "");
+    if (s->security == SHARELINK_REALITY)
+        return take_reality(s, v, name);
+    return copy(s->sni, sizeof s->sni, name) &&
            copy_list(s->alpn, sizeof s->alpn, json_get(v, "alpn")) &&
-           copy(s->fingerprint, sizeof s->fingerprint,
-                json_get_str(v, "fingerprint", s->security == SHARELINK_REALITY ? "chrome" : "")) &&
-           copy(s->public_key, sizeof s->public_key, json_get_str(v, "public_key", "")) &&
-           copy(s->short_id, sizeof s->short_id, json_get_str(v, "short_id", ""));
+           copy(s->fingerprint, sizeof s->fingerprint, json_get_str(v, "fingerprint", ""));
 }
 
 enum status sharelink_from(struct sharelink *s, const struct db_node *n, const struct db_user *u,
@@ -97,6 +124,10 @@ enum status sharelink_from(struct sharelink *s, const struct db_node *n, const s
     /* "user@node" tells several links apart in a client's list. */
     (void)!snprintf(s->name, sizeof s->name, "%s%s%s", u->name, n->name[0] != '\0' ? "@" : "",
                     n->name);
+    *problem =
+        "the node has no REALITY public key: `v2sp panel node set ID --tls reality` makes one";
+    if (s->security == SHARELINK_REALITY && s->public_key[0] == '\0')
+        goto out;
     *problem = NULL;
     st = ST_OK;
 out:
@@ -135,6 +166,11 @@ void sharelink_uri(const struct sharelink *s, struct textbuf *t)
     query(t, "fp", s->fingerprint);
     query(t, "pbk", s->public_key);
     query(t, "sid", s->short_id);
+    query(t, "spx", s->spider);
+    if (s->verify[0] != '\0') {
+        textbuf_puts(t, "&pqv="); /* base64url: nothing to encode */
+        textbuf_puts(t, s->verify);
+    }
     query(t, "flow", s->flow);
     query(t, "path", s->path);
     query(t, strcmp(s->network, "grpc") == 0 ? "authority" : "host", s->host);
@@ -191,6 +227,8 @@ static void xray_stream(const struct sharelink *s, struct textbuf *t)
         member(t, "fingerprint", s->fingerprint);
         member(t, "publicKey", s->public_key);
         member(t, "shortId", s->short_id);
+        member(t, "spiderX", s->spider);
+        member(t, "mldsa65Verify", s->verify);
         textbuf_put(t, "}", 1);
     }
     if (strcmp(s->network, "grpc") == 0) {

@@ -18,8 +18,9 @@ struct db_node;
 struct db_user;
 struct textbuf;
 
-#define SHARELINK_TEXT_MAX 256
-#define SHARELINK_SOCKS    1080 /* port of the local proxy in a configuration */
+#define SHARELINK_TEXT_MAX   256
+#define SHARELINK_VERIFY_MAX 2624
+#define SHARELINK_SOCKS      1080 /* port of the local proxy in a configuration */
 
 enum sharelink_security { SHARELINK_NONE, SHARELINK_TLS, SHARELINK_REALITY };
 
@@ -36,9 +37,12 @@ struct sharelink {
     char flow[32];
     enum sharelink_security security;
     char sni[SHARELINK_TEXT_MAX];
-    char alpn[64];                     /* comma list */
-    char fingerprint[32];              /* of the ClientHello to imitate */
-    char public_key[64], short_id[32]; /* REALITY */
+    char alpn[64];        /* comma list */
+    char fingerprint[32]; /* of the ClientHello to imitate */
+    /* REALITY: */
+    char public_key[64], short_id[32];
+    char spider[SHARELINK_TEXT_MAX];   /* path a client begins to crawl at when it was betrayed */
+    char verify[SHARELINK_VERIFY_MAX]; /* ML-DSA-65 key, base64url */
     bool allow_insecure;               /* the certificate is self-signed */
 };
 

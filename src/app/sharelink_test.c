@@ -56,6 +56,17 @@ static void uri_is(const struct db_node *n, const char *want)
     textbuf_fini(&t);
 }
 
+static struct json_t *parsed(struct textbuf *t)
+{
+    struct json_t *v;
+    struct json_error err;
+    assert_false(t->failed);
+    if (json_parse(t->p, t->len, &v, &err) != ST_OK)
+        fail_msg("%s in %.*s", err.text, (int)t->len, t->p);
+    textbuf_fini(t);
+    return v;
+}
+
 static void a_raw_node(void **state)
 {
     (void)state;
@@ -96,6 +107,45 @@ static void websocket_path_and_host_are_encoded(void **state)
                "&sni=n1.example.com&path=%2Fws%20path%3Fed%3D2048&host=cdn.example.com#anna");
 }
 
+static void a_reality_node_with_vision(void **state)
+{
+    (void)state;
+    struct db_node n =
+        node("192.0.2.7", "tcp", "", 2,
+             "{\"server_name\":\"www.example.org\",\"server_names\":\"www.example.org,b.example\","
+             "\"dest\":\"www.example.org:443\",\"private_key\":\"SECRET\",\"public_key\":\"PUB-_\","
+             "\"short_ids\":[\"0123abcd\",\"\"],\"mldsa65Verify\":\"VER\"}");
+    n.name[0] = '\0';
+    strcpy(n.flow, "xtls-rprx-vision");
+    uri_is(&n, "vless://" UUID "@192.0.2.7:8443?encryption=none&type=tcp&security=reality"
+               "&sni=www.example.org&fp=chrome&pbk=PUB-_&sid=0123abcd&spx=%2F&pqv=VER"
+               "&flow=xtls-rprx-vision#anna");
+    struct sharelink s = link_of(&n);
+    struct textbuf t;
+    textbuf_init(&t);
+    sharelink_xray(&s, 1080, &t);
+    struct json_t *v = parsed(&t);
+    const struct json_t *out = json_at(json_get(v, "outbounds"), 0);
+    const struct json_t *reality = json_get(json_get(out, "streamSettings"), "realitySettings");
+    assert_string_equal(json_get_str(reality, "serverName", ""), "www.example.org");
+    assert_string_equal(json_get_str(reality, "publicKey", ""), "PUB-_");
+    assert_string_equal(json_get_str(reality, "shortId", ""), "0123abcd");
+    assert_string_equal(json_get_str(reality, "spiderX", ""), "/");
+    assert_string_equal(json_get_str(reality, "mldsa65Verify", ""), "VER");
+    assert_string_equal(json_get_str(reality, "fingerprint", ""), "chrome");
+    json_unref(v);
+    assert_int_equal(sharelink_sing_box(&s, 1080, &t), ST_OK);
+    v = parsed(&t);
+    out = json_at(json_get(v, "outbounds"), 0);
+    assert_string_equal(json_get_str(out, "flow", ""), "xtls-rprx-vision");
+    reality = json_get(json_get(out, "tls"), "reality");
+    assert_string_equal(json_get_str(reality, "public_key", ""), "PUB-_");
+    assert_string_equal(json_get_str(reality, "short_id", ""), "0123abcd");
+    assert_string_equal(json_get_str(json_get(json_get(out, "tls"), "utls"), "fingerprint", ""),
+                        "chrome");
+    json_unref(v);
+}
+
 static void what_cannot_be_linked_is_told(void **state)
 {
     (void)state;
@@ -106,6 +156,9 @@ static void what_cannot_be_linked_is_told(void **state)
     struct db_node n = node("", "tcp", "", 0, "");
     assert_int_equal(sharelink_from(&s, &n, &u, &problem), ST_E_CONFIG);
     assert_non_null(strstr(problem, "--host"));
+    n = node("h", "tcp", "", 2, "{\"server_name\":\"a\"}");
+    assert_int_equal(sharelink_from(&s, &n, &u, &problem), ST_E_CONFIG);
+    assert_non_null(strstr(problem, "public key"));
     n = node("h", "tcp", "", 0, "");
     strcpy(n.type, "trojan");
     assert_int_equal(sharelink_from(&s, &n, &u, &problem), ST_E_UNSUPPORTED);
@@ -115,17 +168,6 @@ static void what_cannot_be_linked_is_told(void **state)
     memcpy(n.network_settings + 590, "\"}", 3);
     assert_int_equal(sharelink_from(&s, &n, &u, &problem), ST_E_CONFIG);
     assert_non_null(strstr(problem, "too long"));
-}
-
-static struct json_t *parsed(struct textbuf *t)
-{
-    struct json_t *v;
-    struct json_error err;
-    assert_false(t->failed);
-    if (json_parse(t->p, t->len, &v, &err) != ST_OK)
-        fail_msg("%s in %.*s", err.text, (int)t->len, t->p);
-    textbuf_fini(t);
-    return v;
 }
 
 static void configurations_are_json_with_the_same_facts(void **state)
@@ -173,6 +215,7 @@ int main(void)
         cmocka_unit_test(the_public_port_is_what_users_dial),
         cmocka_unit_test(a_self_signed_tls_node_on_ipv6),
         cmocka_unit_test(websocket_path_and_host_are_encoded),
+        cmocka_unit_test(a_reality_node_with_vision),
         cmocka_unit_test(what_cannot_be_linked_is_told),
         cmocka_unit_test(configurations_are_json_with_the_same_facts),
     };
