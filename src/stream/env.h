@@ -41,6 +41,7 @@ struct conn_info {
     struct addr local; /* where the client arrived */
     char *sni, *alpn;  /* lower case, NUL-terminated; NULL = none */
     bool tls13;        /* the outer layer is TLS 1.3 */
+    bool encrypted;    /* VLESS encryption lies below the protocol */
 };
 /* Stores a copy of @text (<= 255 bytes) in *@slot, which must be conn_info's sni or alpn. */
 NODISCARD enum status conn_info_set(struct pool *p, char **slot, const char *text, size_t len);

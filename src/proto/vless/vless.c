@@ -48,8 +48,9 @@ static enum status judge(const struct vless *v, const struct vless_header *h, st
         return turn_fail(t, ST_E_UNSUPPORTED, "vless: unknown flow", 0);
     if (asks && !v->conf->vision)
         return turn_fail(t, ST_E_AUTH, "vless: the node has no flow, the client uses Vision", 0);
-    if (asks && !v->layer.env->info->tls13)
-        return turn_fail(t, ST_E_PROTO, "vless: Vision needs TLS 1.3 or REALITY below it", 0);
+    if (asks && !v->layer.env->info->tls13 && !v->layer.env->info->encrypted)
+        return turn_fail(t, ST_E_PROTO,
+                         "vless: Vision needs TLS 1.3, REALITY or VLESS encryption below it", 0);
     if (asks && h->command == VLESS_UDP)
         return turn_fail(t, ST_E_PROTO, "vless: UDP inside Vision", 0);
     if (!asks && v->conf->vision && h->command == VLESS_TCP)
