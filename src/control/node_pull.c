@@ -261,7 +261,7 @@ static enum status feed_users(void *arg, const void *data, size_t len)
     return v2sp_user_list_feed(&p->reader.users, data, len, &p->err);
 }
 
-/* A list that drops most users at once must be said twice: panels hiccup (limits 7). */
+/* A list that drops most users at once must be said twice: panels hiccup. */
 static bool doubted(struct node *n, const struct user_list *l)
 {
     size_t missing = users_missing(&n->users, l);

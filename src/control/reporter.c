@@ -11,7 +11,7 @@
 #include "control/spool.h"
 #include "control/store.h"
 
-#define ALIVE_MAX_S   60u  /* panels forget online addresses after 90 to 300 s (limits 11) */
+#define ALIVE_MAX_S   60u  /* panels forget online addresses after 90 to 300 s */
 #define FIRST_PUSH_MS 5000 /* what the last run left should not wait */
 #define REPLY_MAX     (64u * 1024)
 

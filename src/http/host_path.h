@@ -1,6 +1,6 @@
 /* http/host_path.h - which requests a transport takes as its own: Host and path of the node's
- * settings against those of a request. Pure. Source: Xray-core transport/internet (specs
- * transports, sections 5 and 7.1). */
+ * settings against those of a request. Pure. Source: Xray-core 25.12.1
+ * transport/internet/internet.go and websocket/hub.go. */
 #ifndef HTTP_HOST_PATH_H
 #define HTTP_HOST_PATH_H
 

@@ -48,7 +48,7 @@ void cert_fini(struct cert *c);
 NODISCARD enum status cert_names(const struct cert *c, struct arena *a, const char *const **names,
                                  size_t *count);
 /* Does @sni (any case) equal one of the names, or "*" and its part from the first dot on
- * (transports section 3)? */
+ * (Xray-core 25.12.1 transport/internet/tls/config.go)? */
 bool cert_names_match(const char *const *names, size_t count, const char *sni);
 /* Seconds since 1970 at which the leaf expires; 0 if unreadable. */
 int64_t cert_not_after(const struct cert *c);
