@@ -459,7 +459,7 @@ static void handshake(struct session *s)
         session_adopt(s);
     else if (seen & EV_DIVERT)
         session_divert(s);
-    else
+    else if (st != ST_YIELD) /* else it moves by itself */
         await_more(s, chain_bottom_out(&s->in)->bytes < queued);
 }
 
