@@ -57,6 +57,15 @@ static size_t turn_size(const struct session *s, const struct conn *src, const s
     return size < SMALL_TURN ? SMALL_TURN : size;
 }
 
+/* How much of @want a direction may read now; 0: nothing before the timer comes back. */
+static size_t within_brake(struct session *s, struct brake *b, size_t want)
+{
+    size_t room = brake_room(b, loop_now_us(worker_of(s)->loop));
+    if (room == 0)
+        session_wake_by(s, brake_ready_us(b) / 1000 + 1);
+    return room < want ? room : want;
+}
+
 enum half {
     HALF_IDLE,
     HALF_MOVED,
@@ -85,14 +94,21 @@ static enum half up_by_copy(struct session *s)
     int err = 0;
     enum half moved = HALF_IDLE;
     size_t size = s->client.readable && !in->eof ? turn_size(s, &s->client, &s->target, queued) : 0;
-    bool nomem = false;
+    bool waits = false; /* for memory or the brake: the timer comes back */
+    if (size > 0 && s->brakes) {
+        size = within_brake(s, &s->brakes->up, size);
+        waits = size == 0;
+    }
     if (size > 0) {
+        size_t before = in->bytes;
         enum status st = conn_read(&s->client, in, size, w->pool, &err);
+        if (s->brakes)
+            brake_take(&s->brakes->up, in->bytes - before);
         if (st == ST_EOF)
             in->eof = true;
         if (st == ST_E_NOMEM) {
             session_pause_for_memory(s);
-            nomem = true;
+            waits = true;
         } else if (st < 0) {
             return HALF_DEAD;
         }
@@ -122,7 +138,7 @@ static enum half up_by_copy(struct session *s)
     }
     /* Asked anew after the writes: an empty queue sends no event that would come back here. */
     queued = chain_queued(&s->in, CHAIN_RX) + to->bytes;
-    return s->client.readable && !in->eof && !nomem && queued <= LINGER_QUEUE ? HALF_AGAIN : moved;
+    return s->client.readable && !in->eof && !waits && queued <= LINGER_QUEUE ? HALF_AGAIN : moved;
 }
 
 /* target -> client, through user space */
@@ -135,12 +151,19 @@ static enum half down_by_copy(struct session *s)
     enum half moved = HALF_IDLE;
     size_t size =
         s->target.readable && !from->eof ? turn_size(s, &s->target, &s->client, queued) : 0;
-    bool nomem = false;
+    bool waits = false;
+    if (size > 0 && s->brakes) {
+        size = within_brake(s, &s->brakes->down, size);
+        waits = size == 0;
+    }
     if (size > 0) {
+        size_t before = from->bytes;
         enum status st = conn_read(&s->target, from, size, w->pool, &err);
+        if (s->brakes)
+            brake_take(&s->brakes->down, from->bytes - before);
         if (st == ST_E_NOMEM) {
             session_pause_for_memory(s);
-            nomem = true;
+            waits = true;
         } else if (st == ST_EOF || st < 0) {
             from->eof = true;
             s->target_failed |= st < 0;
@@ -165,7 +188,7 @@ static enum half down_by_copy(struct session *s)
         s->down_done = true;
         moved = HALF_MOVED;
     }
-    return s->target.readable && !from->eof && !nomem &&
+    return s->target.readable && !from->eof && !waits &&
                    chain_queued(&s->in, CHAIN_TX) <= LINGER_QUEUE
                ? HALF_AGAIN
                : moved;
@@ -177,9 +200,18 @@ static enum status by_splice(struct session *s, struct splice *pipe, struct conn
                              struct conn *dst, size_t *moved)
 {
     struct splice_pool *pipes = worker_of(s)->pipes;
-    size_t in = 0;
+    struct brake *brake = NULL;
+    size_t in = 0, most = SPLICE_TURN;
     int err = 0;
-    enum status got = splice_fill(pipe, pipes, src, SPLICE_TURN, &in, &err);
+    enum status got = ST_FULL; /* the brake: as if nothing more could be taken */
+    if (s->brakes) {
+        brake = src == &s->client ? &s->brakes->up : &s->brakes->down;
+        most = within_brake(s, brake, most);
+    }
+    if (most > 0)
+        got = splice_fill(pipe, pipes, src, most, &in, &err);
+    if (brake)
+        brake_take(brake, in);
     relay_count(s, src == &s->client ? in : 0, src == &s->client ? 0 : in);
     /* What was read before the source failed still arrives. */
     enum status put = splice_drain(pipe, pipes, dst, moved, &err);

@@ -71,6 +71,19 @@ static bool still_sending(const struct session *s)
            ioctl(s->client.watch.fd, SIOCOUTQ, &unsent) == 0 && unsent > 0;
 }
 
+/* A layer that stands in for another server must not be told from it by its patience: from now on
+ * that server's counts, within the bound of an idle relay. True: that is so. */
+static bool left_to_helper(struct session *s)
+{
+    struct aux *x = s->env.aux;
+    if (s->state != SESSION_HANDSHAKE || x == NULL || !x->open || x->late)
+        return false;
+    x->late = true;
+    session_deadline(s, s->view->node->timeouts.idle);
+    session_run(s);
+    return true;
+}
+
 static void deadline_passed(struct session *s)
 {
     static const char *const late[] = {
@@ -79,6 +92,8 @@ static void deadline_passed(struct session *s)
         [SESSION_DIALING] = "target did not answer in time",
     };
     struct why why = {ST_E_TIMEOUT, NULL, 0};
+    if (left_to_helper(s))
+        return;
     switch (s->state) {
     case SESSION_RELAY:
     case SESSION_PACKETS:
@@ -219,6 +234,7 @@ void session_close(struct session *s, bool reset)
     session_aux_free(s);
     conn_info_clear(w->pool, &s->info);
     pool_release(w->pool, s->target_name, sizeof(*s->target_name));
+    pool_release(w->pool, s->brakes, sizeof(*s->brakes));
     if (s->stranger) {
         admission_known(&w->admission, &s->source);
         worker_count_down(&wn->stats->handshaking);

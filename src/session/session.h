@@ -15,10 +15,16 @@
 #include "io/splice.h"
 #include "outbound/direct.h"
 #include "policy/view.h"
+#include "session/brake.h"
 #include "stream/aux.h"
 #include "stream/chain.h"
 
 struct worker_node;
+
+/* Of an adopted relay. */
+struct session_brakes {
+    struct brake up, down;
+};
 
 enum session_state {
     SESSION_PROXY,     /* waits for the PROXY header */
@@ -46,6 +52,7 @@ struct session {
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
     struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
+    struct session_brakes *brakes; /* pool_alloc'ed; NULL: none, as for most */
     uint64_t deadline_ms; /* of the current state */
     uint64_t active_ms;   /* last payload */
     uint64_t unreported;  /* payload bytes since the last alive report */

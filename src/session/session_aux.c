@@ -96,6 +96,7 @@ static void ask(struct session *s, const struct aux_dest *dest)
     struct direct_conf conf = {.allow_private = true};
     struct direct_result now;
     struct dial_result unix_now;
+    x->dest = dest;
     if (!put_proxy_header(s, dest->xver)) {
         x->failed = true;
     } else if (dest->path) {
@@ -139,6 +140,8 @@ void session_aux_after(struct session *s, uint32_t seen, const struct aux_dest *
     if (seen & EV_ASK)
         ask(s, dest);
     if (seen & EV_AUX_DONE) {
+        if (x->late)
+            session_deadline(s, s->view->node->timeouts.handshake);
         direct_dial_cancel(&s->dial);
         conn_close(&s->target, false);
         session_aux_free(s);

@@ -240,13 +240,29 @@ void session_divert(struct session *s)
     dial(s, &conf, &t);
 }
 
+/* ST_OK or ST_E_NOMEM. */
+static enum status put_brakes(struct session *s, const struct aux_dest *dest)
+{
+    struct worker *w = s->wn->worker;
+    uint64_t now = loop_now_us(w->loop);
+    if (dest->up.rate == 0 && dest->down.rate == 0)
+        return ST_OK;
+    s->brakes = pool_alloc(w->pool, sizeof(*s->brakes));
+    if (s->brakes == NULL)
+        return ST_E_NOMEM;
+    brake_init(&s->brakes->up, &dest->up, now);
+    brake_init(&s->brakes->down, &dest->down, now);
+    return ST_OK;
+}
+
 /* The helper's connection is the session's target already; it may still be under way. */
 void session_adopt(struct session *s)
 {
     const struct view_node *n = s->view->node;
     struct aux *x = s->env.aux;
     chain_divert(&s->in);
-    if ((x->failed && x->in.head == NULL) || chain_init(&s->out, &s->env, NULL, 0) != ST_OK) {
+    if ((x->failed && x->in.head == NULL) || put_brakes(s, x->dest) != ST_OK ||
+        chain_init(&s->out, &s->env, NULL, 0) != ST_OK) {
         session_close(s, x->open); /* the helper is not there, or has reset: so do we */
         return;
     }

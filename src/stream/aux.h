@@ -16,12 +16,19 @@
 
 #include "base/span.h"
 
+/* A brake on one direction of an adopted relay. */
+struct aux_limit {
+    uint64_t after;       /* bytes that are free */
+    uint64_t rate, burst; /* bytes a second, bytes; rate 0: no brake */
+};
+
 /* Where to. Borrowed from the layer's configuration. */
 struct aux_dest {
-    const char *path;     /* Unix socket, a leading '@': abstract; NULL: @target */
-    bool padded;          /* abstract name filled with zeros to 108 bytes */
-    struct target target; /* with its port */
-    uint8_t xver;         /* version of the PROXY header to send first; 0: none */
+    const char *path;          /* Unix socket, a leading '@': abstract; NULL: @target */
+    bool padded;               /* abstract name filled with zeros to 108 bytes */
+    struct target target;      /* with its port */
+    uint8_t xver;              /* version of the PROXY header to send first; 0: none */
+    struct aux_limit up, down; /* once it is adopted: toward the helper, toward the client */
 };
 
 #define AUX_IN_CAP  (64u * 1024) /* what may have to be kept for the client ... */
@@ -32,6 +39,10 @@ struct aux {
     struct bufq out; /* to it; the session keeps it until the helper is connected */
     bool open;       /* connected */
     bool failed;     /* not to be connected, or reset */
+    /* The time for a handshake has passed. The helper is connected; the layer gives the connection
+     * to it, or waits as long as the helper does (the session: as long as a relay may be idle). */
+    bool late;
+    const struct aux_dest *dest; /* what was asked for */
 };
 
 static inline void aux_init(struct aux *x)

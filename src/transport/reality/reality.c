@@ -147,8 +147,9 @@ static enum status hear_hello(struct reality_server *s, struct turn *t)
 
     if (st != ST_OK)
         return st;
-    /* A target that has something to say before the hello is whole says it to the client. */
-    if (target_moved(s->base.env->aux))
+    /* A target that has something to say before the hello is whole says it to the client. Who takes
+     * so long to say hello is left to the target's patience. */
+    if (target_moved(s->base.env->aux) || s->base.env->aux->late)
         return adopt(s, t);
     st = hello_locate(t->wire_in, REALITY_HELLO_MAX, &wire, &len);
     if (st == ST_MORE && !t->wire_in->eof && t->wire_in->bytes < REALITY_HELLO_WIRE_MAX)

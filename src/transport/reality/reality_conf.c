@@ -312,7 +312,7 @@ static enum status read_time_diff(const struct sources *src, struct reality_conf
 }
 
 static enum status read_limit(const struct sources *src, const char *const *keys,
-                              struct reality_limit *l, struct conf_error *err)
+                              struct aux_limit *l, struct conf_error *err)
 {
     const struct json_t *v = find(src, keys);
     int64_t after, rate, burst;
@@ -352,9 +352,9 @@ enum status reality_conf_parse(struct arena *a, const struct json_t *settings,
     if (st == ST_OK)
         st = read_time_diff(&src, c, err);
     if (st == ST_OK)
-        st = read_limit(&src, up, &c->up, err);
+        st = read_limit(&src, up, &c->dest.up, err);
     if (st == ST_OK)
-        st = read_limit(&src, down, &c->down, err);
+        st = read_limit(&src, down, &c->dest.down, err);
     if (st == ST_OK)
         *conf = c;
     else

@@ -18,12 +18,6 @@ struct reality_name {
     uint8_t len; /* 0: clients that name no server are welcome */
 };
 
-/* A brake on those who talk to the target itself. */
-struct reality_limit {
-    uint64_t after;       /* bytes that are free */
-    uint64_t rate, burst; /* bytes a second, bytes; rate 0: no brake */
-};
-
 /* Records that the target sends after the handshake, before it is asked anything. */
 struct reality_tail {
     const char *server_name;
@@ -43,7 +37,6 @@ struct reality_conf {
     uint32_t min_version, max_version; /* x.y.z as 24 bits */
     uint64_t max_time_diff_ms;         /* 0: any */
     struct flight_identity identity;   /* secret */
-    struct reality_limit up, down;
     const struct reality_tail *tails; /* as far as they were learnt; arena of the caller */
     size_t tail_count;
 };

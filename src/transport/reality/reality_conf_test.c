@@ -222,10 +222,10 @@ static void test_limits(void **state)
           "\"bytesPerSec\":100,\"burstBytesPerSec\":50}}",
           NULL);
     assert_int_equal(p.st, ST_OK);
-    assert_int_equal(p.conf->down.after, 10);
-    assert_int_equal(p.conf->down.rate, 100);
-    assert_int_equal(p.conf->down.burst, 100);
-    assert_int_equal(p.conf->up.rate, 0);
+    assert_int_equal(p.conf->dest.down.after, 10);
+    assert_int_equal(p.conf->dest.down.rate, 100);
+    assert_int_equal(p.conf->dest.down.burst, 100);
+    assert_int_equal(p.conf->dest.up.rate, 0);
     drop(&p);
 }
 
