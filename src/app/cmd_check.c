@@ -25,7 +25,7 @@ const struct cmd cmd_check = {
         "\n"
         "  -c, --config FILE   the file to check (" CONFIG_FILE_DEFAULT ")\n"
         "  --online            fetch included URLs anew, and ask each panel for the node's\n"
-        "                      configuration and users\n"
+        "                      configuration and users; look at the targets of REALITY nodes\n"
         "\n"
         "Exit status: 0 without errors, 1 with errors.\n",
     .run = run,

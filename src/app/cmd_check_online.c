@@ -1,5 +1,7 @@
-/* "v2sp check --online": every panel is asked once, all at the same time. */
+/* "v2sp check --online": every panel is asked once, all at the same time, and the targets of
+ * REALITY nodes are looked at. */
 #include "app/cmd_check.h"
+#include "app/check_target.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,7 +12,9 @@
 #include "control/config.h"
 #include "control/node_config.h"
 #include "control/panel_client.h"
+#include "control/view_builder.h"
 #include "io/loop.h"
+#include "io/resolver.h"
 #include "panel/v2sp/outcome.h"
 #include "panel/v2sp/request.h"
 #include "panel/v2sp/user_list.h"
@@ -18,6 +22,9 @@
 struct inquiry {
     const struct config_node *node;
     struct panel_client *client;
+    struct loop *loop;
+    struct resolver *resolver; /* may be NULL */
+    struct check_target *target;
     struct v2sp_user_list list;
     struct v2sp_reply_error list_error;
     unsigned *open; /* inquiries that still run */
@@ -136,6 +143,17 @@ static void users_done(void *arg, const struct panel_reply *r)
 
 /* ---- configuration -------------------------------------------------------------------------- */
 
+/* A REALITY node is built as it would be served, and its target looked at meanwhile. */
+static enum status look_at_target(struct inquiry *q, const struct json_t *reply,
+                                  char problem[NODE_PROBLEM_MAX])
+{
+    struct served_node *s = NULL;
+    enum status st = view_builder_make(q->node, reply, &s, problem);
+    if (st == ST_OK)
+        q->target = check_target_start(q->loop, q->resolver, q->node, s, q->open);
+    return st;
+}
+
 /* Judges the answer and puts it into words; the node type for the next call in @type. */
 static bool read_config(struct inquiry *q, const struct panel_reply *r, char type[32])
 {
@@ -153,6 +171,8 @@ static bool read_config(struct inquiry *q, const struct panel_reply *r, char typ
     }
     struct arena *a = arena_new();
     enum status st = a != NULL ? node_config_read(a, q->node, reply, &conf, problem) : ST_E_NOMEM;
+    if (st == ST_OK && strcmp(conf.security, "reality") == 0)
+        st = look_at_target(q, reply, problem);
     if (st == ST_OK) {
         snprintf(q->says, sizeof(q->says), "port %u, %s over %s%s%s%s", conf.port, conf.type,
                  conf.network, strcmp(conf.security, "none") == 0 ? "" : " with ",
@@ -187,6 +207,7 @@ unsigned check_online(const struct config *cfg)
 {
     struct loop *loop = loop_new();
     struct panel_client *client = loop != NULL ? panel_client_new(loop, 100) : NULL;
+    struct resolver *resolver = NULL;
     struct inquiry *list = calloc(cfg->node_count + 1, sizeof(*list));
     unsigned open = 0, bad = 0;
     if (client == NULL || list == NULL) {
@@ -194,10 +215,17 @@ unsigned check_online(const struct config *cfg)
         bad = 1;
         goto out;
     }
+    /* Without one only targets named by address can be looked at, which is said then. */
+    if (resolver_new(loop, NULL, &resolver) != ST_OK)
+        resolver = NULL;
     for (size_t i = 0; i < cfg->node_count; i++) {
         struct inquiry *q = &list[i];
         struct panel_request r = {.done = config_done};
-        *q = (struct inquiry){.node = &cfg->nodes[i], .client = client, .open = &open};
+        *q = (struct inquiry){.node = &cfg->nodes[i],
+                              .client = client,
+                              .loop = loop,
+                              .resolver = resolver,
+                              .open = &open};
         open++;
         if (!ask(q, V2SP_CONFIG, q->node->api.node_type, &r))
             finish(q, false);
@@ -209,9 +237,11 @@ unsigned check_online(const struct config *cfg)
         bad += !q->good;
         fprintf(q->good ? stdout : stderr, "%s:%d:%d: %s: node %s: %s\n", q->node->file,
                 q->node->line, q->node->column, q->good ? "ok" : "error", q->node->tag, q->says);
+        bad += check_target_end(q->target);
     }
 out:
     free(list);
+    resolver_free(resolver);
     panel_client_free(client);
     loop_free(loop);
     return bad;

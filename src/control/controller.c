@@ -10,6 +10,7 @@
 #include "control/reporter.h"
 #include "control/store.h"
 #include "control/views.h"
+#include "io/resolver.h"
 
 #define SAMPLE_MS   5000
 #define SAMPLE_MANY 25000
@@ -173,6 +174,7 @@ void controller_free(struct controller *c)
     loop_task_del(c->env.loop, &c->stop_task);
     while (!list_empty(&c->nodes))
         node_free(NODE_OF(c->nodes.next));
+    resolver_free(c->env.resolver);
     panel_client_free(c->env.client);
     views_free(c->env.views);
     counters_close(c->env.counters); /* takes the last sums of whoever was still there */
@@ -305,7 +307,10 @@ static const char *problem_of(const struct node *n)
         return n->listen_trouble.text;
     if (n->config_trouble.key != 0)
         return n->config_trouble.text;
-    return n->pull.trouble.key != 0 ? n->pull.trouble.text : reporter_problem(n->reporter);
+    if (n->pull.trouble.key != 0)
+        return n->pull.trouble.text;
+    const char *problem = reporter_problem(n->reporter);
+    return problem[0] != '\0' ? problem : n->target.trouble.text;
 }
 
 static void fill_status(const struct controller *c, const struct node *n,

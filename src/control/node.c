@@ -79,6 +79,7 @@ static enum status publish(struct node *n, struct served_node *s, struct user_rt
     if (s != n->served) {
         served_node_unref(n->served);
         n->served = served_node_ref(s);
+        node_target_follow(n);
     }
     if (!n->published)
         n->state = NODE_WAITING;
@@ -272,6 +273,7 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
     list_init(&n->link);
     timer_init(&n->pull.timer, on_pull_timer);
     timer_init(&n->listen_timer, on_listen_timer);
+    node_target_init(n);
     if (views_take_no(env->views, &n->no) != ST_OK) {
         free(n);
         return NULL;
@@ -294,6 +296,7 @@ void node_free(struct node *n)
     if (n == NULL)
         return;
     node_pull_cancel(n);
+    node_target_stop(n);
     reporter_free(n->reporter);
     loop_timer_del(n->env->loop, &n->pull.timer);
     loop_timer_del(n->env->loop, &n->listen_timer);
@@ -340,6 +343,7 @@ void node_drain(struct node *n, uint32_t drain_ms)
         return;
     n->state = NODE_DRAINING;
     node_pull_cancel(n);
+    node_target_stop(n);
     loop_timer_del(n->env->loop, &n->pull.timer);
     loop_timer_del(n->env->loop, &n->listen_timer);
     if (n->published)

@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "control/config.h"
 #include "control/node_job.h"
+#include "control/node_target.h"
 #include "control/panel_client.h"
 #include "control/users.h"
 #include "control/view_builder.h"
@@ -30,6 +31,7 @@
 
 struct counters;
 struct node;
+struct resolver;
 struct store;
 struct views;
 
@@ -43,6 +45,7 @@ struct node_env {
     struct user_slab *slab;
     struct views *views;
     struct panel_client *client;
+    struct resolver *resolver; /* made when a REALITY target is looked at first */
     struct rng rng;
     void (*ended)(void *arg, struct node *n); /* DRAINING is over */
     void *arg;
@@ -95,6 +98,7 @@ struct node {
     unsigned listen_fails;
     struct node_trouble listen_trouble, config_trouble, list_trouble;
 
+    struct node_target target;
     struct reporter *reporter;
     bool gone; /* the plane has ended it */
 };
