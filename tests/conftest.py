@@ -57,10 +57,14 @@ class Stage:
         return s
 
     def client(self, kind, node, client):
+        return self.client_process(kind, node, client)[1]
+
+    def client_process(self, kind, node, client):
+        """As client(), for tests that end it themselves: (process, proxy)."""
         start = {"xray": xray.start_client, "sing-box": singbox.start_client}[kind]
         p, proxy = start(node, client, self.subdirectory(kind))
         self.at_end(p.stop)
-        return proxy
+        return p, proxy
 
     def watch(self, proc, stop):
         """A program under test: it must live until it is stopped, end cleanly, and report no sanitizer finding."""

@@ -1,5 +1,6 @@
-"""Throw-away ECDSA P-256 certificates, made with the openssl command."""
+"""Throw-away certificates, made with the openssl command, and TLS contexts of those who are visited."""
 import os
+import ssl
 import subprocess
 
 
@@ -10,11 +11,26 @@ class Certificate:
         self.key = os.path.join(directory, f"{name.replace('*', '_')}.key")
 
 
-def make(directory, name="node.test", extra_names=()):
+EC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+RSA = ("rsa:2048",)         # signatures of one length
+
+
+def make(directory, name="node.test", extra_names=(), key=EC):
     """A self-signed certificate for `name` and `extra_names`; clients may trust it as their root."""
     c = Certificate(str(directory), name)
     names = ",".join(f"DNS:{n}" for n in (name, *extra_names))
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", *key, "-nodes",
                     "-keyout", c.key, "-out", c.cert, "-days", "30", "-subj", f"/CN={name}",
                     "-addext", f"subjectAltName={names}"], check=True, capture_output=True)
+    return c
+
+
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def server_context(cert, version):
+    """For a server of exactly this TLS version, "1.2" or "1.3"."""
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    c.load_cert_chain(cert.cert, cert.key)
+    c.minimum_version = c.maximum_version = VERSIONS[version]
     return c

@@ -10,7 +10,7 @@ A TCP visitor sends one of these lines first (a plain client with a socket can d
     HOLD             "held\\n", then nothing until the visitor leaves
     FINISH           "bye\\n", sends its FIN at once and goes on reading; keeps what it read in `after_fin`
 
-With `banner` the server speaks first. Every connection is counted: `rx`, `tx`, `opened`, `closed`.
+With `banner` the server speaks first; with `tls` (a server context) all of it is inside TLS. Every connection is counted: `rx`, `tx`, `opened`, `closed`.
 """
 import hashlib
 import random
@@ -39,6 +39,11 @@ def digest(n, seed):
     return h.hexdigest()
 
 
+def fin(s):
+    """Ends the TCP stream of one direction, below TLS where there is TLS."""
+    socket.socket.shutdown(s, socket.SHUT_WR)
+
+
 def reset(s):
     """Closes with a TCP reset."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -46,8 +51,8 @@ def reset(s):
 
 
 class Tcp:
-    def __init__(self, host="127.0.0.1", port=0, banner=b""):
-        self.banner = banner
+    def __init__(self, host="127.0.0.1", port=0, banner=b"", tls=None):
+        self.banner, self.tls = banner, tls
         self.rx = self.tx = self.opened = self.closed = 0
         self.after_fin = b""
         self.peers = []
@@ -96,6 +101,12 @@ class Tcp:
     def _serve(self, s):
         try:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                with self._lock:
+                    self._live.discard(s)
+                s = self.tls.wrap_socket(s, server_side=True)
+                with self._lock:
+                    self._live.add(s)
             if self.banner:
                 self._send(s, self.banner)
             reader = _Reader(s, self)
@@ -126,6 +137,9 @@ class Tcp:
             for part in stream(int(args[0]), int(args[1])):
                 self._send(s, part)
             # Wait for the visitor to close, so that the last bytes are never lost to a reset.
+            if self.tls:
+                s.unwrap()
+                return False
             s.shutdown(socket.SHUT_WR)
             for _ in reader.rest():
                 pass
@@ -151,7 +165,7 @@ class Tcp:
                 pass
         elif verb == "FINISH":
             self._send(s, b"bye\n")
-            s.shutdown(socket.SHUT_WR)
+            fin(s)
             for part in reader.rest():
                 self.after_fin += part
         return False

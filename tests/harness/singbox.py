@@ -24,6 +24,12 @@ def _transport(node, client=None):
 
 
 def _client_tls(node, client):
+    if node.reality:
+        r = node.reality
+        return {"tls": {"enabled": True, "server_name": client.sni or r.names[0],
+                        "utls": {"enabled": True, "fingerprint": client.fingerprint or "chrome"},
+                        "reality": {"enabled": True, "public_key": client.public_key or r.public_text,
+                                    "short_id": r.short_ids[0] if client.short_id is None else client.short_id}}}
     if not node.tls:
         return {}
     tls = {"enabled": True, "server_name": client.sni or node.sni}
@@ -40,26 +46,39 @@ def _client_tls(node, client):
     return {"tls": tls}
 
 
+def _flow(flow):
+    return {"flow": flow} if flow else {}
+
+
+def _server_tls(node):
+    if node.reality:
+        r = node.reality
+        host, _, port = str(r.dest).rpartition(":")
+        return {"tls": {"enabled": True, "server_name": r.names[0],
+                        "reality": {"enabled": True, "private_key": r.private_text, "short_id": list(r.short_ids),
+                                    "handshake": {"server": host or "127.0.0.1", "server_port": int(port)}}}}
+    if node.tls:
+        return {"tls": {"enabled": True, "certificate_path": node.cert.cert, "key_path": node.cert.key}}
+    return {}
+
+
 def client_config(node, client, socks_port, loglevel="info"):
     return {
         "log": {"level": loglevel, "timestamp": True},
         "inbounds": [{"type": "mixed", "listen": "127.0.0.1", "listen_port": socks_port}],
         "outbounds": [{"type": "vless", "server": client.connect_to or node.listen, "server_port": node.port,
                        "uuid": client.user, "packet_encoding": "", **_transport(node, client),
-                       **_client_tls(node, client)}],
+                       **_flow(node.flow if client.flow is None else client.flow), **_client_tls(node, client)}],
     }
 
 
 def server_config(node, loglevel="warn"):
     assert not node.fallbacks and not node.proxy_protocol, "sing-box has neither for VLESS"
-    tls = {}
-    if node.tls:
-        tls = {"tls": {"enabled": True, "certificate_path": node.cert.cert, "key_path": node.cert.key}}
     return {
         "log": {"level": loglevel, "timestamp": True},
         "inbounds": [{"type": "vless", "listen": node.listen, "listen_port": node.port,
-                      "users": [{"name": f"user{i}", "uuid": u} for i, u in node.users],
-                      **_transport(node), **tls}],
+                      "users": [{"name": f"user{i}", "uuid": u, **_flow(node.flow)} for i, u in node.users],
+                      **_transport(node), **_server_tls(node)}],
         "outbounds": [{"type": "direct"}],
     }
 

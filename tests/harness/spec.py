@@ -2,8 +2,33 @@
 import dataclasses
 import uuid
 
+from . import x25519
+
 USER = "7d2f3a64-8b1c-4f0e-9a55-1c2d3e4f5a6b"
+VISION = "xtls-rprx-vision"
 ALICE, BOB, CAROL = (str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.test")) for name in ("alice", "bob", "carol"))
+
+
+@dataclasses.dataclass
+class Reality:
+    """REALITY settings of a node; `more` holds the rest of tls_settings (maxTimeDiff, minClientVer, ...)."""
+    dest: str                       # as a panel writes it: host:port, a port, or the path of a socket
+    names: tuple = ("node.test",)
+    short_ids: tuple = ("0123456789abcdef", "")
+    xver: int = 0
+    more: dict = dataclasses.field(default_factory=dict)
+    private_key: bytes = b""        # a fresh one when none is given
+
+    def __post_init__(self):
+        self.private_key = self.private_key or x25519.private_key()
+
+    @property
+    def private_text(self):
+        return x25519.text(self.private_key)
+
+    @property
+    def public_text(self):
+        return x25519.text(x25519.public_key(self.private_key))
 
 
 @dataclasses.dataclass
@@ -14,6 +39,8 @@ class Node:
     network: str = "tcp"            # tcp | ws
     path: str = "/"                 # ws
     host: str = ""                  # ws: Host the server insists on
+    flow: str = ""                  # "" or VISION, of the node and so of all its users
+    reality: Reality = None
     tls: bool = False
     cert: object = None             # certs.Certificate; None with tls: the node makes its own ("self")
     sni: str = "node.test"
@@ -35,7 +62,10 @@ class Client:
     tls_version: str = ""           # "1.2" or "1.3" to allow only that one
     alpn: tuple = ()
     sni: str = ""                   # other than the node's
-    fingerprint: str = ""           # uTLS profile
+    fingerprint: str = ""           # uTLS profile; REALITY without one: chrome
+    flow: str = None                # other than the node's
+    short_id: str = None            # other than the node's first
+    public_key: str = ""            # other than the node's
     connect_to: str = ""            # address of the node as the client dials it
     idle: int = 0                   # Xray: close what is idle for so many seconds
     headers: dict = dataclasses.field(default_factory=dict)   # ws

@@ -16,8 +16,16 @@ def node_object(node, push=5, pull=5):
         settings = {"path": node.path}
         if node.host:
             settings["host"] = node.host
-    return {"node_type": "vless", "server_port": node.port, "network": node.network, "networkSettings": settings,
-            "tls": 1 if node.tls else 0, "base_config": {"push_interval": push, "pull_interval": pull}}
+    answer = {"node_type": "vless", "server_port": node.port, "network": node.network, "networkSettings": settings,
+              "tls": 1 if node.tls else 0, "base_config": {"push_interval": push, "pull_interval": pull}}
+    if node.flow:
+        answer["flow"] = node.flow
+    if node.reality:
+        r = node.reality
+        answer["tls"] = 2
+        answer["tls_settings"] = {"server_names": list(r.names), "dest": str(r.dest), "private_key": r.private_text,
+                                  "short_ids": list(r.short_ids), "xver": str(r.xver), **r.more}
+    return answer
 
 
 def user_list(node):

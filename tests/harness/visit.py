@@ -1,8 +1,30 @@
 """What users do: one function a visit to an origin (see origins.py), each checks what came back."""
 import hashlib
 import socket
+import ssl
 
 from . import origins, socks5
+
+
+def _inner_context():
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+    return c
+
+
+INNER = _inner_context()
+
+
+def connect(proxy, origin, host=None, timeout=20):
+    """A connection to the origin through the proxy, with TLS inside when the origin wants it."""
+    s = socks5.connect(proxy, host or origin.host, origin.port, timeout)
+    if not getattr(origin, "tls", None):
+        return s
+    try:
+        return INNER.wrap_socket(s, server_hostname="inner.test", suppress_ragged_eofs=False)
+    except BaseException:
+        s.close()
+        raise
 
 
 def read_line(s):
@@ -27,13 +49,13 @@ def read_all(s):
 
 
 def download(proxy, origin, n, seed=1, host=None):
-    with socks5.connect(proxy, host or origin.host, origin.port) as s:
+    with connect(proxy, origin, host) as s:
         s.sendall(f"SOURCE {n} {seed}\n".encode())
         assert read_all(s) == (n, origins.digest(n, seed)), "download differs"
 
 
 def upload(proxy, origin, n, seed=2, host=None):
-    with socks5.connect(proxy, host or origin.host, origin.port) as s:
+    with connect(proxy, origin, host) as s:
         s.sendall(f"SINK {n}\n".encode())
         for part in origins.stream(n, seed):
             s.sendall(part)
@@ -42,7 +64,7 @@ def upload(proxy, origin, n, seed=2, host=None):
 
 def echo(proxy, origin, data=b"hello", host=None):
     """One short visit, both directions."""
-    with socks5.connect(proxy, host or origin.host, origin.port) as s:
+    with connect(proxy, origin, host) as s:
         s.sendall(b"ECHO\n" + data)
         assert socks5.read_exactly(s, len(data)) == data
 
@@ -51,7 +73,7 @@ class Session:
     """An echo session that stays open. say() sends and waits until the same bytes are back."""
 
     def __init__(self, proxy, origin, host=None):
-        self.socket = socks5.connect(proxy, host or origin.host, origin.port)
+        self.socket = connect(proxy, origin, host)
         self.sent = len(b"ECHO\n")
         self.received = 0
         self.socket.sendall(b"ECHO\n")

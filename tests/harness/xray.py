@@ -22,6 +22,10 @@ def _stream(node, client=None):
             out["wsSettings"]["acceptProxyProtocol"] = True
     elif not client and node.proxy_protocol:
         out["rawSettings"] = {"acceptProxyProtocol": True}
+    if node.reality:
+        out["security"] = "reality"
+        out["realitySettings"] = _reality(node, client)
+        return out
     if not node.tls:
         return out
     out["security"] = "tls"
@@ -46,6 +50,20 @@ def _stream(node, client=None):
     return out
 
 
+def _reality(node, client):
+    r = node.reality
+    if client is None:
+        return {"target": str(r.dest), "xver": r.xver, "serverNames": list(r.names), "privateKey": r.private_text,
+                "shortIds": list(r.short_ids), **r.more}
+    return {"serverName": client.sni or r.names[0], "fingerprint": client.fingerprint or "chrome",
+            "publicKey": client.public_key or r.public_text,
+            "shortId": r.short_ids[0] if client.short_id is None else client.short_id}
+
+
+def _user(flow, **fields):
+    return {**fields, "flow": flow} if flow else fields
+
+
 def client_config(node, client, socks_port, loglevel="info"):
     policy = {"levels": {"0": {"connIdle": client.idle}}} if client.idle else {}
     return {
@@ -55,13 +73,14 @@ def client_config(node, client, socks_port, loglevel="info"):
                       "settings": {"auth": "noauth", "udp": True, "ip": "127.0.0.1"}}],
         "outbounds": [{"protocol": "vless",
                        "settings": {"vnext": [{"address": client.connect_to or node.listen, "port": node.port,
-                                               "users": [{"id": client.user, "encryption": "none"}]}]},
+                                               "users": [_user(node.flow if client.flow is None else client.flow,
+                                                               id=client.user, encryption="none")]}]},
                        "streamSettings": _stream(node, client)}],
     }
 
 
 def server_config(node, loglevel="warning"):
-    settings = {"clients": [{"id": u, "email": f"user{i}"} for i, u in node.users], "decryption": "none"}
+    settings = {"clients": [_user(node.flow, id=u, email=f"user{i}") for i, u in node.users], "decryption": "none"}
     if node.fallbacks:
         settings["fallbacks"] = [{"name": f.get("sni", ""), "alpn": f.get("alpn", ""), "path": f.get("path", ""),
                                   "dest": f["dest"], "xver": f.get("xver", 0)} for f in node.fallbacks]

@@ -3,7 +3,7 @@ import dataclasses
 
 import pytest
 
-from harness import ports, spec
+from harness import ports, spec, targets
 
 CLIENTS = ("xray", "sing-box")
 
@@ -30,13 +30,21 @@ TRANSPORTS = {
 }
 
 
+# With flow xtls-rprx-vision; these have tests of their own.
+VISION = {
+    "vision-tls": Transport({**TLS, "flow": spec.VISION}, {"tls_version": "1.3"}, file_cert=True),
+    "vision-reality": Transport({"flow": spec.VISION}),
+}
+ALL = {**TRANSPORTS, **VISION}
+
+
 def node_of(name, cert, **more):
-    t = TRANSPORTS[name]
+    t = ALL[name]
     return spec.Node(port=ports.free_port(), cert=cert if t.file_cert else None, **{**t.node, **more})
 
 
 def client_of(name, **more):
-    return spec.Client(**{**TRANSPORTS[name].client, **more})
+    return spec.Client(**{**ALL[name].client, **more})
 
 
 class Link:
@@ -44,9 +52,20 @@ class Link:
 
     def __init__(self, stage, kind, transport, client):
         self.kind, self.transport = kind, transport
-        self.node = node_of(transport, stage.cert)
+        more = {}
+        if transport == "vision-reality":
+            target = targets.Script()
+            stage.at_end(target.stop)
+            more["reality"] = spec.Reality(f"127.0.0.1:{target.port}")
+        self.node = node_of(transport, stage.cert, **more)
         self.server = stage.server(self.node)
-        self.proxy = stage.client(kind, self.node, client_of(transport, **client))
+        self._stage, self._client = stage, client_of(transport, **client)
+        self.client, self.proxy = stage.client_process(kind, self.node, self._client)
+
+    def new_client(self):
+        """Another process in place of the client, whose connections end with it."""
+        self.client.stop()
+        self.client, self.proxy = self._stage.client_process(self.kind, self.node, self._client)
 
     @property
     def websocket(self):
