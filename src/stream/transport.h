@@ -13,6 +13,9 @@ struct conf_error {
     char text[200]; /* such as "ws path: must be a string" */
 };
 
+/* Who does TLS handshakes: the library, or our own code what is ordinary of them. */
+enum tls_engine { TLS_ENGINE_OPENSSL, TLS_ENGINE_AUTO };
+
 /* Local options that shape a layer, besides the panel's settings object. NULL/0 = not given. */
 struct conf_context {
     const char *server_name;          /* panel's server_name/host, lower case */
@@ -20,6 +23,7 @@ struct conf_context {
     bool self_signed;                 /* make a certificate for cert_domain when no file is given */
     const char *cert_domain;
     bool reject_unknown_sni;
+    enum tls_engine tls_engine;
     const char *const *alpn; /* what TLS may offer, in order of preference */
     size_t alpn_count;
     const char *const *trusted_xff; /* headers whose presence makes X-Forwarded-For believed */

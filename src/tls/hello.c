@@ -68,6 +68,17 @@ enum status hello_locate(const struct bufq *in, size_t max, size_t *wire, size_t
     return ST_OK;
 }
 
+bool hello_ends_record(const struct bufq *in, size_t wire, size_t len)
+{
+    size_t off = 0, n, sum = 0;
+
+    while (off < wire && record_at(in, off, &n) == ST_OK) {
+        sum += n;
+        off += RECORD_HEADER + n;
+    }
+    return off == wire && sum == len;
+}
+
 void hello_copy(const struct bufq *in, uint8_t *dst, size_t len)
 {
     size_t off = 0, n;
@@ -194,6 +205,8 @@ enum status hello_parse(const uint8_t *msg, size_t len, struct hello *h)
 
     *h = (struct hello){.session_id = none,
                         .ciphers = none,
+                        .compression = none,
+                        .extensions = none,
                         .sni = none,
                         .alpn = none,
                         .versions = none,
@@ -208,9 +221,9 @@ enum status hello_parse(const uint8_t *msg, size_t len, struct hello *h)
     h->random = reader_take(&r, 32);
     h->session_id = reader_sub(&r, reader_u8(&r));
     h->ciphers = reader_sub(&r, reader_u16(&r));
-    struct reader compression = reader_sub(&r, reader_u8(&r));
+    h->compression = reader_sub(&r, reader_u8(&r));
     if (r.bad || reader_left(&h->session_id) > 32 || reader_left(&h->ciphers) < 2 ||
-        reader_left(&h->ciphers) % 2 != 0 || reader_left(&compression) == 0)
+        reader_left(&h->ciphers) % 2 != 0 || reader_left(&h->compression) == 0)
         return ST_E_PROTO;
     if (reader_left(&r) == 0)
         return ST_OK; /* before TLS 1.2 extensions were optional */
@@ -218,6 +231,7 @@ enum status hello_parse(const uint8_t *msg, size_t len, struct hello *h)
     struct reader exts = reader_sub(&r, reader_u16(&r));
     if (r.bad || reader_left(&r) != 0)
         return ST_E_PROTO;
+    h->extensions = exts;
     while (reader_left(&exts) > 0) {
         uint16_t type = reader_u16(&exts);
         struct reader ext = reader_sub(&exts, reader_u16(&exts));

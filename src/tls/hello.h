@@ -19,6 +19,9 @@
  *   ST_OK; ST_MORE the rest is still to come; ST_E_PROTO these are no TLS records or no
  *   ClientHello; ST_E_LIMIT the message is longer than @max (<= HELLO_MAX). */
 NODISCARD enum status hello_locate(const struct bufq *in, size_t max, size_t *wire, size_t *msg);
+/* True if the @wire bytes and @len = *@msg of hello_locate are the same bytes but for the record
+ * headers: nothing follows the message in its last record. */
+bool hello_ends_record(const struct bufq *in, size_t wire, size_t len);
 /* Copies the message that hello_locate found, @len = *msg bytes, to @dst without record headers. */
 void hello_copy(const struct bufq *in, uint8_t *dst, size_t len);
 
@@ -28,6 +31,8 @@ struct hello {
     const uint8_t *random;    /* 32 bytes */
     struct reader session_id; /* 0..32 bytes */
     struct reader ciphers;    /* u16 each */
+    struct reader compression;
+    struct reader extensions; /* u16 type, u16 length, data each; empty: none */
     struct reader sni;        /* host name as sent; empty: none */
     struct reader alpn;       /* u8 length and name each; empty: none */
     struct reader versions;   /* supported_versions, u16 each; empty: none */

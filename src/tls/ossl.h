@@ -24,6 +24,8 @@ struct ssl_ctx_st;
 struct ssl_st;
 struct bio_method_st;
 
+#define OSSL_GROUPS 8u
+
 struct ossl_settings {
     const struct cert *cert; /* referenced, not taken */
     const char *const *alpn; /* in the server's order of preference; none: ALPN is not negotiated */
@@ -42,6 +44,8 @@ struct ossl_conf {
     bool reject_sni;
     uint8_t alpn[256]; /* wire form */
     uint16_t alpn_len;
+    uint16_t groups[OSSL_GROUPS]; /* numbers in order of preference; 0 groups: not all are known */
+    uint8_t group_count;
 };
 
 /* Makes the shared part; names are put in @a. ST_OK; ST_E_CONFIG with @err; ST_E_NOMEM;

@@ -140,9 +140,43 @@ static enum status set_ciphers(SSL_CTX *ctx, const char *names, struct cert_erro
     return ST_OK;
 }
 
-/* Keeps the groups this library has. */
-static enum status set_groups(SSL_CTX *ctx, const char *names, struct cert_error *err)
+/* Number of a group by the names that our settings use; 0: some other. */
+static uint16_t group_number(const char *name)
 {
+    static const struct {
+        const char *name;
+        uint16_t number;
+    } groups[] = {{"X25519MLKEM768", 0x11ec},
+                  {"X25519", 0x001d},
+                  {"P-256", 0x0017},
+                  {"P-384", 0x0018},
+                  {"P-521", 0x0019}};
+
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        if (strcmp(groups[i].name, name) == 0)
+            return groups[i].number;
+    }
+    return 0;
+}
+
+static void note_groups(struct ossl_conf *c, const char *names)
+{
+    char one[96];
+
+    for (const char *p = names; next_name(&p, one, sizeof(one));) {
+        uint16_t number = group_number(one);
+        if (number == 0 || c->group_count == OSSL_GROUPS) {
+            c->group_count = 0;
+            return;
+        }
+        c->groups[c->group_count++] = number;
+    }
+}
+
+/* Keeps the groups this library has. */
+static enum status set_groups(struct ossl_conf *c, const char *names, struct cert_error *err)
+{
+    SSL_CTX *ctx = c->ctx;
     char list[LIST_MAX] = "", one[96];
 
     for (const char *p = names; next_name(&p, one, sizeof(one));) {
@@ -151,16 +185,20 @@ static enum status set_groups(SSL_CTX *ctx, const char *names, struct cert_error
     }
     if (list[0] == '\0' || SSL_CTX_set1_groups_list(ctx, list) != 1)
         return fail(err, "no usable key exchange group in", names);
+    note_groups(c, list);
     return ST_OK;
 }
 
-static enum status set_crypto(SSL_CTX *ctx, const struct ossl_settings *s, struct cert_error *err)
+static enum status set_crypto(struct ossl_conf *c, const struct ossl_settings *s,
+                              struct cert_error *err)
 {
+    SSL_CTX *ctx = c->ctx;
+
     if (SSL_CTX_set_min_proto_version(ctx, s->min_version ? s->min_version : TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, s->max_version ? s->max_version : TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_ciphersuites(ctx, SUITES_13) != 1)
         return ST_E_CRYPTO;
-    enum status st = set_groups(ctx, s->groups != NULL ? s->groups : GROUPS, err);
+    enum status st = set_groups(c, s->groups != NULL ? s->groups : GROUPS, err);
     if (st == ST_OK)
         st = set_ciphers(ctx, s->ciphers12 != NULL ? s->ciphers12 : CIPHERS_12, err);
     return st;
@@ -211,7 +249,7 @@ enum status ossl_conf_init(struct ossl_conf *c, struct arena *a, const struct os
         goto out;
     }
     set_manners(c->ctx, c);
-    st = set_crypto(c->ctx, s, err);
+    st = set_crypto(c, s, err);
     if (st == ST_OK)
         st = set_cert(c->ctx, s->cert, err);
 out:

@@ -14,6 +14,8 @@ struct test_client {
     bool ready, failed, eof, closed;
     int alert;
     char alpn[256];
+    uint8_t secret[64];
+    size_t secret_len;
 };
 
 static void see_alert(const SSL *ssl, int where, int ret)
@@ -22,6 +24,20 @@ static void see_alert(const SSL *ssl, int where, int ret)
 
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && ret >> 8 == 2)
         c->alert = ret & 255;
+}
+
+/* A line is "LABEL <client random, hex> <secret, hex>". */
+static void see_secret(const SSL *ssl, const char *line)
+{
+    static const char label[] = "CLIENT_HANDSHAKE_TRAFFIC_SECRET ";
+    struct test_client *c = SSL_get_app_data(ssl);
+
+    if (strncmp(line, label, sizeof(label) - 1) != 0)
+        return;
+    const char *hex = strchr(line + sizeof(label) - 1, ' ');
+    if (hex == NULL ||
+        OPENSSL_hexstr2buf_ex(c->secret, sizeof(c->secret), &c->secret_len, hex + 1, '\0') != 1)
+        c->secret_len = 0;
 }
 
 static bool set_alpn(SSL *ssl, const char *names)
@@ -48,6 +64,8 @@ static bool apply(struct test_client *c)
 
     SSL_set_app_data(c->ssl, c);
     SSL_set_info_callback(c->ssl, see_alert);
+    if (o->bare)
+        SSL_clear_options(c->ssl, SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
     SSL_set_connect_state(c->ssl);
     return (o->version == 0 || (SSL_set_min_proto_version(c->ssl, o->version) == 1 &&
                                 SSL_set_max_proto_version(c->ssl, o->version) == 1)) &&
@@ -67,6 +85,8 @@ struct test_client *test_client_new(const struct test_client_options *o)
     c->opt = *o;
     c->alert = -1;
     c->ctx = SSL_CTX_new(TLS_client_method());
+    if (c->ctx != NULL)
+        SSL_CTX_set_keylog_callback(c->ctx, see_secret);
     c->ssl = c->ctx != NULL ? SSL_new(c->ctx) : NULL;
     c->data = BIO_new(BIO_s_mem());
     if (c->ssl != NULL && c->data != NULL) {
@@ -216,6 +236,12 @@ bool test_client_is_tls13(const struct test_client *c)
 const char *test_client_suite(const struct test_client *c)
 {
     return SSL_get_cipher_name(c->ssl);
+}
+
+const uint8_t *test_client_handshake_secret(const struct test_client *c, size_t *len)
+{
+    *len = c->secret_len;
+    return c->secret_len > 0 ? c->secret : NULL;
 }
 
 int test_client_chain_len(const struct test_client *c)

@@ -16,6 +16,7 @@ struct test_client_options {
     const char *ciphers; /* TLS 1.2 */
     const char *groups;
     const char *sni;
+    bool bare;           /* no session id, so no compatibility with middleboxes */
     const char *alpn;    /* names with colons between, such as "h2:http/1.1" */
     const uint8_t *send; /* application data to send right after the handshake; borrowed */
     size_t send_len;
@@ -46,6 +47,9 @@ const uint8_t *test_client_data(const struct test_client *c, size_t *len);
 const char *test_client_alpn(const struct test_client *c);
 bool test_client_is_tls13(const struct test_client *c);
 const char *test_client_suite(const struct test_client *c);
+/* The client's handshake traffic secret of TLS 1.3, to seal what no client would send; NULL before
+ * it is known. */
+const uint8_t *test_client_handshake_secret(const struct test_client *c, size_t *len);
 /* Certificates the server sent. */
 int test_client_chain_len(const struct test_client *c);
 

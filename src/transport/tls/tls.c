@@ -1,6 +1,9 @@
 #include "transport/tls/tls.h"
 
+#include <string.h>
+
 #include "crypto/mem.h"
+#include "tls/accept.h"
 #include "tls/alert.h"
 #include "tls/hello.h"
 #include "tls/ossl.h"
@@ -10,18 +13,22 @@
 /* With all handshake objects of the worker in use the oldest is given up, if it had this long. */
 #define HEAVY_PATIENCE_US 3000000u
 
-/*  WAIT --whole ClientHello--> HANDSHAKE --Finished--> RECORDS (TLS 1.3, ours)
- *                                              \-----> LIBRARY (TLS 1.2)
+/*  WAIT --ordinary ClientHello--> ACCEPT --Finished--> RECORDS (TLS 1.3, ours)
+ *     \---any other ClientHello--> HANDSHAKE --Finished--^
+ *                                          \------------> LIBRARY (TLS 1.2)
  *  Any of them goes to DEAD by an error: nothing may follow the alert that was sent. HANDSHAKE goes
  *  to DROPPED when a newer connection needs the object. */
-enum state { WAIT, HANDSHAKE, RECORDS, LIBRARY, DROPPED, DEAD };
+enum state { WAIT, ACCEPT, HANDSHAKE, RECORDS, LIBRARY, DROPPED, DEAD };
 
 struct tls_server {
     struct layer base;
     const struct tls_conf *conf;
-    struct ossl *ossl; /* HANDSHAKE and LIBRARY */
+    union {
+        struct accept *accept; /* ACCEPT */
+        struct ossl *ossl;     /* HANDSHAKE, LIBRARY; NULL in WAIT, RECORDS */
+    };
+    struct record_pair records; /* RECORDS; in ACCEPT they are known already */
     uint8_t state;
-    struct record_pair records;
 };
 
 /* What an ossl lies in. */
@@ -68,15 +75,122 @@ static void drop_ossl(struct tls_server *s)
     s->ossl = NULL;
 }
 
+static void drop_accept(struct tls_server *s)
+{
+    accept_wipe(s->accept);
+    pool_release(s->base.env->pool, s->accept, sizeof(*s->accept));
+    s->accept = NULL;
+}
+
 static void server_fini(struct layer *l)
 {
     struct tls_server *s = self(l);
 
-    drop_ossl(s);
+    if (s->state == ACCEPT)
+        drop_accept(s);
+    else
+        drop_ossl(s);
     record_pair_wipe(&s->records);
 }
 
-/* ---- handshake ------------------------------------------------------------------------------- */
+/* ---- what the client asked for --------------------------------------------------------------- */
+
+static enum status set_sni(const struct env *env, const char *sni, size_t len)
+{
+    char low[256];
+
+    if (len >= sizeof(low))
+        return ST_OK;
+    for (size_t i = 0; i < len; i++)
+        low[i] = (char)(sni[i] >= 'A' && sni[i] <= 'Z' ? sni[i] + 32 : sni[i]);
+    return conn_info_set(env->pool, &env->info->sni, low, len);
+}
+
+/* ---- our handshake --------------------------------------------------------------------------- */
+
+static struct accept_env accept_env(const struct env *env)
+{
+    return (struct accept_env){.cc = env->crypto, .rng = env->rng, .pool = env->pool};
+}
+
+static enum status publish_hello(struct tls_server *s, const struct hello *h,
+                                 const struct accept_choice *choice)
+{
+    const struct env *env = s->base.env;
+    size_t len = reader_left(&h->sni);
+    enum status st = ST_OK;
+
+    env->info->tls13 = true;
+    if (len > 0)
+        st = set_sni(env, (const char *)h->sni.p, len);
+    if (st == ST_OK && choice->alpn != NULL)
+        st = conn_info_set(env->pool, &env->info->alpn, (const char *)choice->alpn + 1,
+                           choice->alpn[0]);
+    return st;
+}
+
+/* Answers the hello @msg. ST_E_UNSUPPORTED: it is left for the library. */
+static enum status answer_hello(struct tls_server *s, struct turn *t, const uint8_t *msg,
+                                size_t len)
+{
+    struct accept_env env = accept_env(s->base.env);
+    struct accept_choice choice;
+    struct hello h;
+
+    s->accept = pool_alloc(env.pool, sizeof(*s->accept));
+    if (s->accept == NULL)
+        return ST_E_NOMEM;
+    enum status st = accept_hello(s->accept, &s->conf->accept, &env, msg, len, &choice, &h,
+                                  &s->records.rx, &s->records.tx, t->wire_out);
+    if (st == ST_OK)
+        st = publish_hello(s, &h, &choice);
+    if (st != ST_OK)
+        drop_accept(s);
+    return st;
+}
+
+static enum status start_accept(struct tls_server *s, struct turn *t, size_t wire, size_t len)
+{
+    struct pool *p = s->base.env->pool;
+
+    /* The message must end with its record (RFC 8446 section 5.1): what does not is the library's
+     * to refuse. */
+    if (!s->conf->ours || !hello_ends_record(t->wire_in, wire, len))
+        return ST_E_UNSUPPORTED;
+    uint8_t *msg = pool_alloc(p, len);
+    if (msg == NULL)
+        return turn_fail(t, ST_E_NOMEM, "no memory for a TLS handshake", 0);
+    hello_copy(t->wire_in, msg, len);
+    enum status st = answer_hello(s, t, msg, len);
+    pool_release(p, msg, len);
+    if (st == ST_OK) {
+        bufq_drop(t->wire_in, wire, p);
+        s->state = ACCEPT;
+    } else if (st != ST_E_UNSUPPORTED) {
+        (void)turn_fail(t, st, "cannot answer a TLS hello", 0);
+    }
+    return st;
+}
+
+static enum status hear_finished(struct tls_server *s, struct turn *t)
+{
+    struct accept_env env = accept_env(s->base.env);
+    struct record_note note = {0};
+    enum status st = accept_finish(s->accept, &env, t->wire_in, &note);
+
+    if (st == ST_MORE && !t->wire_in->eof)
+        return st;
+    drop_accept(s);
+    if (st == ST_MORE)
+        return turn_fail(t, ST_E_CLOSED, "the client left during the TLS handshake", 0);
+    if (st != ST_OK)
+        return record_pair_fail(&s->records, s->base.env, t, st, &note);
+    s->state = RECORDS;
+    t->ev->mask |= EV_READY;
+    return ST_OK;
+}
+
+/* ---- the library's handshake ----------------------------------------------------------------- */
 
 /* Makes room for one more handshake object. False: all are young. */
 static bool make_room(struct heavy *h, uint64_t now_us)
@@ -131,7 +245,8 @@ static enum status wait_hello(struct tls_server *s, struct turn *t)
     /* Like Go's server we say nothing to a peer who does not speak TLS. */
     if (st != ST_OK)
         return turn_fail(t, st, "not a TLS hello", 0);
-    return start_handshake(s, t);
+    st = start_accept(s, t, wire, msg);
+    return st == ST_E_UNSUPPORTED ? start_handshake(s, t) : st;
 }
 
 /* Tells the layers above what the client asked for. */
@@ -144,14 +259,8 @@ static enum status publish(struct tls_server *s)
     enum status st = ST_OK;
 
     env->info->tls13 = ossl_is_tls13(s->ossl);
-    if (sni != NULL) {
-        char low[256];
-        size_t n = 0;
-        for (; n < sizeof(low) && sni[n] != '\0'; n++)
-            low[n] = (char)(sni[n] >= 'A' && sni[n] <= 'Z' ? sni[n] + 32 : sni[n]);
-        if (n < sizeof(low))
-            st = conn_info_set(env->pool, &env->info->sni, low, n);
-    }
+    if (sni != NULL)
+        st = set_sni(env, sni, strlen(sni));
     if (st == ST_OK && alpn_len > 0)
         st = conn_info_set(env->pool, &env->info->alpn, (const char *)alpn, alpn_len);
     return st;
@@ -193,6 +302,8 @@ static enum status run_rx(struct tls_server *s, struct turn *t)
         return turn_fail(t, ST_E_LIMIT, "TLS handshake given up for a newer one", 0);
     if (s->state == WAIT)
         st = wait_hello(s, t);
+    if (st == ST_OK && s->state == ACCEPT)
+        st = hear_finished(s, t);
     if (st == ST_OK && s->state == HANDSHAKE)
         st = handshake(s, t);
     if (st == ST_OK && s->state == RECORDS)

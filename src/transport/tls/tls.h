@@ -1,8 +1,9 @@
 /* transport/tls/tls.h - TLS 1.2 and 1.3 for listeners (RFC 5246, RFC 8446; as Xray-core 25.12.1
  * transport/internet/tls offers them).
  *
- * The layer waits for a whole ClientHello, lets tls/ossl.h do the handshake, and after TLS 1.3
- * keeps two sets of traffic keys and nothing else; TLS 1.2 stays with the library. Reports
+ * The layer waits for a whole ClientHello, answers an ordinary one by tls/accept.h, lets
+ * tls/ossl.h do any other handshake, and after TLS 1.3 keeps two sets of traffic keys and nothing
+ * else; TLS 1.2 stays with the library. Reports
  * EV_READY, stores server name and protocol in conn_info. End of the client's direction:
  * close_notify, or a bare FIN. Ours: close_notify and FIN. */
 #ifndef TRANSPORT_TLS_TLS_H

@@ -139,6 +139,18 @@ static enum status get_cert(const struct conf_context *ctx, struct cert *cert,
     return ST_E_CONFIG;
 }
 
+/* Certificates and settings that our own handshake does not do are no error: the library does. */
+static enum status init_accept(struct tls_conf *c, struct arena *a, const struct ossl_settings *s,
+                               const struct conf_context *ctx)
+{
+    enum status st = ST_E_UNSUPPORTED;
+
+    if (ctx->tls_engine == TLS_ENGINE_AUTO)
+        st = accept_conf_init(&c->accept, a, &c->ossl, s);
+    c->ours = st == ST_OK;
+    return st == ST_E_UNSUPPORTED ? ST_OK : st;
+}
+
 enum status tls_conf_parse(struct arena *a, const struct json_t *settings,
                            const struct conf_context *ctx, const void **conf,
                            struct conf_error *err)
@@ -165,6 +177,8 @@ enum status tls_conf_parse(struct arena *a, const struct json_t *settings,
     st = get_cert(ctx, &cert, &cert_err);
     if (st == ST_OK)
         st = ossl_conf_init(&c->ossl, a, &s, &cert_err);
+    if (st == ST_OK && (st = init_accept(c, a, &s, ctx)) != ST_OK)
+        ossl_conf_fini(&c->ossl);
     cert_fini(&cert);
     if (st == ST_OK)
         *conf = c;
@@ -179,5 +193,6 @@ void tls_conf_free(const void *conf)
         return;
     /* The configuration was made writable by tls_conf_parse and nobody uses it any more. */
     struct tls_conf *c = (struct tls_conf *)(uintptr_t)conf;
+    accept_conf_fini(&c->accept);
     ossl_conf_fini(&c->ossl);
 }

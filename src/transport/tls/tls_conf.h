@@ -3,10 +3,13 @@
 #define TRANSPORT_TLS_CONF_H
 
 #include "stream/transport.h"
+#include "tls/accept.h"
 #include "tls/ossl.h"
 
 struct tls_conf {
     struct ossl_conf ossl;
+    struct accept_conf accept;
+    bool ours; /* ordinary handshakes are done by accept */
 };
 
 /* The parse_conf and free_conf of transport_tls: stream/transport.h. */

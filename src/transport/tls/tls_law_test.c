@@ -53,13 +53,13 @@ static void peer_close(void *peer)
     test_client_free(peer);
 }
 
-static void test_laws(void **state)
+static void check_laws(enum tls_engine engine)
 {
     static const struct law_peer peer = {peer_open, peer_talk, peer_close};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(CLIENTS) / sizeof(CLIENTS[0]); i++) {
-        const struct conf_context ctx = {.self_signed = true, .cert_domain = "a.test"};
+        const struct conf_context ctx = {
+            .self_signed = true, .cert_domain = "a.test", .tls_engine = engine};
         struct arena *arena = arena_new();
         struct conf_error conf_err;
         const void *conf;
@@ -91,6 +91,18 @@ static void test_laws(void **state)
     }
 }
 
+static void test_laws(void **state)
+{
+    (void)state;
+    check_laws(TLS_ENGINE_OPENSSL);
+}
+
+static void test_laws_ours(void **state)
+{
+    (void)state;
+    check_laws(TLS_ENGINE_AUTO);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -109,6 +121,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_laws)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_laws),
+                                       cmocka_unit_test(test_laws_ours)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

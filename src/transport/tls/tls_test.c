@@ -36,16 +36,21 @@ static const struct conf_context DEFAULT_CONTEXT = {
     .cert_domain = "*.Example.test",
 };
 
+/* All tests run with both. */
+static enum tls_engine engine;
+
 static struct listener listen_with(const char *settings, const struct conf_context *ctx)
 {
     struct listener l = {.arena = arena_new()};
+    struct conf_context with_engine = *ctx;
     struct conf_error err;
     struct json_error jerr;
     struct json_t *json = NULL;
 
+    with_engine.tls_engine = engine;
     if (settings != NULL)
         assert_int_equal(json_parse(settings, strlen(settings), &json, &jerr), ST_OK);
-    assert_int_equal(transport_tls.parse_conf(l.arena, json, ctx, &l.conf, &err), ST_OK);
+    assert_int_equal(transport_tls.parse_conf(l.arena, json, &with_engine, &l.conf, &err), ST_OK);
     json_unref(json);
     return l;
 }
@@ -441,7 +446,8 @@ static void test_left_early(void **state)
         if (stop == 1)
             assert_false(tls_server_handshaking(k.chain.layers[0]));
         if (stop == 2) {
-            assert_true(tls_server_handshaking(k.chain.layers[0]));
+            assert_int_equal(tls_server_handshaking(k.chain.layers[0]),
+                             engine == TLS_ENGINE_OPENSSL);
             assert_true(bufq_peek(chain_bottom_out(&k.chain), out, sizeof(out)) > 500);
         }
         chain_bottom_in(&k.chain)->eof = true;
@@ -619,7 +625,7 @@ static void test_browser_hello(void **state)
     link_open(&k, NULL, &DEFAULT_CONTEXT, &CLIENTS[0]);
     feed(&k, hello, n);
     assert_int_equal(k.st, ST_OK);
-    assert_true(tls_server_handshaking(k.chain.layers[0]));
+    assert_int_equal(tls_server_handshaking(k.chain.layers[0]), engine == TLS_ENGINE_OPENSSL);
     assert_true(bufq_peek(chain_bottom_out(&k.chain), out, sizeof(out)) > 500);
     assert_memory_equal(out, "\x16\x03\x03", 3);
     assert_int_equal(out[5], 2); /* ServerHello */
@@ -715,9 +721,18 @@ static void test_conf_errors(void **state)
 static int setup(void **state)
 {
     (void)state;
+    engine = TLS_ENGINE_OPENSSL;
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (uint8_t)(i * 31 + (i >> 8) + (i >> 16));
     return rng_init(&rng) == ST_OK && crypto_ctx_init(&crypto) == ST_OK ? 0 : -1;
+}
+
+static int setup_ours(void **state)
+{
+    int ret = setup(state);
+
+    engine = TLS_ENGINE_AUTO;
+    return ret;
 }
 
 static int teardown(void **state)
@@ -751,5 +766,6 @@ int main(void)
                                        cmocka_unit_test(test_suite_choice),
                                        cmocka_unit_test(test_marks),
                                        cmocka_unit_test(test_conf_errors)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    int failed = cmocka_run_group_tests_name("OpenSSL's handshake", tests, setup, teardown);
+    return failed + cmocka_run_group_tests_name("our handshake", tests, setup_ours, teardown);
 }
