@@ -18,12 +18,16 @@
     "\n"                                                                                           \
     "Starts an embedded panel, one VLESS node and one user, prints the link and its QR code,\n"    \
     "and shows what moves. Ctrl-C ends it and shows what the panel has counted. Users, port\n"     \
-    "and counters stay in the state directory for the next time.\n"                                \
+    "and counters stay in the state directory for the next time, and so do keys and link.\n"       \
     "\n"                                                                                           \
     "  --state DIR       where everything is kept (default ./state)\n"                             \
     "  --host NAME       name or IP that clients dial (default: this machine's own address)\n"     \
     "  --port N          port of the node (default: a free one, then the same again)\n"            \
     "  --network NAME    tcp or ws (default tcp)\n"                                                \
+    "  --target HOST:PORT  REALITY: the site to look like (default: a well-known one that\n"       \
+    "                    answers; TLS with a self-signed certificate if none does)\n"              \
+    "  --sni NAME        and its name (default: HOST)\n"                                           \
+    "  --tls             TLS with a self-signed certificate\n"                                     \
     "  --plain           without TLS: for trying out on a trusted network only\n"                  \
     "  --allow-private   users may reach private addresses of this host\n"                         \
     "  --no-qr           no QR code\n"                                                             \
@@ -175,6 +179,9 @@ static int parse(struct demo_options *o, int argc, char **argv)
                                          {.name = "--host", .value = &o->host},
                                          {.name = "--port", .other = "-p", .value = &port},
                                          {.name = "--network", .value = &o->network},
+                                         {.name = "--target", .value = &o->target},
+                                         {.name = "--sni", .value = &o->sni},
+                                         {.name = "--tls", .flag = &o->tls},
                                          {.name = "--plain", .flag = &o->plain},
                                          {.name = "--allow-private", .flag = &o->allow_private},
                                          {.name = "--no-qr", .flag = &o->no_qr},
@@ -189,6 +196,12 @@ static int parse(struct demo_options *o, int argc, char **argv)
     o->port = (uint16_t)number;
     if (o->network && strcmp(o->network, "tcp") != 0 && strcmp(o->network, "ws") != 0)
         return cmd_misused(&cmd_demo, "--network takes tcp or ws");
+    if (o->plain + o->tls + (o->target != NULL) > 1)
+        return cmd_misused(&cmd_demo, "--target, --tls and --plain exclude each other");
+    if (o->target != NULL && o->network != NULL && strcmp(o->network, "tcp") != 0)
+        return cmd_misused(&cmd_demo, "--target: REALITY goes with the network tcp here");
+    if (o->sni != NULL && o->target == NULL)
+        return cmd_misused(&cmd_demo, "--sni goes with --target");
     return CMD_GO_ON;
 }
 

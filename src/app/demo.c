@@ -12,7 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/demo_target.h"
 #include "app/qr.h"
+#include "app/reality_node.h"
 #include "app/sharelink.h"
 #include "base/addr.h"
 #include "control/config.h"
@@ -122,11 +124,18 @@ static enum status failed(const struct db *db, const char *what)
     return ST_E_IO;
 }
 
+static void set_flow(struct db_node *n)
+{
+    bool vision = n->tls != DB_TLS_NONE && strcmp(n->network, "tcp") == 0;
+    snprintf(n->flow, sizeof(n->flow), "%s", vision ? "xtls-rprx-vision" : "");
+}
+
 static enum status set_tls(struct demo_setup *s, bool plain)
 {
     struct db_node *n = &s->node;
     n->tls = plain ? DB_TLS_NONE : DB_TLS_TLS;
     n->tls_settings[0] = '\0';
+    set_flow(n);
     if (plain)
         return ST_OK;
     enum status st =
@@ -134,6 +143,46 @@ static enum status set_tls(struct demo_setup *s, bool plain)
     if (st == ST_OK)
         st = db_json_set(s->db, n->tls_settings, sizeof(n->tls_settings), "allow_insecure", "1");
     return st;
+}
+
+/* REALITY when there is a site to look like, else TLS. Keys that there are stay. */
+static enum status set_reality(const struct demo_options *o, struct demo_setup *s)
+{
+    struct db_node *n = &s->node;
+    struct demo_target t;
+    char problem[REALITY_NODE_PROBLEM];
+    bool found = demo_target_find(o->target, o->sni, DEMO_SNI, &t);
+    if (found) {
+        struct reality_wish wish = {.dest = t.dest, .names = t.name};
+        if (n->tls != DB_TLS_REALITY)
+            n->tls_settings[0] = '\0';
+        n->tls = DB_TLS_REALITY;
+        set_flow(n);
+        if (reality_node_fill(s->db, n, &wish, problem) == ST_OK)
+            return ST_OK;
+    }
+    if (n->tls == DB_TLS_REALITY) {
+        /* The link that was given away goes on to work once it is back. */
+        printf("The REALITY settings stay as they were: %s\n", found ? problem : t.why);
+        return ST_OK;
+    }
+    printf("No REALITY, TLS with a self-signed certificate instead: %s\n", found ? problem : t.why);
+    return set_tls(s, false);
+}
+
+static enum status set_security(const struct demo_options *o, struct demo_setup *s, bool fresh)
+{
+    struct db_node *n = &s->node;
+    bool tcp = strcmp(n->network, "tcp") == 0;
+    if (o->plain || o->tls)
+        return set_tls(s, o->plain);
+    if (o->target != NULL || (fresh && tcp))
+        return set_reality(o, s);
+    if (fresh || (n->tls == DB_TLS_REALITY && !tcp))
+        return set_tls(s, false); /* REALITY does not go with WebSocket */
+    if (o->network != NULL)
+        set_flow(n);
+    return ST_OK;
 }
 
 /* What was asked for now, else what was so last time, else the default. */
@@ -167,7 +216,7 @@ static enum status shape_node(const struct demo_options *o, struct demo_setup *s
         }
     }
     n->port = port;
-    return fresh || o->plain ? set_tls(s, o->plain) : ST_OK;
+    return set_security(o, s, fresh);
 }
 
 static enum status ensure_node(const struct demo_options *o, struct demo_setup *s)
@@ -257,7 +306,7 @@ const struct config *demo_config(const struct demo_options *o, const struct demo
         "\"NodeID\":%lld,\"NodeType\":\"vless\",\"ListenIP\":\"%s\",\"AllowPrivate\":%s,"
         "\"CertConfig\":{\"CertMode\":\"%s\",\"CertDomain\":\"" DEMO_SNI "\"}}]}",
         dir, dir, panel_port, s->node.token, (long long)s->node.id, has_ip6() ? "::" : "0.0.0.0",
-        o->allow_private ? "true" : "false", s->node.tls == DB_TLS_NONE ? "none" : "self");
+        o->allow_private ? "true" : "false", s->node.tls == DB_TLS_TLS ? "self" : "none");
     enum status st = config_parse(text, (size_t)len, "demo", NULL, &cfg);
     if (st == ST_OK && cfg->node_count == 1)
         return cfg;
@@ -320,7 +369,9 @@ void demo_print_welcome(const struct demo_options *o, const struct demo_setup *s
     printf("Connect: paste the link into v2rayN, v2rayNG, NekoBox, Hiddify or another client of "
            "Xray or\n"
            "sing-box, or scan the code%s.\n",
-           s->node.tls ? "; the certificate is self-signed, the link says so" : "");
+           s->node.tls == DB_TLS_TLS ? "; the certificate is self-signed, the link says so" : "");
+    if (s->node.tls == DB_TLS_REALITY)
+        printf("Whoever has no link sees %s there (REALITY).\n", link.sni);
     if (addr_parse_ip(&a, s->node.host, strlen(s->node.host)) == ST_OK && addr_is_private(&a))
         printf("%s is a private address: from elsewhere give the public one with --host.\n",
                s->node.host);

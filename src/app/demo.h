@@ -16,8 +16,9 @@ struct config;
 /* From the command line; NULL, 0 and false where nothing was said. */
 struct demo_options {
     const char *state_dir, *host, *network;
+    const char *target, *sni; /* of REALITY */
     uint16_t port;
-    bool plain, allow_private, no_qr;
+    bool plain, tls, allow_private, no_qr;
 };
 
 struct demo_setup {

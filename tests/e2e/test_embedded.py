@@ -132,7 +132,10 @@ def test_kill_9_of_both(stage, origin):
 # -- v2sp demo
 
 class Demo:
+    """Never without --tls or --target: by itself the demo looks for a public site to look like."""
     def __init__(self, stage, directory, name, *options):
+        if "--target" not in options:
+            options += ("--tls",)
         self.process = Process(name, [paths.v2sp(), "demo", "--state", directory / "state", "--host", "127.0.0.1",
                                       "--allow-private", "--no-qr", *options], str(directory))
         stage.at_end(self.process.stop)
@@ -151,11 +154,16 @@ def client_of_link(stage, link, directory):
     if q.get("security") == "tls":
         stream["security"] = "tls"
         stream["tlsSettings"] = {"serverName": q.get("sni", ""), "allowInsecure": True}
+    if q.get("security") == "reality":
+        stream["security"] = "reality"
+        stream["realitySettings"] = {"serverName": q["sni"], "fingerprint": q["fp"], "publicKey": q["pbk"],
+                                     "shortId": q.get("sid", ""), "spiderX": q.get("spx", "/")}
     if stream["network"] == "ws":
         stream["wsSettings"] = {"path": q.get("path", "/"), "host": q.get("host", "")}
     config = {"inbounds": [{"listen": "127.0.0.1", "port": port, "protocol": "socks", "settings": {"udp": True}}],
               "outbounds": [{"protocol": "vless", "streamSettings": stream, "settings": {"vnext": [{
-                  "address": u.hostname, "port": u.port, "users": [{"id": u.username, "encryption": "none"}]}]}}]}
+                  "address": u.hostname, "port": u.port, "users": [
+                      {"id": u.username, "encryption": "none", "flow": q.get("flow", "")}]}]}}]}
     file = directory / f"client-{port}.json"
     file.write_text(json.dumps(config))
     p = Process(f"client-{port}", [paths.peer("xray"), "run", "-c", file], str(directory))
