@@ -8,6 +8,7 @@
 """
 import argparse
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,9 @@ def check_format():
         return 0, "skipped: the style is pinned to clang-format 14, this is another version"
     files = [str(p) for p in c_files()]
     run = subprocess.run([path, "--dry-run", "-Werror", *files], capture_output=True, text=True)
-    bad = sorted({line.split(":")[0] for line in run.stderr.splitlines() if ": error:" in line})
+    # Quoted source lines may hold the same words: only what begins with a place counts.
+    places = (re.match(r"(/.*?):\d+:\d+: error:", line) for line in run.stderr.splitlines())
+    bad = sorted({place.group(1) for place in places if place})
     text = "".join(f"{pathlib.Path(b).relative_to(ROOT)}: not in the house style; `make format` fixes it\n"
                    for b in bad)
     return run.returncode, text
