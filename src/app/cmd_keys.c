@@ -32,7 +32,7 @@ const struct cmd cmd_x25519 = {
 
 const struct cmd cmd_reality = {
     .name = "reality",
-    .summary = "Make the keys of a REALITY node, or derive them",
+    .summary = "make the keys of a REALITY node, or derive them",
     .usage =
         "Usage: v2sp reality\n"
         "       v2sp reality --node-id N --node-type TYPE --token TOKEN\n"
@@ -54,7 +54,7 @@ const struct cmd cmd_reality = {
 
 const struct cmd cmd_mldsa65 = {
     .name = "mldsa65",
-    .summary = "Make an ML-DSA-65 key pair for REALITY",
+    .summary = "make an ML-DSA-65 key pair for REALITY",
     .usage =
         "Usage: v2sp mldsa65 [--seed SEED]\n"
         "\n"

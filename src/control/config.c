@@ -52,6 +52,8 @@ void config_unref(const struct config *cfg)
     for (size_t i = 0; i < cfg->node_count; i++) {
         const struct config_node *n = &cfg->nodes[i];
         wipe(n->api.key);
+        wipe(n->options.reality.private_key);
+        wipe(n->options.reality.mldsa65_seed);
         for (size_t j = 0; j < n->options.cert.dns_env_count; j++)
             wipe(n->options.cert.dns_env[j].value);
     }
