@@ -14,7 +14,7 @@
 #include "panelserver/panelserver.h"
 
 #define USAGE                                                                                      \
-    "usage: v2sp demo [options]\n"                                                                 \
+    "Usage: v2sp demo [options]\n"                                                                 \
     "\n"                                                                                           \
     "Starts an embedded panel, one VLESS node and one user, prints the link and its QR code,\n"    \
     "and shows what moves. Ctrl-C ends it and shows what the panel has counted. Users, port\n"     \

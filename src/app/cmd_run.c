@@ -10,7 +10,7 @@
 #include "io/loop.h"
 
 #define USAGE                                                                                      \
-    "usage: v2sp run [-c FILE]\n"                                                                  \
+    "Usage: v2sp run [-c FILE]\n"                                                                  \
     "\n"                                                                                           \
     "Serves the nodes of FILE (default " CONFIG_FILE_DEFAULT ") until stopped.\n"                  \
     "\n"                                                                                           \
