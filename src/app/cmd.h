@@ -22,6 +22,7 @@ extern const struct cmd cmd_config;
 extern const struct cmd cmd_x25519;
 extern const struct cmd cmd_reality;
 extern const struct cmd cmd_mldsa65;
+extern const struct cmd cmd_vlessenc;
 extern const struct cmd cmd_version;
 
 /* Prints "v2sp NAME: what is wrong" and "Try: v2sp NAME --help" on standard error. Returns 2. */

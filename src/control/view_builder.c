@@ -164,6 +164,24 @@ static enum status add_security(struct served_node *s, const struct transport *t
     return st;
 }
 
+static bool is_given(const char *word)
+{
+    return word != NULL && strcmp(word, "none") != 0;
+}
+
+/* VLESS encryption lies right below VLESS, whatever carries it. */
+static enum status add_encryption(struct served_node *s, const struct node_config *c,
+                                  const struct conf_context *ctx, char problem[NODE_PROBLEM_MAX])
+{
+    const struct transport *t = registry_transport("mlkem768x25519plus");
+
+    if (strcmp(c->type, "vless") != 0 ||
+        (!is_given(c->object.encryption) && !is_given(c->object.decryption)))
+        return ST_OK;
+    return t != NULL ? add_transport(s, t, c->object.node, ctx, problem)
+                     : unsupported(problem, "encryption", c->object.encryption);
+}
+
 static enum status build_chain(struct served_node *s, const struct node_config *c,
                                char problem[NODE_PROBLEM_MAX])
 {
@@ -194,6 +212,8 @@ static enum status build_chain(struct served_node *s, const struct node_config *
     if (secured && (st = add_security(s, security, c, &ctx, problem)) != ST_OK)
         return st;
     if ((st = add_transport(s, network, c->object.network_settings, &ctx, problem)) != ST_OK)
+        return st;
+    if ((st = add_encryption(s, c, &ctx, problem)) != ST_OK)
         return st;
     return add_proto(s, proto, c->object.node, &ctx, problem);
 }

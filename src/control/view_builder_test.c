@@ -168,6 +168,29 @@ static void fallbacks(void **state)
     served_node_unref(s);
 }
 
+#define ENC_KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+#define ENC     "\"decryption\":\"mlkem768x25519plus.native.600s." ENC_KEY "\""
+
+static void encryption_lies_below_vless(void **state)
+{
+    (void)state;
+    struct served_node *s =
+        good(",\"CertConfig\":{\"CertMode\":\"self\",\"CertDomain\":\"n.example\"}",
+             "{\"node_type\":\"vless\",\"server_port\":443,\"tls\":1,\"network\":\"ws\"," ENC "}");
+    assert_int_equal(s->node.stage_count, 4);
+    assert_string_equal(s->node.stages[2].ops->name, "vless encryption");
+    served_node_unref(s);
+    s = good("", "{\"node_type\":\"vless\",\"server_port\":443,\"encryption\":\"none\","
+                 "\"decryption\":\"none\"}");
+    assert_int_equal(s->node.stage_count, 1);
+    served_node_unref(s);
+    s = good("",
+             "{\"node_type\":\"vless\",\"server_port\":443,\"encryption\":\"mlkem768x25519plus\","
+             "\"encryption_settings\":{\"private_key\":\"" ENC_KEY "\"}}");
+    assert_int_equal(s->node.stage_count, 2);
+    served_node_unref(s);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -187,6 +210,10 @@ static void refusals(void **state)
         {",\"CertConfig\":{\"CertMode\":\"file\",\"CertFile\":\"/nonexistent/c\",\"KeyFile\":\"/"
          "nonexistent/k\"}",
          "{\"node_type\":\"vless\",\"server_port\":1,\"tls\":1}", "/nonexistent"},
+        {"", "{\"node_type\":\"vless\",\"server_port\":1,\"encryption\":\"mlkem768x25519plus\"}",
+         "private_key"},
+        {",\"EnableFallback\":true,\"FallBackConfigs\":[{\"Dest\":\"8001\"}]",
+         "{\"node_type\":\"vless\",\"server_port\":1," ENC "}", "fallbacks"},
         {"", "[]", "object"},
         {"", "{\"status\":\"fail\",\"message\":\"server is not exist\"}", "not exist"},
     };
@@ -209,6 +236,7 @@ int main(void)
         TEST(self_signed_stays),
         TEST(tls_ended_elsewhere),
         TEST(fallbacks),
+        TEST(encryption_lies_below_vless),
         TEST(refusals),
     };
     return cmocka_run_group_tests_name("view_builder", tests, NULL, NULL);

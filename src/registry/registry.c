@@ -6,12 +6,14 @@
 #include "transport/raw/raw.h"
 #include "transport/reality/reality.h"
 #include "transport/tls/tls.h"
+#include "transport/vlessenc/vlessenc.h"
 #include "transport/ws/ws.h"
 
 static const struct transport *const transports[] = {
     &transport_raw,
     &transport_reality,
     &transport_tls,
+    &transport_vlessenc,
     &transport_ws,
 };
 
