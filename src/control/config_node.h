@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/status.h"
+#include "control/config_reality.h"
 #include "policy/fallback.h"
 #include "policy/view.h"
 
@@ -65,20 +66,6 @@ struct config_limits { /* 0 = unlimited */
     bool dynamic;
     uint32_t dynamic_period_s, dynamic_speed_mbps, dynamic_expire_s;
     uint64_t dynamic_traffic; /* bytes */
-};
-
-/* RealityConfig. "" and 0 items: the panel's word counts. */
-struct config_reality {
-    const char *dest;        /* host:port, a port, a unix socket */
-    const char *private_key; /* secret; base64 */
-    const char *const *server_names;
-    size_t server_name_count;
-    const char *const *short_ids; /* hex; "" is one */
-    size_t short_id_count;
-    const char *min_client_ver, *max_client_ver, *max_time_diff;
-    const char *mldsa65_seed; /* secret; base64 */
-    bool has_xver;
-    uint8_t xver; /* PROXY protocol towards dest */
 };
 
 struct config_options {
@@ -145,9 +132,6 @@ bool config_node_equal(const struct config_node *a, const struct config_node *b)
 NODISCARD enum status config_node_merge(struct arena *a, const struct config_node *node,
                                         const struct json_t *reply, struct config_options *out,
                                         char problem[CONFIG_PROBLEM_MAX]);
-/* What @c holds as the object that conf_context.reality is; NULL if that is nothing. The caller's,
- * for json_unref. ST_OK or ST_E_NOMEM. */
-NODISCARD enum status config_reality_json(const struct config_reality *c, struct json_t **out);
 /* The object to read server_port, network and the rest from: @reply itself when it has a
  * server_port or no "Nodes", else the entry of "Nodes" with our NodeID, or its only one. Borrowed;
  * NULL if @reply is no object or has no entry for us. (docs/panel-api.md, "config".) */

@@ -56,7 +56,11 @@ void reality_verdict_http(struct reality_probe_result *r, const char *head)
 {
     if (strncmp(head, "HTTP/1.", 7) != 0 || !isdigit((unsigned char)head[7]) || head[8] != ' ')
         return;
-    r->http_status = atoi(head + 9);
+    char *end;
+    long status = strtol(head + 9, &end, 10);
+    if (end != head + 12 || status < 100 || status > 999)
+        return;
+    r->http_status = (int)status;
     if (r->http_status < 300 || r->http_status > 399)
         return;
     for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {

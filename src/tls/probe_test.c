@@ -157,7 +157,7 @@ static void what_a_server_answers_to_the_hello(void **state)
     assert_string_equal(probe_hello_why((const uint8_t *)"HTTP/1.1 400", 12),
                         "it does not speak TLS");
     assert_string_equal(probe_hello_why((const uint8_t *)"\x16\x03\x03\x00\x05", 5), "");
-    assert_string_equal(probe_hello_why(NULL, 0), "");
+    assert_string_equal(probe_hello_why((const uint8_t *)"", 0), "");
 }
 
 static void a_hybrid_target_is_understood(void **state)
