@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from harness import embedded, origins, paths, ports, process, v2sp, visit, wait
+from harness import certs, embedded, origins, paths, ports, process, targets, v2sp, visit, wait
 from harness.process import Process
 
 
@@ -195,6 +195,36 @@ def test_demo(stage):
         second.process.signal(signal.SIGINT)
         assert second.process.wait(20) == 0
         assert panel()["ever_down"] >= moved[1] + 500_000
+
+
+def test_demo_looks_like_its_target(stage):
+    """REALITY with Vision from one command; the second start keeps keys and link."""
+    import signal
+    directory = stage.subdirectory("demo-reality")
+    site = targets.Nginx(stage.subdirectory("site"), certs.make(directory, "site.test"))
+    stage.at_end(site.stop)
+    choose = ("--target", f"127.0.0.1:{site.port}", "--sni", "site.test")
+    first = Demo(stage, directory, "demo-1", *choose)
+    assert "security=reality" in first.link and "flow=xtls-rprx-vision" in first.link
+    proxy = client_of_link(stage, first.link, directory)
+    with origins.Tcp() as o:
+        visit.download(proxy, o, 3_000_000)
+        visit.upload(proxy, o, 1_000_000)
+        first.process.signal(signal.SIGINT)
+        assert first.process.wait(20) == 0, first.process.tail()
+        second = Demo(stage, directory, "demo-2", *choose)
+        assert second.link == first.link
+        visit.echo(proxy, o)
+
+
+def test_demo_says_why_it_has_no_reality(stage):
+    """A target that is not there: one line, and TLS with Vision instead."""
+    directory = stage.subdirectory("demo-fallback")
+    demo = Demo(stage, directory, "demo", "--target", f"127.0.0.1:{ports.free_port()}", "--sni", "site.test")
+    demo.process.wait_log(r"No REALITY, .*: Connection refused")
+    assert "security=tls" in demo.link and "flow=xtls-rprx-vision" in demo.link
+    with origins.Tcp() as o:
+        visit.echo(client_of_link(stage, demo.link, directory), o)
 
 
 def test_demo_needs_no_free_default_port(stage):
