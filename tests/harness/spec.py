@@ -45,6 +45,7 @@ class Node:
     cert: object = None             # certs.Certificate; None with tls: the node makes its own ("self")
     sni: str = "node.test"
     reject_unknown_sni: bool = False
+    tls_engine: str = ""            # TlsEngine: auto | openssl; "": $V2SP_TEST_TLS_ENGINE or the default
     proxy_protocol: bool = False
     proxy_protocol_from: tuple = ()
     trusted_forwarded_for: tuple = ()

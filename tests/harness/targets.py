@@ -77,13 +77,13 @@ COMBINED = (1200,)
 
 class Script:
     """Not a TLS stack: answers any ClientHello with a well-formed ServerHello, a CCS and random records of the given
-    totals. `sent` and `received` hold what every visitor got and said, in order of arrival."""
+    totals. `sent` and `received` hold what every visitor that said something got and said, in order."""
 
-    def __init__(self, records=SEPARATE, suite=AES128, group=X25519, pause=None, host="127.0.0.1"):
+    def __init__(self, records=SEPARATE, suite=AES128, group=X25519, pause=None, port=0):
         self.records, self.suite, self.group, self.pause = records, suite, group, pause
         self.sent, self.received = [], []
         self._over = threading.Event()
-        self._listener = socket.create_server((host, ports.free_port()), backlog=64)
+        self._listener = socket.create_server(("127.0.0.1", port or ports.free_port()), backlog=64)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -93,16 +93,16 @@ class Script:
                 s, _ = self._listener.accept()
             except OSError:
                 return
-            sent, received = bytearray(), bytearray()
-            self.sent.append(sent)
-            self.received.append(received)
-            threading.Thread(target=self._serve, args=(s, sent, received), daemon=True).start()
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
 
-    def _serve(self, s, sent, received):
+    def _serve(self, s):
+        sent, received = bytearray(), bytearray()
         with s:
             try:
                 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 head = socks5.read_exactly(s, 5)
+                self.sent.append(sent)
+                self.received.append(received)
                 received += head
                 received += socks5.read_exactly(s, struct.unpack("!H", head[3:5])[0])
                 pieces = self._flight(hello.Hello(bytes(received)))

@@ -43,6 +43,9 @@ def node_entry(node, panel_url, node_id=1, token=TOKEN, **extra):
         else:
             entry["CertConfig"] = {"CertMode": "self", "CertDomain": node.sni}
         entry["CertConfig"]["RejectUnknownSni"] = node.reject_unknown_sni
+        engine = node.tls_engine or os.environ.get("V2SP_TEST_TLS_ENGINE")
+        if engine:
+            entry["TlsEngine"] = engine
     if node.proxy_protocol:
         entry["EnableProxyProtocol"] = True
         if node.proxy_protocol_from:
