@@ -297,6 +297,7 @@ void node_free(struct node *n)
         return;
     node_pull_cancel(n);
     node_target_stop(n);
+    node_tails_forget(n);
     reporter_free(n->reporter);
     loop_timer_del(n->env->loop, &n->pull.timer);
     loop_timer_del(n->env->loop, &n->listen_timer);

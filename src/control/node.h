@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "control/config.h"
 #include "control/node_job.h"
+#include "control/node_tails.h"
 #include "control/node_target.h"
 #include "control/panel_client.h"
 #include "control/users.h"
@@ -99,6 +100,7 @@ struct node {
     struct node_trouble listen_trouble, config_trouble, list_trouble;
 
     struct node_target target;
+    struct node_tails tails;
     struct reporter *reporter;
     bool gone; /* the plane has ended it */
 };

@@ -35,6 +35,8 @@ static void judge(struct node *n, const struct reality_conf *c,
     struct node_target *t = &n->target;
     char at[TARGET_STRLEN], back[NODE_PROBLEM_MAX];
 
+    if (r->problem[0] == '\0')
+        node_tails_compare(n, r);
     t->slow = r->problem[0] == '\0' && r->answer_ms > SLOW_MS ? t->slow + 1 : 0;
     if (r->problem[0] != '\0' && r->down)
         node_trouble_set(n, &t->trouble, TARGET_DOWN,
@@ -98,11 +100,13 @@ static void on_timer(struct timer *timer)
 void node_target_init(struct node *n)
 {
     timer_init(&n->target.timer, on_timer);
+    node_tails_init(n);
 }
 
 void node_target_stop(struct node *n)
 {
     loop_timer_del(n->env->loop, &n->target.timer);
+    node_tails_stop(n);
     reality_probe_cancel(n->target.probe);
     n->target.probe = NULL;
     served_node_unref(n->target.served);
@@ -113,6 +117,7 @@ void node_target_stop(struct node *n)
 void node_target_follow(struct node *n)
 {
     node_target_stop(n);
+    node_tails_follow(n);
     if (served_node_reality(n->served) != NULL)
         loop_timer_in(n->env->loop, &n->target.timer, FIRST_MS);
     else

@@ -18,6 +18,11 @@
 
 #define IN_MAX   (64u * 1024)
 #define HTTP_MAX 4096u
+/* How long a tail is waited for: the time of a journey there and back is what the handshake took, at
+ * most. */
+#define TAIL_MS     500u
+#define TAIL_TRIPS  4u
+#define TAIL_MS_MAX 5000u
 
 struct reality_probe {
     struct reality_probe_conf conf;
@@ -36,6 +41,7 @@ struct reality_probe {
     unsigned step; /* enum reality_probe_step; 0: none yet */
     struct target_watch watch;
     struct tls_probe *tls;
+    struct probe_tail *tail;
     bool asked;
     char http[HTTP_MAX + 1];
     size_t http_len;
@@ -53,6 +59,16 @@ static void close_all(struct reality_probe *p)
     bufq_clear(&p->out, p->pool);
     tls_probe_free(p->tls);
     p->tls = NULL;
+    if (p->tail != NULL)
+        probe_tail_fini(p->tail);
+    free(p->tail);
+    p->tail = NULL;
+}
+
+/* The only thing that is asked for, or what the rest depends on. */
+static bool is_first(const struct reality_probe *p)
+{
+    return p->step <= REALITY_PROBE_FLIGHT || p->step == REALITY_PROBE_TAIL;
 }
 
 void reality_probe_cancel(struct reality_probe *p)
@@ -85,10 +101,22 @@ static void finish(struct reality_probe *p)
     loop_task_add(p->conf.loop, &p->finish);
 }
 
+static void take_tail(struct reality_probe *p)
+{
+    p->result.tail = REALITY_TAIL_LEARNT;
+    p->result.tail_count = p->tail->count;
+    memcpy(p->result.tail_len, p->tail->len, sizeof(p->result.tail_len));
+    finish(p);
+}
+
 /* The step has failed; @down: there is nobody at all. */
 static void fail(struct reality_probe *p, bool down, const char *text)
 {
-    if (p->step <= REALITY_PROBE_FLIGHT) {
+    if (p->tail != NULL && p->tail->counts) {
+        take_tail(p); /* the end of it, too */
+        return;
+    }
+    if (is_first(p)) {
         p->result.down = down;
         snprintf(p->result.problem, sizeof(p->result.problem), "%s", text);
         finish(p);
@@ -107,6 +135,10 @@ static void fail_errno(struct reality_probe *p, int err)
 static void on_deadline(struct timer *t)
 {
     struct reality_probe *p = LIST_ENTRY(t, struct reality_probe, deadline);
+    if (p->tail != NULL && p->tail->counts) {
+        take_tail(p);
+        return;
+    }
     bool silent = p->step == 0 || p->conn.connecting || p->dial != NULL;
     char text[96];
     snprintf(text, sizeof(text), "%s within %u s",
@@ -114,7 +146,7 @@ static void on_deadline(struct timer *t)
              : silent                           ? "does not take connections"
                                                 : "does not answer",
              (p->conf.limit_ms + 500) / 1000);
-    if (p->step <= REALITY_PROBE_FLIGHT) {
+    if (is_first(p)) {
         fail(p, silent, text);
         return;
     }
@@ -123,7 +155,7 @@ static void on_deadline(struct timer *t)
     finish(p);
 }
 
-/* ---- the three steps ---- */
+/* ---- the steps ---- */
 
 static void read_server_hello(struct reality_probe *p)
 {
@@ -224,6 +256,43 @@ static void run_http(struct reality_probe *p)
     }
 }
 
+static enum status feed_tail(struct reality_probe *p)
+{
+    enum status st = p->tail->ready ? ST_OK : ST_MORE;
+    struct span *sp;
+    uint8_t buf[4096];
+    size_t n;
+    while ((sp = bufq_pop(&p->in)) != NULL) {
+        if (st >= 0 && st != ST_EOF)
+            st = probe_tail_feed(p->tail, span_data(sp), sp->len);
+        span_free(p->pool, sp);
+    }
+    while (st >= 0 && (n = probe_tail_take(p->tail, buf, sizeof(buf))) > 0)
+        if (bufq_put(&p->out, buf, n, p->pool) != ST_OK)
+            return ST_E_NOMEM;
+    return st;
+}
+
+static void run_tail(struct reality_probe *p)
+{
+    uint64_t took = loop_now_ms(p->conf.loop) - p->began_ms;
+    uint64_t wait = TAIL_MS + TAIL_TRIPS * took;
+    enum status st = feed_tail(p);
+    if (p->tail->counts) {
+        if (st != ST_OK || p->conn.eof)
+            take_tail(p);
+    } else if (p->tail->ready && st >= 0) {
+        /* What came in one go with the flight belongs to it. */
+        probe_tail_begin(p->tail);
+        loop_timer_in(p->conf.loop, &p->deadline, wait < TAIL_MS_MAX ? wait : TAIL_MS_MAX);
+    } else if (st == ST_E_PROTO) {
+        p->result.tail = REALITY_TAIL_REFUSED;
+        fail(p, false, tls_probe_error(p->tail->tls));
+    } else if (st < 0 || p->conn.eof) {
+        fail(p, false, st < 0 ? status_str(st) : "it ends the connection");
+    }
+}
+
 static void run(struct reality_probe *p)
 {
     unsigned step = p->step;
@@ -241,8 +310,10 @@ static void run(struct reality_probe *p)
         run_flight(p);
     else if (step == REALITY_PROBE_CERT)
         run_cert(p);
-    else
+    else if (step == REALITY_PROBE_HTTP)
         run_http(p);
+    else
+        run_tail(p);
     if (p->step == step && conn_is_open(&p->conn) && p->out.head != NULL && p->conn.writable &&
         conn_write(&p->conn, &p->out, p->pool, NULL, &err) < 0)
         fail_errno(p, err);
@@ -261,11 +332,22 @@ static bool put_proxy_header(struct reality_probe *p)
     return bufq_put(&p->out, header, n, p->pool) == ST_OK;
 }
 
+static bool begin_tail(struct reality_probe *p)
+{
+    p->tail = calloc(1, sizeof(*p->tail));
+    p->began_ms = loop_now_ms(p->conf.loop);
+    return p->tail != NULL &&
+           probe_tail_init(p->tail, p->conf.server_name, p->conf.alpn, p->conf.suite) == ST_OK &&
+           feed_tail(p) == ST_MORE;
+}
+
 static bool begin(struct reality_probe *p)
 {
     uint8_t hello[PROBE_HELLO_MAX], seed[PROBE_HELLO_SEED];
     if (!put_proxy_header(p))
         return false;
+    if (p->step == REALITY_PROBE_TAIL)
+        return begin_tail(p);
     if (p->step != REALITY_PROBE_FLIGHT)
         return tls_probe_new(p->conf.server_name,
                              p->step == REALITY_PROBE_HTTP ? TLS_PROBE_HTTP11 : TLS_PROBE_H2_FIRST,
@@ -316,12 +398,15 @@ static void next_step(struct reality_probe *p)
 {
     struct dial_conf dial = {.timeout_ms = p->conf.limit_ms};
     struct dial_result now = {.status = ST_E_IO};
-    unsigned next = p->step == 0 ? REALITY_PROBE_FLIGHT : p->step << 1;
+    unsigned next = p->step != 0                          ? p->step << 1
+                    : p->conf.steps == REALITY_PROBE_TAIL ? REALITY_PROBE_TAIL
+                                                          : REALITY_PROBE_FLIGHT;
     close_all(p);
     while (next <= REALITY_PROBE_HTTP && next != REALITY_PROBE_FLIGHT &&
            (p->conf.steps & next) == 0)
         next <<= 1;
-    if (next > REALITY_PROBE_HTTP || p->result.problem[0] != '\0') {
+    bool last = p->step != 0 && next > REALITY_PROBE_HTTP;
+    if (last || p->result.problem[0] != '\0') {
         finish(p);
         return;
     }

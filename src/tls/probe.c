@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tls/record.h"
+
 struct tls_probe {
     SSL_CTX *ctx;
     SSL *ssl;
@@ -16,17 +18,41 @@ struct tls_probe {
     char error[128];
 };
 
-static bool set_up(struct tls_probe *p, enum tls_probe_alpn alpn)
+static const char *suite_name(uint16_t suite)
+{
+    switch (suite) {
+    case RECORD_AES_128_GCM_SHA256:
+        return "TLS_AES_128_GCM_SHA256";
+    case RECORD_AES_256_GCM_SHA384:
+        return "TLS_AES_256_GCM_SHA384";
+    case RECORD_CHACHA20_POLY1305_SHA256:
+        return "TLS_CHACHA20_POLY1305_SHA256";
+    default:
+        return NULL;
+    }
+}
+
+static bool offer_alpn(struct tls_probe *p, enum tls_probe_alpn alpn)
 {
     static const uint8_t both[] = "\x02h2\x08http/1.1";
     const uint8_t *wire = alpn == TLS_PROBE_HTTP11 ? both + 3 : both;
     unsigned len = (unsigned)(sizeof(both) - 1 - (size_t)(wire - both));
 
+    return alpn == TLS_PROBE_NO_ALPN || SSL_set_alpn_protos(p->ssl, wire, len) == 0;
+}
+
+/* @suite NULL: whatever the library offers. */
+static bool set_up(struct tls_probe *p, enum tls_probe_alpn alpn, const char *suite)
+{
     p->ctx = SSL_CTX_new(TLS_client_method());
     if (p->ctx == NULL)
         return false;
+    if (suite != NULL && (SSL_CTX_set_min_proto_version(p->ctx, TLS1_3_VERSION) != 1 ||
+                          SSL_CTX_set_ciphersuites(p->ctx, suite) != 1))
+        return false;
     /* The chain is judged afterwards; without roots it is merely not trusted. */
-    (void)SSL_CTX_set_default_verify_paths(p->ctx);
+    if (suite == NULL)
+        (void)SSL_CTX_set_default_verify_paths(p->ctx);
     SSL_CTX_set_verify(p->ctx, SSL_VERIFY_NONE, NULL);
     p->ssl = SSL_new(p->ctx);
     if (p->ssl == NULL)
@@ -40,12 +66,12 @@ static bool set_up(struct tls_probe *p, enum tls_probe_alpn alpn)
     }
     SSL_set_bio(p->ssl, p->to_ssl, p->from_ssl);
     SSL_set_connect_state(p->ssl);
-    return SSL_set_alpn_protos(p->ssl, wire, len) == 0 &&
+    return offer_alpn(p, alpn) &&
            (p->name[0] == '\0' || SSL_set_tlsext_host_name(p->ssl, p->name) == 1);
 }
 
-enum status tls_probe_new(const char *name, enum tls_probe_alpn alpn, int64_t now_s,
-                          struct tls_probe **out)
+static enum status make(const char *name, enum tls_probe_alpn alpn, const char *suite,
+                        int64_t now_s, struct tls_probe **out)
 {
     struct tls_probe *p = OPENSSL_zalloc(sizeof(*p));
 
@@ -54,13 +80,27 @@ enum status tls_probe_new(const char *name, enum tls_probe_alpn alpn, int64_t no
         return ST_E_NOMEM;
     p->now_s = now_s;
     snprintf(p->name, sizeof(p->name), "%s", name);
-    if (!set_up(p, alpn)) {
+    if (!set_up(p, alpn, suite)) {
         tls_probe_free(p);
         ERR_clear_error();
         return ST_E_CRYPTO;
     }
     *out = p;
     return ST_OK;
+}
+
+enum status tls_probe_new(const char *name, enum tls_probe_alpn alpn, int64_t now_s,
+                          struct tls_probe **out)
+{
+    return make(name, alpn, NULL, now_s, out);
+}
+
+enum status tls_probe_new_suite(const char *name, enum tls_probe_alpn alpn, uint16_t suite,
+                                struct tls_probe **out)
+{
+    *out = NULL;
+    return suite_name(suite) != NULL ? make(name, alpn, suite_name(suite), 0, out)
+                                     : ST_E_UNSUPPORTED;
 }
 
 void tls_probe_free(struct tls_probe *p)

@@ -12,7 +12,7 @@
 
 struct tls_probe;
 
-enum tls_probe_alpn { TLS_PROBE_H2_FIRST, TLS_PROBE_HTTP11 };
+enum tls_probe_alpn { TLS_PROBE_H2_FIRST, TLS_PROBE_HTTP11, TLS_PROBE_NO_ALPN };
 
 struct tls_probe_facts {
     uint16_t version; /* 0x0304 */
@@ -28,6 +28,10 @@ struct tls_probe_facts {
  * ST_OK, ST_E_NOMEM, ST_E_CRYPTO. */
 NODISCARD enum status tls_probe_new(const char *name, enum tls_probe_alpn alpn, int64_t now_s,
                                     struct tls_probe **out);
+/* A client that offers TLS 1.3 with @suite (enum record_suite) and nothing else; its certificates
+ * are not judged. Same answers; ST_E_UNSUPPORTED: another suite. */
+NODISCARD enum status tls_probe_new_suite(const char *name, enum tls_probe_alpn alpn,
+                                          uint16_t suite, struct tls_probe **out);
 void tls_probe_free(struct tls_probe *p); /* NULL is fine */
 /* Takes @len bytes that the server sent (0: just begin). ST_OK the handshake is done, ST_MORE,
  * ST_E_PROTO with the cause in tls_probe_error; ST_EOF the server said close_notify. */

@@ -229,8 +229,8 @@ static uint8_t alpn_class(const struct hello *h)
 static enum status send_tail(struct reality_server *s, struct turn *t)
 {
     const struct env *env = s->base.env;
-    const struct reality_tail *tail =
-        reality_conf_tail(s->conf, s->hs->hello.sni, alpn_class(&s->hs->hello), s->hs->suite);
+    const struct reality_tail *tail = reality_tails_find(s->conf->tails, s->hs->hello.sni,
+                                                         alpn_class(&s->hs->hello), s->hs->suite);
     enum status st = ST_OK;
 
     for (unsigned i = 0; tail != NULL && i < tail->count && st == ST_OK; i++) {

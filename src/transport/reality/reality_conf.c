@@ -340,6 +340,9 @@ enum status reality_conf_parse(struct arena *a, const struct json_t *settings,
     err->text[0] = '\0';
     if (c == NULL)
         return ST_E_NOMEM;
+    c->tails = arena_alloc(a, sizeof(*c->tails));
+    if (c->tails == NULL)
+        return ST_E_NOMEM;
     enum status st = read_keys(&src, c, err);
     if (st == ST_OK)
         st = read_names(a, &src, c, err);
@@ -371,17 +374,4 @@ void reality_conf_free(const void *conf)
     x25519_key_free(c->key);
     c->key = NULL;
     flight_identity_fini(&c->identity);
-}
-
-const struct reality_tail *reality_conf_tail(const struct reality_conf *c, struct reader name,
-                                             uint8_t alpn, uint16_t suite)
-{
-    for (size_t i = 0; i < c->tail_count; i++) {
-        const struct reality_tail *t = &c->tails[i];
-        if (t->alpn == alpn && (t->suite == 0 || t->suite == suite) &&
-            strlen(t->server_name) == reader_left(&name) &&
-            memcmp(t->server_name, name.p, reader_left(&name)) == 0)
-            return t;
-    }
-    return NULL;
 }

@@ -8,23 +8,14 @@
 #include "stream/aux.h"
 #include "stream/transport.h"
 #include "tls/flight.h"
+#include "transport/reality/reality_tails.h"
 
 #define REALITY_SHORT_ID_LEN 8u
 #define REALITY_LIST_MAX     4096u /* names or short ids */
-#define REALITY_TAIL_MAX     (FLIGHT_EMPTY_MAX - 1u)
 
 struct reality_name {
     const char *text;
     uint8_t len; /* 0: clients that name no server are welcome */
-};
-
-/* Records that the target sends after the handshake, before it is asked anything. */
-struct reality_tail {
-    const char *server_name;
-    uint8_t alpn;   /* the client's first protocol: 2 h2, 1 another, 0 none */
-    uint16_t suite; /* 0: any */
-    uint8_t count;
-    uint16_t len[REALITY_TAIL_MAX]; /* totals */
 };
 
 struct reality_conf {
@@ -37,8 +28,7 @@ struct reality_conf {
     uint32_t min_version, max_version; /* x.y.z as 24 bits */
     uint64_t max_time_diff_ms;         /* 0: any */
     struct flight_identity identity;   /* secret */
-    const struct reality_tail *tails; /* as far as they were learnt; arena of the caller */
-    size_t tail_count;
+    struct reality_tails *tails;       /* in the same arena; not const: see there */
 };
 
 /* The parse_conf and free_conf of transport_reality: stream/transport.h. ctx->reality, a
@@ -48,10 +38,6 @@ NODISCARD enum status reality_conf_parse(struct arena *a, const struct json_t *s
                                          struct conf_error *err);
 /* Wipes the keys. */
 void reality_conf_free(const void *conf);
-
-/* The tail for a client of @name with first protocol class @alpn under @suite; NULL: none known. */
-const struct reality_tail *reality_conf_tail(const struct reality_conf *c, struct reader name,
-                                             uint8_t alpn, uint16_t suite);
 
 /* ---- reality_dest.c ---- */
 

@@ -472,8 +472,10 @@ static void test_tail(void **state)
     (void)state;
     memcpy(tail.len, tail_lens, sizeof(tail_lens));
     tail.count = 2;
-    conf.tails = &tail;
-    conf.tail_count = 1;
+    static const struct reality_tail_list list = {1, &tail};
+    static struct reality_tails tails;
+    conf.tails = &tails;
+    reality_tails_publish(&tails, &list);
     for (int h2 = 0; h2 < 2; h2++) {
         o.h2 = h2 == 1;
         open_bench(&b, &o, &TARGETS[0], 65536);
@@ -488,7 +490,7 @@ static void test_tail(void **state)
         check_data(&b);
         close_bench(&b);
     }
-    conf.tail_count = 0;
+    conf.tails = NULL;
 }
 
 /* Whichever allocation fails: no crash, no leak, and nothing reaches the client but what the
