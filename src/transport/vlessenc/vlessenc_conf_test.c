@@ -1,4 +1,5 @@
 /* Settings of VLESS encryption, its padding rules, and the ticket store. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,7 +97,7 @@ static void test_bad_strings(void **state)
         NAME ".native.600s.100-35-65554." X25519_KEY,
         NAME ".native.600s.100-35-65553.0-0-0.0-0-1." X25519_KEY,
         NAME ".native.600s.100-35-35.0-0-30001." X25519_KEY,
-        "MLKEM768x25519plus.native.600s." X25519_KEY,
+        "x" NAME ".native.600s." X25519_KEY,
     };
     struct vlessenc_conf c;
     char many[1024];
@@ -285,7 +286,7 @@ static void test_tickets_are_bounded(void **state)
 /* With the memory for uses spent, the oldest tickets go, not the marks of a living one. */
 static void test_memory_of_uses_is_bounded(void **state)
 {
-    enum { TICKETS = 12 }; /* of one shard, each used up: more than it can hold */
+    enum { TICKETS = 4096, USES = 42 }; /* of one shard: more than it can hold */
     struct vlessenc_tickets *t = vlessenc_tickets_new(100);
     uint8_t a[16], nfs[32], pfs[64] = {0}, got[64];
 
@@ -293,8 +294,7 @@ static void test_memory_of_uses_is_bounded(void **state)
     for (uint32_t k = 0; k < TICKETS; k++) {
         name(a, k * 16);
         vlessenc_tickets_put(t, a, pfs, 1);
-        /* Every use is looked for among all before it; a few blocks of time are enough here. */
-        for (uint32_t i = 0; i < VLESSENC_USES_MAX; i++) {
+        for (uint32_t i = 0; i < USES; i++) {
             secret(nfs, i);
             assert_int_equal(vlessenc_tickets_use(t, a, nfs, 1, got), VLESSENC_USE_GOOD);
         }
@@ -305,6 +305,49 @@ static void test_memory_of_uses_is_bounded(void **state)
     name(a, 0);
     assert_int_equal(vlessenc_tickets_use(t, a, nfs, 1, got), VLESSENC_USE_UNKNOWN);
     assert_true(vlessenc_tickets_count(t) < TICKETS);
+    vlessenc_tickets_free(t);
+}
+
+/* The same hellos at all workers at once: one of them gets each. */
+enum { THREADS = 4, HELLOS = 500 };
+struct racer {
+    pthread_t thread;
+    struct vlessenc_tickets *t;
+    unsigned good;
+};
+
+static void *race(void *arg)
+{
+    struct racer *r = arg;
+    uint8_t a[16], nfs[32], got[64];
+
+    name(a, 1);
+    for (uint32_t i = 0; i < HELLOS; i++) {
+        secret(nfs, i);
+        r->good += vlessenc_tickets_use(r->t, a, nfs, 1, got) == VLESSENC_USE_GOOD;
+    }
+    return NULL;
+}
+
+static void test_replay_to_another_worker(void **state)
+{
+    struct racer r[THREADS] = {{.good = 0}};
+    struct vlessenc_tickets *t = vlessenc_tickets_new(100);
+    uint8_t a[16], pfs[64] = {0};
+    unsigned good = 0;
+
+    (void)state;
+    name(a, 1);
+    vlessenc_tickets_put(t, a, pfs, 1);
+    for (int i = 0; i < THREADS; i++) {
+        r[i].t = t;
+        assert_int_equal(pthread_create(&r[i].thread, NULL, race, &r[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(r[i].thread, NULL);
+        good += r[i].good;
+    }
+    assert_int_equal(good, HELLOS);
     vlessenc_tickets_free(t);
 }
 
@@ -325,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_uses_are_bounded),
         cmocka_unit_test(test_tickets_are_bounded),
         cmocka_unit_test(test_memory_of_uses_is_bounded),
+        cmocka_unit_test(test_replay_to_another_worker),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
