@@ -15,7 +15,7 @@ static int run(int argc, char **argv);
 
 const struct cmd cmd_vlessenc = {
     .name = "vlessenc",
-    .summary = "Make keys for VLESS encryption",
+    .summary = "make keys for VLESS encryption",
     .usage =
         "Usage: v2sp vlessenc [--mode MODE] [--ticket SECONDS]\n"
         "\n"

@@ -1,5 +1,5 @@
 /* transport/vlessenc/vlessenc.h - VLESS encryption "mlkem768x25519plus" as a server layer right
- * below VLESS (specs: vless-vision-reality section 15; Xray-core proxy/vless/encryption). Pure.
+ * below VLESS (Xray-core 25.12.1 proxy/vless/encryption). Pure.
  *
  *   HELLO --length--> KEYS (1-RTT) --our hello--> PADDING --client's padding--> RECORDS --> RAW
  *               \---> TICKET (0-RTT) ---------------------------------------------/

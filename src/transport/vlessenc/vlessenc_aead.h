@@ -1,5 +1,5 @@
 /* transport/vlessenc/vlessenc_aead.h - one direction's authenticated encryption: a key derived by
- * BLAKE3 and a counting nonce (specs: vless-vision-reality section 15). Pure. */
+ * BLAKE3 and a counting nonce (Xray-core 25.12.1 proxy/vless/encryption/common.go). Pure. */
 #ifndef TRANSPORT_VLESSENC_AEAD_H
 #define TRANSPORT_VLESSENC_AEAD_H
 

@@ -1,6 +1,6 @@
-/* transport/vlessenc/vlessenc_conf.h - configuration of VLESS encryption (specs:
- * vless-vision-reality section 15, panel-api section 5). Internal to transport/vlessenc; const once
- * parsed but for the tickets, shared by all workers. */
+/* transport/vlessenc/vlessenc_conf.h - configuration of VLESS encryption (grammar as in
+ * Xray-core 25.12.1 infra/conf/vless.go; docs/panel-api.md). Internal to transport/vlessenc; const
+ * once parsed but for the tickets, shared by all workers. */
 #ifndef TRANSPORT_VLESSENC_CONF_H
 #define TRANSPORT_VLESSENC_CONF_H
 

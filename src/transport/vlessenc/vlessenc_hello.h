@@ -1,6 +1,6 @@
 /* transport/vlessenc/vlessenc_hello.h - the key exchange: reading a client's hello and making ours
- * (specs: vless-vision-reality section 15). Works on whole messages; what is secret is wiped by the
- * caller with struct vlessenc_hello. Pure. */
+ * (Xray-core 25.12.1 proxy/vless/encryption/server.go). Works on whole messages; what is secret is
+ * wiped by the caller with struct vlessenc_hello. Pure. */
 #ifndef TRANSPORT_VLESSENC_HELLO_H
 #define TRANSPORT_VLESSENC_HELLO_H
 

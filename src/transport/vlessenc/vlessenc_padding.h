@@ -1,5 +1,5 @@
 /* transport/vlessenc/vlessenc_padding.h - how long the padding of a hello is and in which pieces it
- * is sent (specs: vless-vision-reality section 15). Pure; const once parsed. */
+ * is sent (Xray-core 25.12.1 proxy/vless/encryption/common.go). Pure; const once parsed. */
 #ifndef TRANSPORT_VLESSENC_PADDING_H
 #define TRANSPORT_VLESSENC_PADDING_H
 

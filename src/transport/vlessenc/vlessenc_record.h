@@ -1,6 +1,6 @@
 /* transport/vlessenc/vlessenc_record.h - data after the handshake: `17 03 03 length`, ciphertext,
- * tag, the header authenticated with it and, in mode `random`, masked on the wire (specs:
- * vless-vision-reality section 15). Pure; one direction each. */
+ * tag, the header authenticated with it and, in mode `random`, masked on the wire
+ * (Xray-core 25.12.1 proxy/vless/encryption/common.go). Pure; one direction each. */
 #ifndef TRANSPORT_VLESSENC_RECORD_H
 #define TRANSPORT_VLESSENC_RECORD_H
 
