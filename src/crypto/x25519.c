@@ -7,6 +7,7 @@
 
 #include "crypto/hash.h"
 #include "crypto/mem.h"
+#include "crypto/x25519_field.h"
 
 #define TYPE_MAX 32u
 
@@ -54,6 +55,17 @@ enum status x25519_shared(const uint8_t priv[X25519_LEN], const uint8_t peer[X25
     return st;
 }
 
+#ifdef X25519_OWN
+enum status x25519_exchange(const uint8_t priv[X25519_LEN], const uint8_t peer[X25519_LEN],
+                            uint8_t pub[X25519_LEN], uint8_t out[X25519_LEN])
+{
+    static const uint8_t zeros[X25519_LEN];
+
+    x25519_base(priv, pub);
+    x25519_ladder(priv, peer, out);
+    return crypto_ct_equal(out, zeros, X25519_LEN) ? ST_E_CRYPTO : ST_OK;
+}
+#else
 enum status x25519_exchange(const uint8_t priv[X25519_LEN], const uint8_t peer[X25519_LEN],
                             uint8_t pub[X25519_LEN], uint8_t out[X25519_LEN])
 {
@@ -66,6 +78,7 @@ enum status x25519_exchange(const uint8_t priv[X25519_LEN], const uint8_t peer[X
     EVP_PKEY_free(mine);
     return st;
 }
+#endif
 
 /* An opaque name for the library's key object. */
 enum status x25519_key_new(const uint8_t priv[X25519_LEN], struct x25519_key **out)

@@ -20,8 +20,8 @@ NODISCARD enum status x25519_public(const uint8_t priv[X25519_LEN], uint8_t pub[
  * section 6.1). */
 NODISCARD enum status x25519_shared(const uint8_t priv[X25519_LEN], const uint8_t peer[X25519_LEN],
                                     uint8_t out[X25519_LEN]);
-/* Both for a key used once: its public key and the secret it shares with @peer, at the cost of one
- * key object. Same answers. */
+/* Both for a key used once: its public key and the secret it shares with @peer, without a key
+ * object and with a table for the base point. Same answers. */
 NODISCARD enum status x25519_exchange(const uint8_t priv[X25519_LEN],
                                       const uint8_t peer[X25519_LEN], uint8_t pub[X25519_LEN],
                                       uint8_t out[X25519_LEN]);
