@@ -14,9 +14,9 @@ struct demo_target {
     char why[DEMO_WHY_MAX];     /* why there is none */
 };
 
-/* Looks at @given (host:port, with server name @name; NULL: its host, or @other_name for an address)
- * or, when it is NULL, at some well-known sites all at once, and takes the first that will do. At
- * most DEMO_TARGET_MS; talks to the network. False: none, see why. */
+/* Looks at @given (host:port, with server name @name; NULL: its host, or @other_name for an
+ * address) or, when it is NULL, at some well-known sites all at once, and takes the first that
+ * will do. At most DEMO_TARGET_MS; talks to the network. False: none, see why. */
 bool demo_target_find(const char *given, const char *name, const char *other_name,
                       struct demo_target *out);
 

@@ -76,9 +76,10 @@ static void every_member_lands(void **state)
 static void mistakes_are_named_with_their_place(void **state)
 {
     (void)state;
-    finding_is(LOCAL("\"PrivateKey\":\"secret\""),
-               "c.json:1:104: error: node n: Nodes[0].RealityConfig.PrivateKey: must be 32 bytes in "
-               "base64url, 43 characters, as v2sp reality and v2sp mldsa65 print them");
+    finding_is(
+        LOCAL("\"PrivateKey\":\"secret\""),
+        "c.json:1:104: error: node n: Nodes[0].RealityConfig.PrivateKey: must be 32 bytes in "
+        "base64url, 43 characters, as v2sp reality and v2sp mldsa65 print them");
     finding_is(LOCAL("\"ShortIds\":[\"00\",\"abc\"]"),
                "c.json:1:104: error: node n: Nodes[0].RealityConfig.ShortIds: \"abc\" is no short "
                "id: an even number of hex digits, 16 at most");
@@ -86,9 +87,10 @@ static void mistakes_are_named_with_their_place(void **state)
         LOCAL("\"ServerNames\":[\"*.example\"]"),
         "c.json:1:104: error: node n: Nodes[0].RealityConfig.ServerNames: \"*.example\" is no "
         "server name: plain host names, without \"*\" and port");
-    finding_is(LOCAL("\"Dest\":\"a.example:0\""),
-               "c.json:1:104: error: node n: Nodes[0].RealityConfig.Dest: \"a.example:0\" cannot be "
-               "used: host:port, a port, /path/of/unix.sock or @abstract is needed");
+    finding_is(
+        LOCAL("\"Dest\":\"a.example:0\""),
+        "c.json:1:104: error: node n: Nodes[0].RealityConfig.Dest: \"a.example:0\" cannot be "
+        "used: host:port, a port, /path/of/unix.sock or @abstract is needed");
     finding_is(LOCAL("\"MinClientVer\":\"1.300\""),
                "c.json:1:104: error: node n: Nodes[0].RealityConfig.MinClientVer: must be x.y.z, "
                "such as \"25.1.1\"");

@@ -1,4 +1,5 @@
-/* control/reality_verdict.h - what was seen of a REALITY target, judged and put into words. Pure. */
+/* control/reality_verdict.h - what was seen of a REALITY target, judged and put into words.
+ * Pure. */
 #ifndef CONTROL_REALITY_VERDICT_H
 #define CONTROL_REALITY_VERDICT_H
 
