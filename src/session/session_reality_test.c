@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +15,11 @@
 
 #include "crypto/ctx.h"
 #include "crypto/rng.h"
+#include "crypto/x25519.h"
 #include "session/plane_bench.h"
+#include "tls/server_hello.h"
+#include "tls/test_target.h"
+#include "transport/reality/test_peer.h"
 
 static struct rng rngs[BENCH_WORKERS_MAX];
 static struct crypto_ctx cryptos[BENCH_WORKERS_MAX];
@@ -110,6 +115,57 @@ static void half_a_hello_is_left_to_the_patience_of_the_target(void **state)
     close(target);
     assert_true(bench_at_end(fd));
     close(fd);
+}
+
+/* A friend, or somebody who replays a friend's hello, gets our flight and does not answer: the target
+ * would wait, so do we. */
+static void our_flight_is_as_patient_as_the_target(void **state)
+{
+    struct bench *b = *state;
+    static const struct test_target target_of = {
+        0x1301, TLS_GROUP_X25519, {0, 0, 41, 900, 101, 58, 0}};
+    uint8_t key[32], server_public[32], record[4200], msg[4200], buf[8192], head[80];
+    struct pool *pool = pool_new(0);
+    struct test_peer peer;
+    struct bufq out;
+    int fd, target;
+    memset(key, 7, sizeof(key));
+    assert_int_equal(x25519_public(key, server_public), ST_OK);
+    const struct test_peer_options o = {.server_public = server_public, .sni = "a.test"};
+    assert_true(test_peer_init(&peer, &o, &cryptos[1], pool));
+    bufq_init(&out, UINT32_MAX);
+    serve(b, b->target_port, "")->timeouts.handshake = 30;
+    bench_open(b);
+    stranger(b, &fd, &target);
+    size_t n = test_peer_hello(&peer, record);
+    bench_send(fd, record, n);
+    assert_true(bench_read(target, msg, n));
+    n = test_target_answer(&target_of, msg + RECORD_HEADER, n - RECORD_HEADER, buf, sizeof(buf));
+    bench_send(target, buf, n);
+    assert_true(bench_read(fd, buf, n)); /* the same lengths */
+    test_peer_hear(&peer, buf, n, &out);
+    assert_true(peer.ready);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 300), 0);
+    n = bench_header(b, 0, 1, b->origin_port, head);
+    head[n++] = WISH_ECHO;
+    memcpy(head + n, "hello", 5);
+    test_peer_say(&peer, head, n + 5, &out);
+    n = bufq_peek(&out, buf, sizeof(buf));
+    bench_send(fd, buf, n);
+    bufq_clear(&out, pool);
+    while (peer.data.bytes < 7) {
+        ssize_t got = recv(fd, buf, sizeof(buf), 0);
+        assert_true(got > 0);
+        test_peer_hear(&peer, buf, (size_t)got, &out);
+    }
+    assert_int_equal(bufq_peek(&peer.data, head, sizeof(head)), 7);
+    assert_memory_equal(head, "\0\0hello", 7);
+    close(fd);
+    close(target);
+    bufq_clear(&out, pool);
+    test_peer_fini(&peer);
+    pool_free(pool);
 }
 
 /* Neither side says a word: the bound is the one of an idle relay. */
@@ -217,6 +273,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(half_a_hello_is_left_to_the_patience_of_the_target),
+        CASE(our_flight_is_as_patient_as_the_target),
         CASE(silence_is_bounded_by_the_idle_time),
         CASE(uploads_are_slowed_down),
         CASE(downloads_are_slowed_down),
