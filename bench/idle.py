@@ -1,10 +1,12 @@
 """Opens thousands of VLESS connections and leaves them alone. Runs as a process of its own:
 
     idle.py HOST PORT COUNT TARGET_PORT raw|tls|ws-tls UUID
+    idle.py HOST PORT COUNT TARGET_PORT socks -
 
 Prints "open" when every connection has moved one byte each way, then waits for its standard input to close. The real
 client would cost more than the server here; this one speaks the wire protocol itself, over epoll, 64 handshakes at a
-time, from many loopback addresses (as many users would)."""
+time, from many loopback addresses (as many users would). With `socks` HOST:PORT is the real client (it alone speaks
+REALITY), and inside is TLS 1.3 to a web server, one answered request old: both directions are raw by then."""
 import os
 import selectors
 import socket
@@ -12,7 +14,7 @@ import ssl
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests"))
-from harness import process, vless  # noqa: E402
+from harness import process, socks5, vless  # noqa: E402
 
 AT_ONCE = 64
 
@@ -25,11 +27,15 @@ class Opening:
         self.raw.setblocking(False)
         self.raw.bind((f"127.1.{i // 200 % 250}.{i % 200 + 1}", 0))
         self.raw.connect_ex(server)
-        self.s = self.raw
-        self.steps = self._run(shape, vless.header(user, "127.0.0.1", target_port) + b"H\n")
+        self.s, self.target_port = self.raw, target_port
+        request = b"" if shape == "socks" else vless.header(user, "127.0.0.1", target_port) + b"H\n"
+        self.steps = self._run(shape, request)
 
     def _run(self, shape, request):
         yield selectors.EVENT_WRITE
+        if shape == "socks":
+            yield from self._through_client()
+            return
         if shape != "raw":
             self.s = CONTEXT.wrap_socket(self.raw, server_hostname="node.test", do_handshake_on_connect=False)
             yield from self._tls(self.s.do_handshake)
@@ -43,6 +49,18 @@ class Opening:
         yield from self._tls(lambda: self.s.send(request))
         answer = b""
         while not answer.endswith(b"k"):
+            answer += yield from self._read()
+
+    def _through_client(self):
+        self.raw.send(b"\x05\x01\x00")
+        assert (yield from self._read()) == b"\x05\x00"
+        self.raw.send(b"\x05\x01\x00" + socks5.encode_address("127.0.0.1", self.target_port))
+        assert (yield from self._read())[1] == 0
+        self.s = CONTEXT.wrap_socket(self.raw, server_hostname="node.test", do_handshake_on_connect=False)
+        yield from self._tls(self.s.do_handshake)
+        yield from self._tls(lambda: self.s.send(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"))
+        answer = b""
+        while not answer.endswith(100 * b"x"):
             answer += yield from self._read()
 
     def _read(self):

@@ -1,8 +1,10 @@
-"""Load through the real client's SOCKS port: bulk down, bulk up, short requests."""
+"""Load through the real client's SOCKS port: bulk down, bulk up, short requests; with TLS inside where the origin has
+it."""
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import socks5
+from harness import socks5, visit
 
 STREAMS = 4
 BUFFER = 1 << 20
@@ -11,8 +13,9 @@ BUFFER = 1 << 20
 def _discard(s, n):
     """Throws away n bytes inside the kernel (MSG_TRUNC), so that the load costs little beside what is measured."""
     scratch = bytearray(BUFFER)
+    flags = [] if isinstance(s, ssl.SSLSocket) else [socket.MSG_TRUNC]
     while n > 0:
-        got = s.recv_into(scratch, min(BUFFER, n), socket.MSG_TRUNC)
+        got = s.recv_into(scratch, min(BUFFER, n), *flags)
         if got == 0:
             raise ConnectionError(f"{n} bytes missing")
         n -= got
@@ -31,8 +34,17 @@ def _head(s):
     return length, len(body)
 
 
-def _get(proxy, port, path, n=None):
-    with socks5.connect(proxy, "127.0.0.1", port, 60) as s:
+def _connect(proxy, origins, port):
+    s = socks5.connect(proxy, "127.0.0.1", port, 20)
+    try:
+        return visit.INNER.wrap_socket(s, suppress_ragged_eofs=False) if origins.tls else s
+    except BaseException:
+        s.close()
+        raise
+
+
+def _get(proxy, origins, path, n=None):
+    with _connect(proxy, origins, origins.web) as s:
         part = f"Range: bytes=0-{n - 1}\r\n" if n else ""
         s.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{part}\r\n".encode())
         length, had = _head(s)
@@ -43,14 +55,14 @@ def _get(proxy, port, path, n=None):
 def down(proxy, origins, total):
     """Bulk download over STREAMS connections; returns bytes moved."""
     with ThreadPoolExecutor(STREAMS) as pool:
-        return sum(pool.map(lambda _: _get(proxy, origins.web, "big", total // STREAMS), range(STREAMS)))
+        return sum(pool.map(lambda _: _get(proxy, origins, "big", total // STREAMS), range(STREAMS)))
 
 
 def up(proxy, origins, total):
     block = bytes(BUFFER)
 
     def one(n):
-        with socks5.connect(proxy, "127.0.0.1", origins.sink, 60) as s:
+        with _connect(proxy, origins, origins.sink) as s:
             s.sendall(f"S {n}\n".encode())
             left = n
             while left > 0:
@@ -64,4 +76,4 @@ def up(proxy, origins, total):
 def requests(proxy, origins, count):
     """`count` short requests, each over a new proxied connection, 16 at a time."""
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda _: _get(proxy, origins.web, "small"), range(count)))
+        list(pool.map(lambda _: _get(proxy, origins, "small"), range(count)))

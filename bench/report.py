@@ -10,6 +10,8 @@ TARGETS = {
     "vless-raw": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.7, "CPU-ms/connection": 0.6, "KiB/idle": "=3"},
     "vless-tls": {"down CPU-s/GB": 0.55, "up CPU-s/GB": 0.55, "CPU-ms/connection": 0.8, "KiB/idle": "=3.5"},
     "vless-ws-tls": {"down CPU-s/GB": 0.55, "up CPU-s/GB": 0.4, "CPU-ms/connection": 0.8, "KiB/idle": "=4"},
+    "vision-tls": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
+    "vision-reality": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
     "rss": {"MiB at start": "=14", "MiB 100000 users": "=44"},
 }
 
@@ -24,11 +26,11 @@ class Results:
 
     def add(self, case, server, what, value):
         self.values.setdefault(case, {}).setdefault(what, {}).setdefault(server, []).append(value)
-        print(f"  {case:13} {server:9} {what:18} {value:8.3f}", flush=True)
+        print(f"  {case:14} {server:9} {what:18} {value:8.3f}", flush=True)
 
     def failed(self, case, server, what, why):
         self.notes.append(f"{case}, {server}, {what}: {why}")
-        print(f"  {case:13} {server:9} {what:18} {why}", flush=True)
+        print(f"  {case:14} {server:9} {what:18} {why}", flush=True)
 
     def median(self, case, what, server):
         numbers = self.values.get(case, {}).get(what, {}).get(server)

@@ -13,25 +13,36 @@ SHAPES = {
     "vless-raw": {},
     "vless-tls": {"tls": True},
     "vless-ws-tls": {"tls": True, "network": "ws", "path": "/chat"},
+    "vision-tls": {"tls": True, "flow": spec.VISION},
+    "vision-reality": {"flow": spec.VISION},
 }
 
 
-class Origins:
-    """nginx with a big and a small file; a sink that throws away what it is sent and a holder of idle connections."""
+def is_vision(case):
+    """These carry TLS 1.3 inside, as browsers do; without it the flow would never turn raw."""
+    return case.startswith("vision-")
 
-    def __init__(self, directory):
+
+class Origins:
+    """nginx with a big and a small file; a sink that throws away what it is sent and a holder of idle connections.
+    With a certificate both are inside TLS 1.3; nginx is then the REALITY target too."""
+
+    def __init__(self, directory, cert=None):
         directory.mkdir()
+        self.tls = cert is not None
         (directory / "www").mkdir()
         with open(directory / "www" / "big", "wb") as f:
             f.truncate(GB // 2)              # a hole: nginx sends it from the page cache of nothing
         (directory / "www" / "small").write_bytes(b"x" * 100)
         self.web, self.sink = ports.free_port(), ports.free_port()
-        site = (f"server {{ listen 127.0.0.1:{self.web} backlog=4096; root {directory}/www; sendfile on; "
-                "tcp_nopush on; }\n")
+        secure = (f"ssl_certificate {cert.cert}; ssl_certificate_key {cert.key}; ssl_protocols TLSv1.3; "
+                  "keepalive_timeout 3600; ") if cert else ""
+        site = (f"server {{ listen 127.0.0.1:{self.web} {'ssl' if cert else ''} backlog=4096; {secure}"
+                f"root {directory}/www; sendfile on; tcp_nopush on; }}\n")
         self.nginx = fallback.Nginx(directory, {}, http=site)
         self.nginx.wait(self.web)
         self.sinker = Process("sink", [sys.executable, "-B", os.path.join(os.path.dirname(__file__), "sink.py"),
-                                       str(self.sink)], str(directory))
+                                       str(self.sink), *([cert.cert, cert.key] if cert else [])], str(directory))
         self.sinker.wait_port(self.sink)
 
     def stop(self):
@@ -45,6 +56,7 @@ class Server:
     def __init__(self, kind, node, directory):
         directory.mkdir(parents=True)
         self.kind, self.node, self._served = kind, node, None
+        self.broken = 0         # runs that failed and were repeated
         if kind == "v2sp":
             self._served = v2sp.Served(node, directory, push=60, pull=60, top={"Log": {"Level": "warning"}}).start()
             self.process = self._served.process
@@ -57,8 +69,11 @@ class Server:
         (self._served or self.process).stop()
 
 
-def node(case, cert, users=None):
+def node(case, cert, users=None, target=None):
+    """`target`: port of the REALITY target."""
     n = spec.Node(port=ports.free_port(), cert=cert, **SHAPES[case])
+    if case == "vision-reality":
+        n = n.with_(reality=spec.Reality(f"127.0.0.1:{target}"))
     return n.with_(users=users) if users else n
 
 

@@ -1,11 +1,16 @@
 """Origin of uploads and idle connections: reads and forgets, as cheaply as Python can.
 
 The first line of a connection says what it wants: "S <n>\\n" takes n bytes and answers "k"; "H\\n" answers "k" and holds
-the connection until the other side leaves."""
+the connection until the other side leaves.
+
+    sink.py PORT                over epoll
+    sink.py PORT CERT KEY       inside TLS 1.3, a thread a connection, "S" only"""
 import os
 import selectors
 import socket
+import ssl
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests"))
 from harness import process  # noqa: E402
@@ -67,5 +72,39 @@ def main():
                 key.fileobj.close()
 
 
+def serve_tls(s):
+    try:
+        s.do_handshake()
+        scratch, line = bytearray(BIG), b""
+        while b"\n" not in line:
+            line += s.recv(64)
+        word, _, rest = line.partition(b"\n")
+        left = int(word.split()[1]) - len(rest)
+        while left > 0:
+            got = s.recv_into(scratch)
+            if got == 0:
+                return
+            left -= got
+        s.send(b"k")
+        s.unwrap()
+    except (OSError, ValueError, IndexError):
+        pass
+    finally:
+        s.close()
+
+
+def main_tls(port, cert, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(cert, key)
+    listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+    while True:
+        s, _ = listener.accept()
+        wrapped = context.wrap_socket(s, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=serve_tls, args=(wrapped,), daemon=True).start()
+
+
 BUFFER = bytearray(BIG)
+if len(sys.argv) > 2:
+    main_tls(int(sys.argv[1]), *sys.argv[2:])
 main()

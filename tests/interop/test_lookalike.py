@@ -199,7 +199,8 @@ def test_one_altered_byte(place):
 
 @pytest.mark.slow
 def test_every_altered_byte(place):
-    altered(place, range(len(place.caught.wire)))
+    """(The target that serves one visitor at a time takes half a second for each: every fifth.)"""
+    altered(place, range(0, len(place.caught.wire), 1 if place.kind == "nginx" else 5))
 
 
 @pytest.mark.sanitizer
