@@ -101,6 +101,7 @@ struct config_options {
     bool
         /* ReportPolicy: resend a push of unknown outcome even without Idempotency-Key */
         at_least_once;
+    bool tls_openssl;    /* TlsEngine: OpenSSL does the handshakes that we could do too */
     uint32_t drain_ms;   /* DrainTimeout: how long sessions of a removed node may go on; 30 s */
     uint32_t source_max; /* HandshakesPerSource: unauthenticated connections of one address; 256 */
 };

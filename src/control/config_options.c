@@ -226,3 +226,18 @@ bool config_read_report_policy(struct config_reader *r, const struct config_path
     d->opt.at_least_once = least;
     return true;
 }
+
+bool config_read_tls_engine(struct config_reader *r, const struct config_path *at,
+                            const struct json_t *v, void *dst)
+{
+    struct config_draft *d = dst;
+    const char *s = json_str(v);
+    bool openssl = s != NULL && strcasecmp(s, "openssl") == 0;
+
+    if (!openssl && (s == NULL || strcasecmp(s, "auto") != 0)) {
+        config_report(r, CONFIG_ERROR, at, "must be auto or openssl");
+        return false;
+    }
+    d->opt.tls_openssl = openssl;
+    return true;
+}

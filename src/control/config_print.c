@@ -250,6 +250,7 @@ static void print_options(struct printer *p, const struct config_node *n)
     put_text(p, "ReportPolicy", o->at_least_once ? "at-least-once" : "at-most-once");
     put_ms(p, "DrainTimeout", o->drain_ms);
     put_number(p, "HandshakesPerSource", o->source_max);
+    put_text(p, "TlsEngine", o->tls_openssl ? "openssl" : "auto");
     close_group(p, '}');
 }
 

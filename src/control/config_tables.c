@@ -169,6 +169,7 @@ static const struct config_key node_keys[] = {
     {"ReportPolicy", OPT(at_least_once), .state = KEY_IGNORED, CUSTOM(config_read_report_policy),
      .why = "a push of this dialect carries a key and may be repeated"},
     {"DrainTimeout", OPT(drain_ms), W, .kind = KIND_MS, .unit = 1000, .max = DAYS_MS(1)},
+    {"TlsEngine", .part = PART_OPTION, W, CUSTOM(config_read_tls_engine)},
     {"HandshakesPerSource", OPT(source_max), W, U32(1, 1000000)},
     {"Workers", .part = PART_OPTION, LATER, .kind = KIND_NONE},
     {"SpeedLimitMode", .part = PART_OPTION, LATER, .kind = KIND_NONE},

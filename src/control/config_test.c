@@ -66,6 +66,7 @@ static void defaults_are_the_documented_ones(void **state)
     assert_true(n->options.mass_delete_guard);
     assert_false(n->options.allow_private);
     assert_int_equal(n->options.source_max, 256);
+    assert_false(n->options.tls_openssl);
     assert_int_equal(n->line, 1);
     assert_int_equal(n->column, 11);
     config_unref(cfg);
@@ -102,7 +103,7 @@ static void every_option_lands(void **state)
         "       \"Email\": \"a@b\", \"Provider\": \"cloudflare\", \"DNSEnv\": {\"A\": \"b\"},\n"
         "       \"RejectUnknownSni\": true},\n"
         "     \"AllowPrivate\": true, \"MassDeleteGuard\": false, \"DrainTimeout\": 5,\n"
-        "     \"HandshakesPerSource\": 9,\n"
+        "     \"HandshakesPerSource\": 9, \"TlsEngine\": \"OpenSSL\",\n"
         "     \"LimitConfig\": {\"SpeedLimit\": 0, \"IPLimit\": 0, \"EnableRealtime\": false},\n"
         "  }, }, ], /* end */ }");
     assert_int_equal(cfg->log.level, LOG_WARNING);
@@ -167,6 +168,7 @@ static void every_option_lands(void **state)
     assert_false(o->mass_delete_guard);
     assert_int_equal(o->drain_ms, 5000);
     assert_int_equal(o->source_max, 9);
+    assert_true(o->tls_openssl);
     config_unref(cfg);
 }
 
@@ -337,6 +339,8 @@ static const struct {
      "X-Forwarded-For believed, such as CF-Connecting-IP"},
     {"\"DNSType\":\"UseIPv5\"", "DNSType: must be AsIs, or UseIP or ForceIP with nothing, v4, v6, "
                                 "v4v6 or v6v4 behind it"},
+    {"\"TlsEngine\":\"boring\"", "TlsEngine: must be auto or openssl"},
+    {"\"TlsEngine\":1", "TlsEngine: must be auto or openssl"},
     {"\"ReportPolicy\":\"often\"", "ReportPolicy: must be at-most-once or at-least-once"},
     {"\"HandshakesPerSource\":0", "HandshakesPerSource: must be a number from 1 to 1000000, not 0"},
     {"\"DeviceOnlineMinTraffic\":\"9999999999999999999g\"",

@@ -190,6 +190,8 @@ static enum status build_chain(struct served_node *s, const struct node_config *
     const struct transport *network = registry_transport(c->network);
     const struct proto *proto = registry_proto(c->type);
     struct conf_context ctx = {.server_name = c->server_name,
+                               .tls_engine =
+                                   c->options.tls_openssl ? TLS_ENGINE_OPENSSL : TLS_ENGINE_AUTO,
                                .trusted_xff = c->options.trusted_xff,
                                .trusted_xff_count = c->options.trusted_xff_count,
                                .fallback = s->node.fallback != NULL};

@@ -1,5 +1,7 @@
 """TLS of the node: certificates by SNI, ALPN, versions, and the alerts that must be the Go server's."""
+import shutil
 import ssl
+import subprocess
 
 import pytest
 
@@ -28,9 +30,9 @@ def alert(n, sni="node.test", **context):
     return answer[6] if answer[0] == 0x15 and answer[5] == 2 else None
 
 
-@pytest.fixture(scope="module")
-def plain(module_stage):
-    n = node(module_stage.cert)
+@pytest.fixture(scope="module", params=["auto", "openssl"])
+def plain(module_stage, request):
+    n = node(module_stage.cert, tls_engine=request.param)
     n.server = module_stage.server(n)
     return n
 
@@ -62,8 +64,9 @@ def test_unknown_and_missing_sni_get_the_certificate(plain):
 
 
 @pytest.mark.sanitizer
-def test_reject_unknown_sni_is_alert_112(module_stage):
-    n = node(module_stage.cert, reject_unknown_sni=True)
+@pytest.mark.parametrize("engine", ["auto", "openssl"])
+def test_reject_unknown_sni_is_alert_112(module_stage, engine):
+    n = node(module_stage.cert, reject_unknown_sni=True, tls_engine=engine)
     module_stage.server(n)
     assert handshake(n)[2]
     assert handshake(n, "NODE.test")[2]
@@ -104,3 +107,33 @@ def test_large_client_hello(plain, module_stage):
     with origins.Tcp() as o:
         proxy = module_stage.client("sing-box", plain, spec.Client(fingerprint="chrome"))
         visit.download(proxy, o, 50_000)
+
+
+# As uTLS imitates them; without one it is Go's own client.
+FINGERPRINTS = ("", "chrome", "firefox", "safari", "ios", "edge", "android", "random", "randomized")
+
+
+@pytest.mark.parametrize("fingerprint", FINGERPRINTS)
+@pytest.mark.parametrize("kind", ["xray", "sing-box"])
+def test_fingerprints(plain, module_stage, kind, fingerprint):
+    with origins.Tcp() as o:
+        proxy = module_stage.client(kind, plain, spec.Client(fingerprint=fingerprint))
+        visit.download(proxy, o, 50_000)
+        visit.upload(proxy, o, 50_000)
+
+
+@pytest.mark.parametrize("key", [certs.EC, certs.RSA, ("ec", "-pkeyopt", "ec_paramgen_curve:P-384"), ("ed25519",)],
+                         ids=["p256", "rsa", "p384", "ed25519"])
+@pytest.mark.parametrize("engine", ["auto", "openssl"])
+def test_kinds_of_keys(module_stage, tmp_path, engine, key):
+    """Clients check the chain; gnutls-cli is one of another family, where it is installed."""
+    cert = certs.make(tmp_path, "node.test", key=key)
+    n = node(cert, tls_engine=engine)
+    module_stage.server(n)
+    assert handshake(n, ca=cert.cert)[0] == "TLSv1.3"
+    for program, *words in (["openssl", "s_client", "-brief", "-verify_return_error", "-CAfile", cert.cert, "-connect",
+                             f"{n.listen}:{n.port}", "-servername", "node.test"],
+                            ["gnutls-cli", "--x509cafile", cert.cert, "-p", str(n.port), "--sni-hostname", "node.test",
+                             "--verify-hostname", "node.test", n.listen]):
+        if shutil.which(program):
+            subprocess.run([program, *words], stdin=subprocess.DEVNULL, check=True, capture_output=True, timeout=15)

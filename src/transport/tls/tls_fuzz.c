@@ -1,5 +1,6 @@
 /* The whole server layer fed arbitrary bytes: from the first byte on, behind a real handshake,
- * or as changes to what a real client says. Input: mode, cut, then bytes. */
+ * or as changes to what a real client says. Input: mode and engine, cut, then
+ * bytes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ struct fuzz {
 /* Shared by all inputs: making a key and a context costs more than a handshake. */
 static struct {
     struct arena *arena; /* holds conf */
-    const void *conf;
+    const void *conf[2]; /* [enum tls_engine] */
     struct crypto_ctx crypto;
     struct rng rng;
 } shared;
@@ -44,11 +45,14 @@ static void prepare(void)
         .self_signed = true, .cert_domain = "a.test", .alpn = alpn, .alpn_count = 2};
     struct conf_error err;
 
-    if (shared.conf != NULL)
+    if (shared.arena != NULL)
         return;
     must(crypto_ctx_init(&shared.crypto) == ST_OK && rng_init(&shared.rng) == ST_OK);
     shared.arena = arena_new();
-    must(transport_tls.parse_conf(shared.arena, NULL, &ctx, &shared.conf, &err) == ST_OK);
+    for (int i = 0; i < 2; i++) {
+        ctx.tls_engine = (enum tls_engine)i;
+        must(transport_tls.parse_conf(shared.arena, NULL, &ctx, &shared.conf[i], &err) == ST_OK);
+    }
 }
 
 static void run(struct fuzz *f)
@@ -116,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.cut = data[1] < 200 ? data[1] + 1u : (data[1] - 199u) * 291u;
     f.env = (struct env){
         .pool = pool_new(0), .rng = &shared.rng, .crypto = &shared.crypto, .info = &f.info};
-    const struct chain_stage stage = {&tls_server_ops, shared.conf};
+    const struct chain_stage stage = {&tls_server_ops, shared.conf[data[0] / MODES % 2]};
     must(f.env.pool != NULL && chain_init(&f.chain, &f.env, &stage, 1) == ST_OK);
     if (mode != FROM_START)
         talk(&f, mode, data + 2, size - 2);
