@@ -184,6 +184,9 @@ static enum status send_flight(struct reality_server *s, struct turn *t)
     (void)bufq_peek_at(&env->aux->in, RECORD_HEADER, server_hello, in.server_hello_len);
     if (server_hello_parse(server_hello, in.server_hello_len, &sh) == ST_OK)
         hs->suite = sh.suite;
+    /* It may be the target's answer, an alert, to what followed the hello; that we answer too. */
+    if (hs->forwarded > hs->wire)
+        hs->watch.shape.len[FLIGHT_EXTRA] = 0;
     rng_bytes(env->rng, secrets, sizeof(secrets));
     enum status st = flight_build(&hs->flight, &in, env->crypto, env->pool, t->wire_out);
     crypto_wipe(secrets, sizeof(secrets));
