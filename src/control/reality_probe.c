@@ -18,8 +18,8 @@
 
 #define IN_MAX   (64u * 1024)
 #define HTTP_MAX 4096u
-/* How long a tail is waited for: the time of a journey there and back is what the handshake took, at
- * most. */
+/* How long a tail is waited for. A journey there and back is known from the connect; the handshake
+ * may have had to wait for other visitors. */
 #define TAIL_MS     500u
 #define TAIL_TRIPS  4u
 #define TAIL_MS_MAX 5000u
@@ -37,8 +37,8 @@ struct reality_probe {
     struct timer deadline;
     struct task finish;
     struct rng rng;
-    uint64_t began_ms;
-    unsigned step; /* enum reality_probe_step; 0: none yet */
+    uint64_t began_ms, trip_ms; /* of the step: its begin, its connect */
+    unsigned step;              /* enum reality_probe_step; 0: none yet */
     struct target_watch watch;
     struct tls_probe *tls;
     struct probe_tail *tail;
@@ -275,8 +275,7 @@ static enum status feed_tail(struct reality_probe *p)
 
 static void run_tail(struct reality_probe *p)
 {
-    uint64_t took = loop_now_ms(p->conf.loop) - p->began_ms;
-    uint64_t wait = TAIL_MS + TAIL_TRIPS * took;
+    uint64_t wait = TAIL_MS + TAIL_TRIPS * p->trip_ms;
     enum status st = feed_tail(p);
     if (p->tail->counts) {
         if (st != ST_OK || p->conn.eof)
@@ -335,7 +334,6 @@ static bool put_proxy_header(struct reality_probe *p)
 static bool begin_tail(struct reality_probe *p)
 {
     p->tail = calloc(1, sizeof(*p->tail));
-    p->began_ms = loop_now_ms(p->conf.loop);
     return p->tail != NULL &&
            probe_tail_init(p->tail, p->conf.server_name, p->conf.alpn, p->conf.suite) == ST_OK &&
            feed_tail(p) == ST_MORE;
@@ -369,6 +367,7 @@ static void on_conn(struct conn *c)
             fail_errno(p, err);
             return;
         }
+        p->trip_ms = loop_now_ms(p->conf.loop) - p->began_ms;
     }
     run(p);
 }
@@ -383,6 +382,7 @@ static void connected(struct reality_probe *p, const struct dial_result *d)
         fail(p, false, "out of memory");
         return;
     }
+    p->trip_ms = loop_now_ms(p->conf.loop) - p->began_ms;
     if (d->connected)
         run(p);
 }
@@ -412,8 +412,7 @@ static void next_step(struct reality_probe *p)
     }
     p->step = next;
     p->in.eof = false;
-    if (next == REALITY_PROBE_FLIGHT)
-        p->began_ms = loop_now_ms(p->conf.loop);
+    p->began_ms = loop_now_ms(p->conf.loop);
     if (p->conf.dest->path != NULL)
         (void)!dial_unix(p->conf.dest->path, p->conf.dest->padded, &now);
     else if (dial_start(p->conf.loop, &dial, p->addrs, p->addr_count, p, on_dialed, &now,
