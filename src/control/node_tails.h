@@ -1,10 +1,11 @@
-/* control/node_tails.h - learns what the target of a REALITY node sends after its handshakes, so that
- * the node can send as much: one handshake for each server name, first ALPN protocol and suite,
- * some at a time, in the background; again every day, and when the target's answers change. Control
- * thread; inside control only.
+/* control/node_tails.h - learns what the target of a REALITY node sends after its handshakes, so
+ * that the node can send as much: one handshake for each server name, first ALPN protocol and
+ * suite, some at a time, in the background; again every day, and when the target's answers change.
+ * Control thread; inside control only.
  *
- * What was learnt is published inside the configuration that is served (reality_tails.h): no session
- * and no view notices. It is kept when the node's configuration changes but its target does not. */
+ * What was learnt is published inside the configuration that is served (reality_tails.h): no
+ * session and no view notices. It is kept when the node's configuration changes but its target does
+ * not. */
 #ifndef CONTROL_NODE_TAILS_H
 #define CONTROL_NODE_TAILS_H
 

@@ -1,4 +1,5 @@
-/* A node that learns from a real TLS server on loopback, while another thread reads what it knows. */
+/* A node that learns from a real TLS server on loopback, while another thread reads what it
+ * knows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* control/reality_probe.h - looks at the server a REALITY node stands in for, as its clients will
  * see it: reachable, TLS 1.3, group, lengths of its first flight, and on wish certificate, ALPN and
- * the answer to one HTTP request; or what it sends after a handshake. One thread; a connection for each step, one after the other. */
+ * the answer to one HTTP request; or what it sends after a handshake. One thread; a connection for
+ * each step, one after the other. */
 #ifndef CONTROL_REALITY_PROBE_H
 #define CONTROL_REALITY_PROBE_H
 

@@ -10,11 +10,7 @@
 #include "transport/ws/ws.h"
 
 static const struct transport *const transports[] = {
-    &transport_raw,
-    &transport_reality,
-    &transport_tls,
-    &transport_vlessenc,
-    &transport_ws,
+    &transport_raw, &transport_reality, &transport_tls, &transport_vlessenc, &transport_ws,
 };
 
 static const struct proto *const protos[] = {

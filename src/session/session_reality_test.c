@@ -117,8 +117,8 @@ static void half_a_hello_is_left_to_the_patience_of_the_target(void **state)
     close(fd);
 }
 
-/* A friend, or somebody who replays a friend's hello, gets our flight and does not answer: the target
- * would wait, so do we. */
+/* A friend, or somebody who replays a friend's hello, gets our flight and does not answer: the
+ * target would wait, so do we. */
 static void our_flight_is_as_patient_as_the_target(void **state)
 {
     struct bench *b = *state;

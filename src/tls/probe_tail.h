@@ -1,5 +1,5 @@
-/* tls/probe_tail.h - which records another server sends once a handshake is over, before it is asked
- * anything: tickets, HTTP/2's SETTINGS. OpenSSL's client in memory, record by record. Pure.
+/* tls/probe_tail.h - which records another server sends once a handshake is over, before it is
+ * asked anything: tickets, HTTP/2's SETTINGS. OpenSSL's client in memory, record by record. Pure.
  *
  * Life: probe_tail_init -> probe_tail_take -> (probe_tail_feed -> probe_tail_take)* until ready ->
  * probe_tail_begin, when everything is sent -> probe_tail_feed for as long as one likes to wait ->

@@ -93,7 +93,8 @@ static enum status fail(struct turn *t, enum status st)
     return turn_fail(t, st, text != NULL ? text : "vless encryption: the crypto library failed", 0);
 }
 
-/* Takes the next @n bytes of the handshake out of the queue, or none. ST_OK, ST_MORE, ST_E_CLOSED. */
+/* Takes the next @n bytes of the handshake out of the queue, or none. ST_OK, ST_MORE,
+ * ST_E_CLOSED. */
 static enum status take(struct vlessenc *v, struct turn *t, size_t n, uint8_t *data)
 {
     if (bufq_peek(t->wire_in, data, n) < n)

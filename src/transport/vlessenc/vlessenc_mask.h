@@ -1,6 +1,6 @@
 /* transport/vlessenc/vlessenc_mask.h - mode `random`: the headers of records are XORed with a key
  * stream that runs on, 5 bytes a record; also those of a TLS flow that passes by after Vision's
- * direct-copy command (Xray-core 25.12.1 proxy/vless/encryption/xor.go). Pure; one per direction. */
+ * direct-copy command (Xray-core proxy/vless/encryption/xor.go). Pure; one per direction. */
 #ifndef TRANSPORT_VLESSENC_MASK_H
 #define TRANSPORT_VLESSENC_MASK_H
 
