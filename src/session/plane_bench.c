@@ -318,15 +318,18 @@ static void prepare_node(struct bench *b)
     struct conf_error err;
     const void *conf = NULL;
     BUG_ON(vless == NULL || vless->parse_conf(b->arena, NULL, &ctx, &conf, &err) != ST_OK);
-    b->node = (struct view_node){
-        .tag = "test",
-        .listen = {{.family = ADDR_IP4, .port = b->port, .ip = {127, 0, 0, 1}}},
-        .listen_count = 1,
-        .stages = {{vless->server, conf}},
-        .stage_count = 1,
-        .timeouts = {.handshake = 20000, .idle = 60000, .uplink_only = 5000, .downlink_only = 5000},
-        .allow_private = true,
-        .source_max = 256};
+    b->node =
+        (struct view_node){.tag = "test",
+                           .listen = {{.family = ADDR_IP4, .port = b->port, .ip = {127, 0, 0, 1}}},
+                           .listen_count = 1,
+                           .stages = {{vless->server, conf}},
+                           .stage_count = 1,
+                           .timeouts = {.handshake = 20000,
+                                        .idle = 60000,
+                                        .uplink_only = 60000,
+                                        .downlink_only = 60000},
+                           .allow_private = true,
+                           .source_max = 256};
     b->current = &b->node;
 }
 
