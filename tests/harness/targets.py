@@ -129,6 +129,11 @@ class Script:
         return [b"\x16\x03\x03" + struct.pack("!H", len(message)) + message, b"\x14\x03\x03\x00\x01\x01",
                 *(b"\x17\x03\x03" + struct.pack("!H", n - 5) + os.urandom(n - 5) for n in self.records)]
 
+    def visit(self, wire, since=0):
+        """(sent, received) of the first visitor from `since` on who said `wire`, or None: a node looks at its target by
+        itself too."""
+        return next((v for v in list(zip(self.sent, self.received))[since:] if v[1].startswith(wire)), None)
+
     def stop(self):
         self._over.set()
         self._listener.close()

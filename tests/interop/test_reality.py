@@ -167,11 +167,11 @@ def authenticated(node, script, wire):
     n = len(script.sent)
     with socket.create_connection((node.listen, node.port), 10) as s:
         s.sendall(wire)
-        wait.until(lambda: len(script.sent) > n and script.sent[n][5:], 10, "the target was asked")
+        sent, _ = wait.until(lambda: script.visit(wire, n), 10, "the target was asked")
         total = sum((127, 6, *script.records))
         got = socks5.read_exactly(s, total)
-    wait.until(lambda: len(script.sent[n]) >= total, 5, "the target's flight")
-    theirs = bytes(script.sent[n])
+    wait.until(lambda: len(sent) >= total, 5, "the target's flight")
+    theirs = bytes(sent)
     assert len(theirs) == total
     if got == theirs:
         return False
@@ -236,8 +236,9 @@ def test_hello_in_pieces(module_stage, script, caught):
             for a, b in zip((0, *cuts), (*cuts, len(wire))):
                 s.sendall(wire[a:b])
             got = socks5.read_exactly(s, 127 + 6 + sum(script.records))
-        wait.until(lambda: len(script.sent) > n and len(script.sent[n]) >= len(got), 5, "the target's flight")
-        assert got != bytes(script.sent[n]) and bytes(script.received[n]) == wire
+        sent, received = wait.until(lambda: script.visit(wire, n), 5, "the target was asked")
+        wait.until(lambda: len(sent) >= len(got), 5, "the target's flight")
+        assert got != bytes(sent) and bytes(received) == wire
 
 
 def test_the_target_hears_every_byte(module_stage, script, caught):
@@ -247,9 +248,9 @@ def test_the_target_hears_every_byte(module_stage, script, caught):
     n = len(script.received)
     with socket.create_connection((node.listen, node.port), 10) as s:
         s.sendall(caught.wire + extra)
-        wait.until(lambda: len(script.received) > n and len(script.received[n]) == len(caught.wire + extra), 10,
-                   "all of it at the target")
-        assert bytes(script.received[n]) == caught.wire + extra
+        _, received = wait.until(lambda: script.visit(caught.wire, n), 10, "the target was asked")
+        wait.until(lambda: len(received) == len(caught.wire + extra), 10, "all of it at the target")
+        assert bytes(received) == caught.wire + extra
 
 
 # -- targets that do not do what they should
@@ -260,10 +261,11 @@ def test_too_small_a_flight_is_relayed(module_stage, caught, records):
     """Ours does not fit: the client gets what the target says, byte for byte."""
     with targets.Script(records) as script:
         node, key = one_rule(module_stage, script)
-        n = len(script.sent)
+        wire = caught.forge(key)
         with socket.create_connection((node.listen, node.port), 10) as s:
-            s.sendall(caught.forge(key))
-            wait.until(lambda: len(script.sent) > n and script.sent[n], 10, "the target was asked")
+            s.sendall(wire)
+            sent, _ = wait.until(lambda: script.visit(wire), 10, "the target was asked")
+            wait.until(lambda: sent, 10, "it answers")
             # What might still become a flight is held until the client gives up.
             s.shutdown(socket.SHUT_WR)
             got = b""
@@ -272,7 +274,7 @@ def test_too_small_a_flight_is_relayed(module_stage, caught, records):
                 if not part:
                     break
                 got += part
-            assert got == bytes(script.sent[n])
+            assert got == bytes(sent)
 
 
 @pytest.mark.sanitizer
