@@ -268,7 +268,12 @@ def stage_e2e(tally):
 
 def stage_interop(tally):
     """the real Xray-core and sing-box against the binary"""
-    pytest(tally, "interop", "tests/interop", peer_env("build"), "not slow" if tally.quick else None)
+    pytest(tally, "interop", "tests/interop", peer_env("build"), "not slow", timeout=1500)
+
+
+def stage_interop_slow(tally):
+    """what takes minutes each: gigabytes, thousands of connections; only when asked for by name"""
+    pytest(tally, "interop-slow", "tests/interop", peer_env("build"), "slow", timeout=7200)
 
 
 def sanitized(tally, name):
@@ -295,6 +300,7 @@ def stage_e2e_tsan(tally):
 STAGES = {"gcc": stage_gcc, "lint": stage_lint, "unit": stage_unit, "asan": stage_asan,
           "fuzz": stage_fuzz, "tsan": stage_tsan, "peers": stage_peers, "e2e": stage_e2e,
           "interop": stage_interop, "e2e-asan": stage_e2e_asan, "e2e-tsan": stage_e2e_tsan}
+ON_REQUEST = {"interop-slow": stage_interop_slow}
 QUICK = ["gcc", "lint", "unit", "peers", "e2e", "interop"]
 
 
@@ -318,12 +324,12 @@ def main():
     parser.add_argument("stages", nargs="*", metavar="STAGE")
     args = parser.parse_args()
     if args.list:
-        for name, stage in STAGES.items():
+        for name, stage in {**STAGES, **ON_REQUEST}.items():
             print(f"{name:10} {stage.__doc__}")
         return 0
     for name in args.stages:
-        if name not in STAGES:
-            sys.exit(f"no stage {name}; there are: {' '.join(STAGES)}")
+        if name not in STAGES and name not in ON_REQUEST:
+            sys.exit(f"no stage {name}; there are: {' '.join([*STAGES, *ON_REQUEST])}")
     names = args.stages or (QUICK if args.quick else list(STAGES))
     LOGS.mkdir(parents=True, exist_ok=True)
     tally = Tally(args.quick)
@@ -332,7 +338,7 @@ def main():
         for number, name in enumerate(names, 1):
             started, passed, failed = time.monotonic(), tally.passed, len(tally.failed)
             print(f"[{number}/{len(names)}] {name}: {STAGES[name].__doc__}", flush=True)
-            go_on = STAGES[name](tally)
+            go_on = {**STAGES, **ON_REQUEST}[name](tally)
             print(f"[{number}/{len(names)}] {name}: {tally.passed - passed} passed, "
                   f"{len(tally.failed) - failed} failed, {time.monotonic() - started:.0f} s", flush=True)
             if go_on is False:
