@@ -301,6 +301,7 @@ STAGES = {"gcc": stage_gcc, "lint": stage_lint, "unit": stage_unit, "asan": stag
           "fuzz": stage_fuzz, "tsan": stage_tsan, "peers": stage_peers, "e2e": stage_e2e,
           "interop": stage_interop, "e2e-asan": stage_e2e_asan, "e2e-tsan": stage_e2e_tsan}
 ON_REQUEST = {"interop-slow": stage_interop_slow}
+KNOWN = {**STAGES, **ON_REQUEST}
 QUICK = ["gcc", "lint", "unit", "peers", "e2e", "interop"]
 
 
@@ -324,12 +325,12 @@ def main():
     parser.add_argument("stages", nargs="*", metavar="STAGE")
     args = parser.parse_args()
     if args.list:
-        for name, stage in {**STAGES, **ON_REQUEST}.items():
-            print(f"{name:10} {stage.__doc__}")
+        for name, stage in KNOWN.items():
+            print(f"{name:12} {stage.__doc__}")
         return 0
     for name in args.stages:
-        if name not in STAGES and name not in ON_REQUEST:
-            sys.exit(f"no stage {name}; there are: {' '.join([*STAGES, *ON_REQUEST])}")
+        if name not in KNOWN:
+            sys.exit(f"no stage {name}; there are: {' '.join(KNOWN)}")
     names = args.stages or (QUICK if args.quick else list(STAGES))
     LOGS.mkdir(parents=True, exist_ok=True)
     tally = Tally(args.quick)
@@ -337,8 +338,8 @@ def main():
     try:
         for number, name in enumerate(names, 1):
             started, passed, failed = time.monotonic(), tally.passed, len(tally.failed)
-            print(f"[{number}/{len(names)}] {name}: {STAGES[name].__doc__}", flush=True)
-            go_on = {**STAGES, **ON_REQUEST}[name](tally)
+            print(f"[{number}/{len(names)}] {name}: {KNOWN[name].__doc__}", flush=True)
+            go_on = KNOWN[name](tally)
             print(f"[{number}/{len(names)}] {name}: {tally.passed - passed} passed, "
                   f"{len(tally.failed) - failed} failed, {time.monotonic() - started:.0f} s", flush=True)
             if go_on is False:
