@@ -10,6 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define PLAIN_MAX 65536u
+#define TURN_US   150u /* 20,000 turns reach a heartbeat, but not the deadline of the head */
 
 static const char request[] =
     "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -77,7 +78,7 @@ static void run(const uint8_t *data, size_t size, unsigned seed, struct outcome 
         do {
             uint64_t wake = UINT64_MAX;
             before = o->len + chain_queued(&c, CHAIN_RX) * 3;
-            o->st = chain_run(&c, &ev, turn * 100000, 0, &wake);
+            o->st = chain_run(&c, &ev, turn * TURN_US, 0, &wake);
             drain(&c, p, o);
         } while (o->st == ST_OK && before != o->len + chain_queued(&c, CHAIN_RX) * 3);
     }
