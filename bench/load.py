@@ -35,7 +35,7 @@ def _head(s):
 
 
 def _connect(proxy, origins, port):
-    s = socks5.connect(proxy, "127.0.0.1", port, 20)
+    s = socks5.connect(proxy, "127.0.0.1", port, 15)
     try:
         return visit.INNER.wrap_socket(s, suppress_ragged_eofs=False) if origins.tls else s
     except BaseException:

@@ -56,7 +56,6 @@ class Server:
     def __init__(self, kind, node, directory):
         directory.mkdir(parents=True)
         self.kind, self.node, self._served = kind, node, None
-        self.broken = 0         # runs that failed and were repeated
         if kind == "v2sp":
             self._served = v2sp.Served(node, directory, push=60, pull=60, top={"Log": {"Level": "warning"}}).start()
             self.process = self._served.process
