@@ -119,10 +119,12 @@ def test_removed_user_is_cut(link, cert, way):
                     time.sleep(0.01)
         thread = in_background(session)
         wait.until(lambda: getattr(t, way) > 1_000_000, 10, "the transfer is under way")
+        answers = link.server.panel.count("user", 200)
         link.server.panel.set_users(1, [{"id": 2, "uuid": spec.BOB}])
         wait.until(lambda: t.closed == t.opened, 20, "he is cut")
         ended = time.monotonic()
-        wait.until(lambda: link.server.panel.last("user", 200)[4] > ended - 20, 1, "the users were asked for")
+        # The panel notes an answer after it has left; the node may be faster.
+        wait.until(lambda: link.server.panel.count("user", 200) > answers, 5, "the answer that removed him")
         assert ended - link.server.panel.last("user", 200)[4] < 1.5
         thread.join(20)
         assert isinstance(thread.error, (OSError, AssertionError)), "his transfer went on"
