@@ -284,7 +284,7 @@ def sanitized(tally, name):
     # Their reports go to the standard error of the program, which the tests read.
     for tests in ("e2e", "interop"):
         pytest(tally, f"{tests}-{name}", f"tests/{tests}", peer_env(folder), "sanitizer",
-               ["tools/sanitize"])
+               ["tools/sanitize"], timeout=1500)
 
 
 def stage_e2e_asan(tally):
