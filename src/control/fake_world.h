@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "control/config.h"
+#include "policy/key_index.h"
 
 enum action { CONFIG, USER, ALIVELIST, PUSH, ALIVE, ACTIONS };
 
@@ -260,12 +261,12 @@ static inline struct user_rt *find_user(struct world *w, const char *uuid)
     uint8_t id[UUID_LEN];
     assert_int_equal(uuid_parse(id, uuid, strlen(uuid)), ST_OK);
     assert_non_null(w->plane.nodes[0].view);
-    return user_index_find(w->plane.nodes[0].view->users, id);
+    return uuid_index_find(w->plane.nodes[0].view->users, id);
 }
 
 static inline size_t users(struct world *w)
 {
-    return w->plane.nodes[0].view == NULL ? 0 : user_index_count(w->plane.nodes[0].view->users);
+    return w->plane.nodes[0].view == NULL ? 0 : w->plane.nodes[0].view->users->count;
 }
 
 /* A whole pull has run since this was called, and succeeded. */

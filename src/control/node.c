@@ -16,6 +16,7 @@
 #define LISTEN_RETRY_MS     1000
 #define LISTEN_RETRY_MAX_MS 30000
 #define CERT_CHECK_MS       30000
+#define SKIPPED_NAMED       8u /* users named in one line */
 
 bool node_url(struct node *n, enum v2sp_action action, char *url)
 {
@@ -64,18 +65,38 @@ struct served_node *node_build(struct node *n, const char *text, size_t len)
     return s;
 }
 
+/* Users that the protocol cannot serve, for one line of the log. */
+struct skipped {
+    size_t count;
+    char text[SKIPPED_NAMED * 64];
+    size_t len;
+};
+
+static void on_skip(void *arg, const struct user_rt *u, const char *why)
+{
+    struct skipped *sk = arg;
+
+    if (sk->count++ >= SKIPPED_NAMED)
+        return;
+    int n = snprintf(sk->text + sk->len, sizeof(sk->text) - sk->len, "%s%" PRIu64 " (%.40s)",
+                     sk->len > 0 ? ", " : "", u->uid, why);
+    if (n > 0 && (size_t)n < sizeof(sk->text) - sk->len)
+        sk->len += (size_t)n;
+}
+
 static enum status publish(struct node *n, struct served_node *s, struct user_rt *const *removed,
                            size_t count)
 {
-    size_t collisions = 0;
-    enum status st = views_publish(n->env->views, n->env->plane, n->no, s, &n->users, removed,
-                                   count, &collisions);
+    struct skipped skipped = {0};
+    const struct views_skip skip = {on_skip, &skipped};
+    enum status st =
+        views_publish(n->env->views, n->env->plane, n->no, s, &n->users, removed, count, &skip);
 
     if (st != ST_OK)
         return st;
-    if (collisions > 0)
-        node_log(n, LOG_WARNING, "%zu users have the same uuid as another: one of each is served",
-                 collisions);
+    if (skipped.count > 0)
+        node_log(n, LOG_WARNING, "%zu users cannot be served: %s%s", skipped.count, skipped.text,
+                 skipped.count > SKIPPED_NAMED ? ", ..." : "");
     if (s != n->served) {
         served_node_unref(n->served);
         n->served = served_node_ref(s);

@@ -39,11 +39,17 @@ enum status node_cache_load_config(struct store *s, uint32_t node, char **text, 
     return *text != NULL ? ST_OK : ST_E_NOMEM;
 }
 
+/* "": uuid says it all. */
+static void bind_secret(struct sqlite3_stmt *q, int at, const char *secret)
+{
+    sqlite3_bind_text(q, at, secret != NULL ? secret : "", -1, SQLITE_STATIC);
+}
+
 static enum status put_user(struct store *s, uint32_t node, const struct user_entry *e)
 {
     struct sqlite3_stmt *q =
-        store_sql(s, "INSERT OR REPLACE INTO node_user(node, uid, uuid, speed, device, conn)"
-                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+        store_sql(s, "INSERT OR REPLACE INTO node_user(node, uid, uuid, secret, speed, device,"
+                     " conn) VALUES(?1, ?2, ?3, ?7, ?4, ?5, ?6)");
     if (q == NULL)
         return ST_E_IO;
     sqlite3_bind_int64(q, 1, node);
@@ -52,18 +58,20 @@ static enum status put_user(struct store *s, uint32_t node, const struct user_en
     sqlite3_bind_int64(q, 4, e->speed_kbps);
     sqlite3_bind_int64(q, 5, e->device_limit);
     sqlite3_bind_int64(q, 6, e->conn_limit);
+    bind_secret(q, 7, e->secret);
     return store_step(s, q);
 }
 
 static enum status drop_user(struct store *s, uint32_t node, const struct user_rt *u)
 {
     struct sqlite3_stmt *q =
-        store_sql(s, "DELETE FROM node_user WHERE node=?1 AND uid=?2 AND uuid=?3");
+        store_sql(s, "DELETE FROM node_user WHERE node=?1 AND uid=?2 AND uuid=?3 AND secret=?4");
     if (q == NULL)
         return ST_E_IO;
     sqlite3_bind_int64(q, 1, node);
     sqlite3_bind_int64(q, 2, (int64_t)u->uid);
     sqlite3_bind_blob(q, 3, u->uuid, UUID_LEN, SQLITE_STATIC);
+    bind_secret(q, 4, u->secret);
     return store_step(s, q);
 }
 
@@ -115,6 +123,7 @@ enum status node_cache_rewrite(struct store *s, uint32_t node, const struct user
             .conn_limit = atomic_load_explicit(&u->conn_limit, memory_order_relaxed),
         };
         memcpy(e.uuid, u->uuid, UUID_LEN);
+        e.secret = (char *)u->secret; /* only read */
         st = put_user(s, node, &e);
     }
     return finish(s, st);
@@ -122,8 +131,9 @@ enum status node_cache_rewrite(struct store *s, uint32_t node, const struct user
 
 enum status node_cache_load_users(struct store *s, uint32_t node, struct user_list *l)
 {
-    struct sqlite3_stmt *q = store_sql(s, "SELECT uid, uuid, speed, device, conn FROM node_user"
-                                          " WHERE node=?1 ORDER BY uid, uuid");
+    struct sqlite3_stmt *q =
+        store_sql(s, "SELECT uid, uuid, speed, device, conn, secret FROM node_user"
+                     " WHERE node=?1 ORDER BY uid, uuid, secret");
     enum status st;
 
     if (q == NULL)
@@ -137,6 +147,8 @@ enum status node_cache_load_users(struct store *s, uint32_t node, struct user_li
         if (sqlite3_column_bytes(q, 1) != UUID_LEN)
             continue;
         memcpy(e.uuid, sqlite3_column_blob(q, 1), UUID_LEN);
+        if (sqlite3_column_bytes(q, 5) > 0)
+            e.secret = (char *)(uintptr_t)sqlite3_column_text(q, 5); /* copied by the list */
         if ((st = user_list_push(l, &e)) != ST_OK) {
             store_reset(q);
             return st;

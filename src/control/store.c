@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define STATEMENTS_MAX 48
 #define BUSY_MS        2000
 
@@ -42,8 +42,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS node(id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL,"
     " seq INTEGER NOT NULL DEFAULT 0, config BLOB);"
     "CREATE TABLE IF NOT EXISTS node_user(node INTEGER NOT NULL, uid INTEGER NOT NULL,"
-    " uuid BLOB NOT NULL, speed INTEGER NOT NULL, device INTEGER NOT NULL, conn INTEGER NOT NULL,"
-    " PRIMARY KEY(node, uid, uuid)) WITHOUT ROWID;"
+    " uuid BLOB NOT NULL, secret TEXT NOT NULL, speed INTEGER NOT NULL, device INTEGER NOT NULL,"
+    " conn INTEGER NOT NULL, PRIMARY KEY(node, uid, uuid, secret)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS live(node INTEGER NOT NULL, aid INTEGER NOT NULL,"
     " uid INTEGER NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL, fup INTEGER NOT NULL,"
     " fdown INTEGER NOT NULL, since INTEGER NOT NULL, dead INTEGER NOT NULL,"
@@ -55,7 +55,13 @@ static const char schema[] =
     " uid INTEGER NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL,"
     " PRIMARY KEY(node, seq, uid)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS recovered(epoch INTEGER PRIMARY KEY);"
-    "PRAGMA user_version=1;";
+    "PRAGMA user_version=2;";
+
+/* Version 1 knew users by their UUID alone. */
+static const char from_1_before[] = "ALTER TABLE node_user RENAME TO node_user_1;";
+static const char from_1_after[] =
+    "INSERT INTO node_user SELECT node, uid, uuid, '', speed, device, conn FROM node_user_1;"
+    "DROP TABLE node_user_1;";
 
 static enum status trouble(struct store *s, int rc)
 {
@@ -114,7 +120,9 @@ static int set_up(struct store *s)
     if (version > SCHEMA_VERSION)
         return SQLITE_MISMATCH;
     if ((rc = exec(s->db, "BEGIN IMMEDIATE")) != SQLITE_OK ||
-        (rc = exec(s->db, schema)) != SQLITE_OK)
+        (rc = exec(s->db, version == 1 ? from_1_before : "")) != SQLITE_OK ||
+        (rc = exec(s->db, schema)) != SQLITE_OK ||
+        (rc = exec(s->db, version == 1 ? from_1_after : "")) != SQLITE_OK)
         return rc;
     rc = query_int(s->db, "SELECT value FROM meta WHERE key='id'", &id);
     if (rc == SQLITE_NOTFOUND) {

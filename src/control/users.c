@@ -20,6 +20,13 @@ struct user_slab {
     size_t used;
 };
 
+static void free_secret(char *secret)
+{
+    if (secret != NULL)
+        crypto_wipe(secret, strlen(secret));
+    free(secret);
+}
+
 struct user_slab *user_slab_new(void)
 {
     return calloc(1, sizeof(struct user_slab));
@@ -30,6 +37,8 @@ void user_slab_free(struct user_slab *s)
     if (s == NULL)
         return;
     for (size_t i = 0; i < s->chunk_count; i++) {
+        for (size_t k = 0; k < CHUNK; k++)
+            free_secret((char *)s->chunks[i][k].secret);
         crypto_wipe(s->chunks[i], CHUNK * sizeof(struct user_rt));
         free(s->chunks[i]);
     }
@@ -89,6 +98,7 @@ struct user_rt *user_slab_take(struct user_slab *s)
 void user_slab_give(struct user_slab *s, struct user_rt *u)
 {
     s->used--;
+    free_secret((char *)u->secret);
     crypto_wipe(u, sizeof(*u));
     /* Without room for the pointer the object is lost until the end of the process, no more. */
     if (grow(&s->freed, &s->freed_room, s->freed_count + 1, sizeof(*s->freed)) == ST_OK)
@@ -107,8 +117,17 @@ void user_list_init(struct user_list *l)
     *l = (struct user_list){.entries = NULL};
 }
 
+static void drop_entry(struct user_entry *e)
+{
+    if (!e->given)
+        free_secret(e->secret);
+    e->secret = NULL;
+}
+
 void user_list_fini(struct user_list *l)
 {
+    for (size_t i = 0; i < l->count; i++)
+        drop_entry(&l->entries[i]);
     if (l->entries != NULL)
         crypto_wipe(l->entries, l->count * sizeof(*l->entries));
     free(l->entries);
@@ -121,9 +140,14 @@ enum status user_list_push(struct user_list *l, const struct user_entry *e)
         return ST_E_LIMIT;
     if (grow(&l->entries, &l->room, l->count + 1, sizeof(*l->entries)) != ST_OK)
         return ST_E_NOMEM;
-    l->entries[l->count] = *e;
-    l->entries[l->count].order = (uint32_t)l->count;
-    l->count++;
+    char *secret = e->secret != NULL ? strdup(e->secret) : NULL;
+    if (secret == NULL && e->secret != NULL)
+        return ST_E_NOMEM;
+    struct user_entry *put = &l->entries[l->count];
+    *put = *e;
+    put->order = (uint32_t)l->count++;
+    put->secret = secret;
+    put->given = false;
     return ST_OK;
 }
 
@@ -132,7 +156,11 @@ enum status user_list_add(struct user_list *l, const struct user_entry *limits,
 {
     struct user_entry e = *limits;
     uint8_t digest[HASH_SHA1_LEN], nil[UUID_LEN] = {0};
+    char text[USER_SECRET_MAX + 1], usual[UUID_STRLEN];
+    enum status st;
 
+    if (len > USER_SECRET_MAX)
+        return ST_E_PROTO;
     if (uuid_parse(e.uuid, credential, len) != ST_OK) {
         struct hash_piece pieces[] = {{nil, sizeof(nil)}, {credential, len}};
         if (len == 0 || len > 30)
@@ -143,21 +171,46 @@ enum status user_list_add(struct user_list *l, const struct user_entry *limits,
         e.uuid[6] = (uint8_t)((e.uuid[6] & 0x0f) | 0x50);
         e.uuid[8] = (uint8_t)((e.uuid[8] & 0x3f) | 0x80);
     }
-    return user_list_push(l, &e);
+    memcpy(text, credential, len);
+    text[len] = '\0';
+    e.secret = strcmp(text, uuid_str(e.uuid, usual)) != 0 ? text : NULL;
+    st = user_list_push(l, &e);
+    crypto_wipe(text, sizeof(text));
+    crypto_wipe(usual, sizeof(usual));
+    return st;
 }
 
-static int compare_keys(uint64_t uid_a, const uint8_t *uuid_a, uint64_t uid_b,
-                        const uint8_t *uuid_b)
+/* What makes a user the same user. */
+struct key {
+    uint64_t uid;
+    const uint8_t *uuid;
+    const char *secret;
+};
+
+static int compare_keys(struct key a, struct key b)
 {
-    if (uid_a != uid_b)
-        return uid_a < uid_b ? -1 : 1;
-    return memcmp(uuid_a, uuid_b, UUID_LEN);
+    if (a.uid != b.uid)
+        return a.uid < b.uid ? -1 : 1;
+    int c = memcmp(a.uuid, b.uuid, UUID_LEN);
+    if (c != 0 || a.secret == b.secret)
+        return c;
+    return strcmp(a.secret != NULL ? a.secret : "", b.secret != NULL ? b.secret : "");
+}
+
+static struct key entry_key(const struct user_entry *e)
+{
+    return (struct key){e->uid, e->uuid, e->secret};
+}
+
+static struct key user_key(const struct user_rt *u)
+{
+    return (struct key){u->uid, u->uuid, u->secret};
 }
 
 static int compare_entries(const void *a, const void *b)
 {
     const struct user_entry *x = a, *y = b;
-    int c = compare_keys(x->uid, x->uuid, y->uid, y->uuid);
+    int c = compare_keys(entry_key(x), entry_key(y));
 
     return c != 0 ? c : x->order < y->order ? -1 : x->order > y->order;
 }
@@ -173,10 +226,9 @@ void user_list_settle(struct user_list *l)
         qsort(l->entries, l->count, sizeof(*l->entries), compare_entries);
     for (size_t i = 0; i < l->count; i++) {
         const struct user_entry *e = &l->entries[i];
-        if (n > 0 &&
-            compare_keys(l->entries[n - 1].uid, l->entries[n - 1].uuid, e->uid, e->uuid) == 0) {
+        if (n > 0 && compare_keys(entry_key(&l->entries[n - 1]), entry_key(e)) == 0) {
             l->duplicates++;
-            n--; /* the last of the list wins */
+            drop_entry(&l->entries[--n]); /* the last of the list wins */
         }
         l->entries[n++] = *e;
     }
@@ -191,6 +243,8 @@ uint64_t user_list_hash(const struct user_list *l)
         const unsigned char *p = (const void *)&l->entries[i];
         for (size_t k = 0; k < offsetof(struct user_entry, order); k++)
             h = (h ^ p[k]) * UINT64_C(0x100000001b3);
+        for (const char *c = l->entries[i].secret; c != NULL && *c != '\0'; c++)
+            h = (h ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
     }
     return h;
 }
@@ -256,16 +310,18 @@ static int meet(const struct user_table *t, size_t i, const struct user_list *l,
         return 1;
     if (k == l->count)
         return -1;
-    return compare_keys(t->by_id[i]->uid, t->by_id[i]->uuid, l->entries[k].uid, l->entries[k].uuid);
+    return compare_keys(user_key(t->by_id[i]), entry_key(&l->entries[k]));
 }
 
-static struct user_rt *make_user(const struct user_entry *e, const struct users_env *env)
+static struct user_rt *make_user(struct user_entry *e, const struct users_env *env)
 {
     struct user_rt *u = user_slab_take(env->slab);
     struct limits lim = limits_of(e, env);
 
     u->uid = e->uid;
     memcpy(u->uuid, e->uuid, UUID_LEN);
+    u->secret = e->secret;
+    e->given = true;
     u->slot = counters_take(env->counters, env->store_node, e->uid);
     u->node = env->node_no;
     atomic_store_explicit(&u->refs, 1, memory_order_relaxed);

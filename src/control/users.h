@@ -1,8 +1,8 @@
 /* control/users.h - the users of a node: the list a panel sends, the objects both planes share, and
  * what differs between the two. Control thread only.
  *
- * 100,000 users cost 56 bytes an object, 8 a row of the table and, while a list is applied, 40 a
- * row of the list: 10.4 MB. */
+ * 100,000 users cost 64 bytes an object, 8 a row of the table and, while a list is applied, 56 a
+ * row of the list: 12.8 MB. */
 #ifndef CONTROL_USERS_H
 #define CONTROL_USERS_H
 
@@ -39,12 +39,16 @@ struct user_entry {
     uint8_t uuid[UUID_LEN];
     uint32_t speed_kbps, device_limit, conn_limit; /* 0 = unlimited */
     uint32_t order; /* place in the list; after users_apply: enum user_state */
+    /* As user_rt.secret; NULL: uuid says it all. The list's, until users_apply gives it to a new
+     * user: then borrowed from him. */
+    char *secret;
+    bool given;
 };
 
 struct user_list {
     struct user_entry *entries;
     size_t count, room;
-    size_t duplicates; /* dropped by user_list_settle: the last of equal (uid, uuid) stays */
+    size_t duplicates; /* dropped by user_list_settle: the last of equal users stays */
 };
 
 void user_list_init(struct user_list *l);
@@ -54,9 +58,9 @@ void user_list_fini(struct user_list *l); /* wipes the credentials */
  * over USERS_MAX; ST_E_NOMEM. */
 NODISCARD enum status user_list_add(struct user_list *l, const struct user_entry *limits,
                                     const char *credential, size_t len);
-/* Appends an entry with its uuid. ST_OK, ST_E_LIMIT, ST_E_NOMEM. */
+/* Appends an entry with its uuid; @e->secret is copied. ST_OK, ST_E_LIMIT, ST_E_NOMEM. */
 NODISCARD enum status user_list_push(struct user_list *l, const struct user_entry *e);
-/* Sorts by (uid, uuid) and drops duplicates. */
+/* Sorts by (uid, uuid, secret) and drops duplicates. */
 void user_list_settle(struct user_list *l);
 /* Equal for lists of the same users with the same limits; after settling. */
 uint64_t user_list_hash(const struct user_list *l);
@@ -64,7 +68,7 @@ uint64_t user_list_hash(const struct user_list *l);
 /* ---- the users of a node ---- */
 
 struct user_table {
-    struct user_rt **by_id; /* sorted by (uid, uuid); one reference each */
+    struct user_rt **by_id; /* sorted by (uid, uuid, secret); one reference each */
     size_t count;
 };
 

@@ -188,7 +188,47 @@ static void credentials(void **state)
     assert_int_equal(user_list_add(&l, &e, "", 0), ST_E_PROTO);
     assert_int_equal(user_list_add(&l, &e, "0123456789012345678901234567890", 31), ST_E_PROTO);
     assert_int_equal(l.count, 2);
+    /* The text is kept where the UUID does not give it back: it is a password to some protocols. */
+    assert_string_equal(l.entries[0].secret, "B831381D-6324-4D53-AD4F-8CDA48B30811");
+    assert_string_equal(l.entries[1].secret, "example");
+    assert_int_equal(user_list_add(&l, &e, "b831381d-6324-4d53-ad4f-8cda48b30811", 36), ST_OK);
+    assert_null(l.entries[2].secret);
     user_list_fini(&l);
+}
+
+static void another_spelling_is_another_user(void **state)
+{
+    struct world *w = *state;
+    static const char *const spellings[] = {"b831381d-6324-4d53-ad4f-8cda48b30811",
+                                            "B831381D-6324-4D53-AD4F-8CDA48B30811"};
+    char buf[USER_SECRET_MAX + 1];
+
+    for (size_t i = 0; i < 2; i++) {
+        struct user_list l;
+        struct user_entry e = {.uid = 1};
+        struct users_change c;
+        user_list_init(&l);
+        for (int twice = 0; twice < 2; twice++)
+            assert_int_equal(user_list_add(&l, &e, spellings[i], 36), ST_OK);
+        user_list_settle(&l);
+        assert_int_equal(l.count, 1);
+        assert_int_equal(l.duplicates, 1);
+        assert_int_equal(users_apply(&w->table, &l, &w->env, &c), ST_OK);
+        assert_int_equal(c.added, 1);
+        assert_int_equal(c.removed_count, i);
+        assert_int_equal(node_cache_update(w->store, 1, &l, &c), ST_OK);
+        if (i > 0)
+            user_slab_give(w->slab, c.removed[0]);
+        users_change_fini(&c);
+        user_list_fini(&l);
+        assert_int_equal(w->table.count, 1);
+        assert_string_equal(user_secret(w->table.by_id[0], buf), spellings[i]);
+        user_list_init(&l);
+        assert_int_equal(node_cache_load_users(w->store, 1, &l), ST_OK);
+        assert_int_equal(l.count, 1);
+        assert_int_equal(l.entries[0].secret != NULL, i == 1);
+        user_list_fini(&l);
+    }
 }
 
 static void objects_come_back(void **state)
@@ -249,13 +289,10 @@ static void cache_of_configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(differences),
-        TEST(smaller_limit_counts),
-        TEST(missing_users),
-        TEST(hash_of_lists),
-        TEST(credentials),
-        TEST(objects_come_back),
-        TEST(cache_of_configurations),
+        TEST(differences),       TEST(smaller_limit_counts),
+        TEST(missing_users),     TEST(hash_of_lists),
+        TEST(credentials),       TEST(another_spelling_is_another_user),
+        TEST(objects_come_back), TEST(cache_of_configurations),
     };
     return cmocka_run_group_tests_name("users", tests, NULL, NULL);
 }

@@ -145,6 +145,8 @@ static enum status add_proto(struct served_node *s, const struct proto *p,
         snprintf(problem, NODE_PROBLEM_MAX, "%.150s", err.text);
         return st;
     }
+    s->proto = p;
+    s->proto_conf = conf;
     return add_stage(s, p->server, conf, p->free_conf, problem);
 }
 

@@ -10,6 +10,7 @@
 
 #include "control/node_config.h"
 #include "policy/view.h"
+#include "stream/transport.h"
 
 /* A node as it can be served, with the rest of what the panel asked for. Refcounted in the control
  * thread: views hold one each. */
@@ -22,6 +23,8 @@ struct served_node {
         const void *conf;
     } confs[VIEW_STAGES_MAX];
     unsigned conf_count;
+    const struct proto *proto;
+    const void *proto_conf;
     const char *type; /* for the node_type of requests */
     uint16_t port;
     uint32_t pull_s, push_s;

@@ -1,6 +1,7 @@
 #include "control/views.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/list.h"
 #include "control/view_builder.h"
@@ -12,7 +13,15 @@ struct box {
     struct view v;
     struct views *views;
     struct served_node *served;
-    struct list node; /* in order of generation */
+    struct shared *shared; /* NULL: the protocol has none */
+    struct list node;      /* in order of generation */
+};
+
+/* What the workers change together for a node. Views hold one reference each, the node one. */
+struct shared {
+    unsigned refs;
+    const struct proto *proto;
+    _Alignas(64) unsigned char bytes[]; /* its locks and counters are written by all workers */
 };
 
 struct leaving {
@@ -22,6 +31,7 @@ struct leaving {
 
 struct node_views {
     bool taken;
+    struct shared *shared;
     uint64_t generation; /* of the newest view */
     struct list boxes;
     struct leaving *leaving; /* ascending generations */
@@ -35,6 +45,42 @@ struct views {
     size_t live;
     struct node_views nodes[VIEW_NODES_MAX];
 };
+
+static void shared_unref(struct shared *sh)
+{
+    if (sh == NULL || --sh->refs > 0)
+        return;
+    if (sh->proto->shared_fini != NULL)
+        sh->proto->shared_fini(sh->bytes);
+    free(sh);
+}
+
+/* Leaves in @n the state that a view with @p is to have; it stays what it was as long as the
+ * protocol does, so that no change of a node forgets what was replayed. */
+static enum status shared_make(struct node_views *n, const struct proto *p, uint64_t seed)
+{
+    struct shared *sh = NULL;
+    enum status st = ST_OK;
+
+    if (n->shared != NULL && n->shared->proto == p)
+        return ST_OK;
+    if (p->shared_size > 0) {
+        size_t size = (sizeof(*sh) + p->shared_size + 63) / 64 * 64;
+        sh = aligned_alloc(64, size);
+        if (sh == NULL)
+            return ST_E_NOMEM;
+        memset(sh, 0, size);
+        sh->refs = 1;
+        sh->proto = p;
+        if (p->shared_init != NULL && (st = p->shared_init(sh->bytes, seed)) != ST_OK) {
+            free(sh);
+            return st;
+        }
+    }
+    shared_unref(n->shared);
+    n->shared = sh;
+    return ST_OK;
+}
 
 static void give_back(struct views *v, struct node_views *n)
 {
@@ -64,6 +110,7 @@ static void on_released(struct message *m, void *receiver)
     list_del(&b->node);
     v->live--;
     user_index_free(b->v.users);
+    shared_unref(b->shared);
     served_node_unref(b->served);
     free(b);
     give_back(v, n);
@@ -99,8 +146,10 @@ void views_free(struct views *v)
     if (v == NULL)
         return;
     mailbox_free(v->mailbox);
-    for (size_t i = 0; i < VIEW_NODES_MAX; i++)
+    for (size_t i = 0; i < VIEW_NODES_MAX; i++) {
         free(v->nodes[i].leaving);
+        shared_unref(v->nodes[i].shared);
+    }
     free(v);
 }
 
@@ -120,27 +169,54 @@ enum status views_take_no(struct views *v, uint32_t *no)
 void views_give_no(struct views *v, uint32_t no)
 {
     v->nodes[no].taken = false;
+    shared_unref(v->nodes[no].shared);
+    v->nodes[no].shared = NULL;
+}
+
+/* The index of the users, with what the newest one has of it already. */
+static enum status build_index(struct views *v, const struct node_views *n,
+                               const struct served_node *s, const struct user_table *t,
+                               const struct views_skip *skip, struct user_index **out)
+{
+    const struct box *last =
+        list_empty(&n->boxes) ? NULL : LIST_ENTRY(n->boxes.prev, struct box, node);
+    const struct user_index_build b = {
+        .conf = s->proto_conf,
+        .users = t->by_id,
+        .count = t->count,
+        .seed = v->seed,
+        .before = last != NULL && last->served == s ? last->v.users : NULL,
+        .skipped = skip->fn,
+        .arg = skip->arg,
+    };
+    return s->proto->users->build(&b, out);
 }
 
 enum status views_publish(struct views *v, const struct plane *plane, uint32_t no,
                           struct served_node *s, const struct user_table *t,
-                          struct user_rt *const *removed, size_t n, size_t *collisions)
+                          struct user_rt *const *removed, size_t n, const struct views_skip *skip)
 {
     struct node_views *nv = &v->nodes[no];
     struct box *b = calloc(1, sizeof(*b));
-    struct user_index *ix = NULL;
+    enum status st = b == NULL ? ST_E_NOMEM : shared_make(nv, s->proto, v->seed);
 
-    if (b == NULL || user_index_new(t->by_id, t->count, v->seed, &ix, collisions) != ST_OK) {
+    if (st == ST_OK)
+        st = build_index(v, nv, s, t, skip, &b->v.users);
+    if (st != ST_OK) {
         free(b);
-        return ST_E_NOMEM;
+        return st;
     }
     b->message.fn = on_released;
     b->views = v;
     b->served = served_node_ref(s);
+    b->shared = nv->shared;
+    if (b->shared != NULL) {
+        b->shared->refs++;
+        b->v.shared = b->shared->bytes;
+    }
     b->v.node_no = no;
     b->v.generation = ++nv->generation;
     b->v.node = &s->node;
-    b->v.users = ix;
     b->v.release = release;
     b->v.owner = b;
     atomic_store_explicit(&b->v.refs, 1, memory_order_relaxed);

@@ -28,12 +28,18 @@ void views_free(struct views *v);
 NODISCARD enum status views_take_no(struct views *v, uint32_t *no);
 void views_give_no(struct views *v, uint32_t no);
 
-/* Builds the index of @t and publishes it with @s. @removed as in plane.publish. *@collisions:
- * users shadowed by others with the same credential. ST_OK or ST_E_NOMEM (nothing was published).
- */
+/* Names a user that the node's protocol cannot serve, and why. */
+struct views_skip {
+    void (*fn)(void *arg, const struct user_rt *u, const char *why); /* NULL: nobody asks */
+    void *arg;
+};
+
+/* Builds the index of @t and publishes it with @s. @removed as in plane.publish. ST_OK; ST_E_NOMEM,
+ * ST_E_CRYPTO: nothing was published. */
 NODISCARD enum status views_publish(struct views *v, const struct plane *plane, uint32_t no,
                                     struct served_node *s, const struct user_table *t,
-                                    struct user_rt *const *removed, size_t n, size_t *collisions);
+                                    struct user_rt *const *removed, size_t n,
+                                    const struct views_skip *skip);
 /* The last reference of @u is gone. @node_ended: the node's last view has him still. */
 void views_user_done(struct views *v, struct user_rt *u, bool node_ended);
 /* Views not yet released, over all nodes. */

@@ -13,16 +13,28 @@
 
 #include "base/uuid.h"
 
+#define USER_SECRET_MAX 36
+
 struct user_rt {
     uint64_t uid;           /* the panel's id */
     uint8_t uuid[UUID_LEN]; /* credential */
-    uint32_t slot;          /* of the live counters (policy/meter.h) */
-    uint32_t node;          /* number of the node he belongs to */
+    /* The credential's text where it is not the one uuid_str gives (1..USER_SECRET_MAX bytes);
+     * NULL otherwise. */
+    const char *secret;
+    uint32_t slot; /* of the live counters (policy/meter.h) */
+    uint32_t node; /* number of the node he belongs to */
     _Atomic uint32_t refs;
     _Atomic uint32_t sessions; /* open now, over all workers */
     _Atomic bool removed;      /* no new session; open ones end within a second */
     _Atomic uint32_t speed_mbps, device_limit, conn_limit; /* 0 = unlimited */
 };
+
+/* The credential as the panel wrote it: the password of protocols that have one. Returns @buf,
+ * which is to be wiped, or @u's own text. */
+static inline const char *user_secret(const struct user_rt *u, char buf[USER_SECRET_MAX + 1])
+{
+    return u->secret != NULL ? u->secret : uuid_str(u->uuid, buf);
+}
 
 /* Called by whoever drops the last reference (any thread): hands the object back to its maker. */
 struct user_owner {

@@ -74,6 +74,7 @@ struct view {
     uint64_t generation; /* grows with every publication of this node */
     const struct view_node *node;
     struct user_index *users;
+    void *shared; /* the protocol's shared state: outlives all views of the node */
     void (*release)(struct view *); /* frees view, index and its references */
     void *owner;
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "codec/json.h"
+#include "policy/key_index.h"
 #include "registry/registry.h"
 
 /* ---- sockets --------------------------------------------------------------------------------- */
@@ -266,7 +267,8 @@ void bench_publish(struct bench *b, unsigned users, struct user_rt *const *remov
     v->release = release_view;
     if (v->owner)
         atomic_fetch_add(&((struct changed *)v->owner)->refs, 1);
-    BUG_ON(user_index_new(list, users, 1, &v->users, NULL) != ST_OK);
+    const struct user_index_build build = {.users = list, .count = users};
+    BUG_ON(uuid_index_ops.build(&build, &v->users) != ST_OK);
     b->plane.publish(b->plane.self, v, removed, n);
 }
 

@@ -184,6 +184,7 @@ void session_accept(struct worker_node *wn, int fd, const struct addr *peer)
                           .rng = w->rng,
                           .crypto = w->crypto,
                           .users = s->view->users,
+                          .shared = s->view->shared,
                           .info = &s->info,
                           .heavy = &w->handshakes};
     s->target.watch.fd = -1;

@@ -27,6 +27,7 @@ struct env {
     struct rng *rng;
     struct crypto_ctx *crypto;
     const struct user_index *users; /* of the session's pinned view; NULL where no protocol asks */
+    void *shared; /* struct proto's shared_size bytes of the node; NULL: it has none */
     struct conn_info *info;
     struct heavy *heavy; /* NULL: no bound */
     struct aux *aux;     /* NULL: no layer has LAYER_ASKS */

@@ -7,6 +7,7 @@
 
 struct arena;
 struct json_t;
+struct user_index_ops; /* policy/user_index.h */
 
 /* Names the setting that cannot be used; the node controller logs it with the node. */
 struct conf_error {
@@ -59,6 +60,13 @@ struct proto {
                               struct conf_error *err);
     void (*free_conf)(const void *conf);
     const struct layer_ops *server;
+    const struct user_index_ops *users; /* what makes env->users */
+    /* What all workers of a node change together (replay filters, caches of sources): env->shared,
+     * zeroed and then made by shared_init. It outlives every configuration of the node and must be
+     * thread-safe by itself. Size 0: none. @seed: random. ST_OK, ST_E_NOMEM, ST_E_CRYPTO. */
+    size_t shared_size;
+    enum status (*shared_init)(void *shared, uint64_t seed);
+    void (*shared_fini)(void *shared); /* NULL: nothing to do */
 };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "codec/json.h"
+#include "policy/key_index.h"
 #include "proto/vless/header.h"
 #include "proto/vless/vless.h"
 
@@ -36,4 +37,5 @@ const struct proto proto_vless = {
     .aliases = aliases,
     .parse_conf = parse_conf,
     .server = &vless_server_ops,
+    .users = &uuid_index_ops,
 };

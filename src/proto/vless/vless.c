@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "policy/user_index.h"
+#include "policy/key_index.h"
 #include "proto/vless/header.h"
 #include "proto/vless/vision.h"
 
@@ -88,7 +88,7 @@ static enum status rx_header(struct vless *v, struct turn *t)
         return not_ours(v, t, "vless: not a request (unknown version)");
     if (len < VLESS_ID_END)
         return incomplete(t);
-    user = users != NULL ? user_index_find(users, copy + VLESS_ID_AT) : NULL;
+    user = uuid_index_find(users, copy + VLESS_ID_AT);
     if (user == NULL)
         return not_ours(v, t, "vless: unknown user");
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/user_index.h"
+#include "policy/key_index.h"
 #include "proto/vless/vless.h"
 #include "stream/chain.h"
 
@@ -56,7 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size--;
     memcpy(user.uuid, uuid, sizeof(uuid));
     struct pool *pool = pool_new(0);
-    if (pool == NULL || user_index_new(list, 1, 1, &users, NULL) != ST_OK)
+    const struct user_index_build build = {.users = list, .count = 1};
+    if (pool == NULL || uuid_index_ops.build(&build, &users) != ST_OK)
         abort();
     const struct vless_conf conf = {.fallback = how & FUZZ_FALLBACK};
     const struct env env = {.pool = pool, .users = users, .info = &info};

@@ -11,7 +11,7 @@
 #include "base/arena.h"
 #include "codec/hex.h"
 #include "codec/json.h"
-#include "policy/user_index.h"
+#include "policy/key_index.h"
 #include "proto/vless/header.h"
 #include "proto/vless/vless.h"
 #include "stream/law.h"
@@ -33,7 +33,8 @@ static int set_up(void **state)
     (void)state;
     if (hex_decode(user.uuid, UUID_HEX, 32) != ST_OK)
         return -1;
-    return user_index_new(list, 1, 1, &users, NULL) == ST_OK ? 0 : -1;
+    const struct user_index_build b = {.users = list, .count = 1};
+    return uuid_index_ops.build(&b, &users) == ST_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)

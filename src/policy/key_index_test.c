@@ -6,9 +6,29 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "policy/user_index.h"
+#include "policy/key_index.h"
 
 #define USERS 5000
+
+static size_t skipped;
+static const struct user_rt *last_skipped;
+
+static void on_skip(void *arg, const struct user_rt *u, const char *why)
+{
+    assert_non_null(why);
+    *(size_t *)arg += 1;
+    last_skipped = u;
+}
+
+static struct user_index *build(struct user_rt **list, size_t n, uint64_t seed)
+{
+    struct user_index *ix;
+    struct user_index_build b = {
+        .users = list, .count = n, .seed = seed, .skipped = on_skip, .arg = &skipped};
+    skipped = 0;
+    assert_int_equal(uuid_index_ops.build(&b, &ix), ST_OK);
+    return ix;
+}
 
 static struct user_rt *make_users(size_t n, struct user_rt ***list)
 {
@@ -27,25 +47,23 @@ static struct user_rt *make_users(size_t n, struct user_rt ***list)
 static void finds_every_user_and_nobody_else(void **state)
 {
     struct user_rt **list, *users = make_users(USERS, &list);
-    struct user_index *ix;
-    size_t collisions = 7;
 
     (void)state;
-    assert_int_equal(user_index_new(list, USERS, 42, &ix, &collisions), ST_OK);
-    assert_int_equal(collisions, 0);
-    assert_int_equal(user_index_count(ix), USERS);
+    struct user_index *ix = build(list, USERS, 42);
+    assert_int_equal(skipped, 0);
+    assert_int_equal(ix->count, USERS);
     for (size_t i = 0; i < USERS; i++)
-        assert_ptr_equal(user_index_find(ix, users[i].uuid), &users[i]);
+        assert_ptr_equal(uuid_index_find(ix, users[i].uuid), &users[i]);
     for (uint32_t i = USERS; i < 2 * USERS; i++) {
         uint8_t id[UUID_LEN] = {0};
         put_be32(id + 12, i);
-        assert_null(user_index_find(ix, id));
+        assert_null(uuid_index_find(ix, id));
         put_be32(id + 12, i - USERS);
         id[5] = 1;
-        assert_null(user_index_find(ix, id));
+        assert_null(uuid_index_find(ix, id));
         id[5] = 0;
         id[8] = 1;
-        assert_null(user_index_find(ix, id));
+        assert_null(uuid_index_find(ix, id));
     }
     user_index_free(ix);
     free(list);
@@ -55,17 +73,16 @@ static void finds_every_user_and_nobody_else(void **state)
 static void ignores_the_route_number(void **state)
 {
     struct user_rt **list, *users = make_users(3, &list);
-    struct user_index *ix;
     uint8_t id[UUID_LEN];
 
     (void)state;
     users[1].uuid[6] = 0x4a;
-    assert_int_equal(user_index_new(list, 3, 1, &ix, NULL), ST_OK);
+    struct user_index *ix = build(list, 3, 1);
     for (size_t i = 0; i < 3; i++) {
         memcpy(id, users[i].uuid, sizeof(id));
         id[6] = 0xbe;
         id[7] = 0xef;
-        assert_ptr_equal(user_index_find(ix, id), &users[i]);
+        assert_ptr_equal(uuid_index_find(ix, id), &users[i]);
     }
     user_index_free(ix);
     free(list);
@@ -75,16 +92,15 @@ static void ignores_the_route_number(void **state)
 static void the_last_of_two_alike_wins(void **state)
 {
     struct user_rt **list, *users = make_users(4, &list);
-    struct user_index *ix;
-    size_t collisions;
 
     (void)state;
     memcpy(users[3].uuid, users[0].uuid, UUID_LEN);
     users[3].uuid[7] = 9;
-    assert_int_equal(user_index_new(list, 4, 1, &ix, &collisions), ST_OK);
-    assert_int_equal(collisions, 1);
-    assert_int_equal(user_index_count(ix), 3);
-    assert_ptr_equal(user_index_find(ix, users[0].uuid), &users[3]);
+    struct user_index *ix = build(list, 4, 1);
+    assert_int_equal(skipped, 1);
+    assert_ptr_equal(last_skipped, &users[0]);
+    assert_int_equal(ix->count, 3);
+    assert_ptr_equal(uuid_index_find(ix, users[0].uuid), &users[3]);
     user_index_free(ix);
     free(list);
     free(users);
@@ -93,13 +109,12 @@ static void the_last_of_two_alike_wins(void **state)
 static void a_removed_user_is_not_found(void **state)
 {
     struct user_rt **list, *users = make_users(2, &list);
-    struct user_index *ix;
 
     (void)state;
-    assert_int_equal(user_index_new(list, 2, 1, &ix, NULL), ST_OK);
+    struct user_index *ix = build(list, 2, 1);
     atomic_store(&users[1].removed, true);
-    assert_ptr_equal(user_index_find(ix, users[0].uuid), &users[0]);
-    assert_null(user_index_find(ix, users[1].uuid));
+    assert_ptr_equal(uuid_index_find(ix, users[0].uuid), &users[0]);
+    assert_null(uuid_index_find(ix, users[1].uuid));
     user_index_free(ix);
     free(list);
     free(users);
@@ -107,15 +122,15 @@ static void a_removed_user_is_not_found(void **state)
 
 static void works_without_users(void **state)
 {
-    struct user_index *ix;
     const uint8_t id[UUID_LEN] = {0};
 
     (void)state;
-    assert_int_equal(user_index_new(NULL, 0, 1, &ix, NULL), ST_OK);
-    assert_int_equal(user_index_count(ix), 0);
-    assert_null(user_index_find(ix, id));
+    struct user_index *ix = build(NULL, 0, 1);
+    assert_int_equal(ix->count, 0);
+    assert_null(uuid_index_find(ix, id));
     user_index_free(ix);
     user_index_free(NULL);
+    assert_null(uuid_index_find(NULL, id));
 }
 
 int main(void)
