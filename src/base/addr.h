@@ -9,7 +9,8 @@
 
 #include "base/status.h"
 
-enum addr_family { ADDR_NONE = 0, ADDR_IP4 = 4, ADDR_IP6 = 6 };
+/* ADDR_NAME: a datagram's destination is a name, see base/frame.h; of no other address. */
+enum addr_family { ADDR_NONE = 0, ADDR_NAME = 1, ADDR_IP4 = 4, ADDR_IP6 = 6 };
 
 /* ip holds 4 bytes (rest zero) or 16 bytes in network order. */
 struct addr {

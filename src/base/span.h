@@ -37,6 +37,9 @@ struct blk {
 enum span_flags {
     SPAN_EDGE = 1,  /* a unit of the layer below starts here, nothing before it is merged with it */
     SPAN_ALONE = 2, /* nothing else shares this span's record or its write */
+    /* a datagram to a name: its bytes begin with the name's length (one byte) and the name, the
+     * payload follows; peer holds the port alone. Up only: outbound/direct.h resolves it */
+    SPAN_NAMED = 4,
 };
 
 struct span {
@@ -44,7 +47,7 @@ struct span {
     struct blk *blk;
     uint32_t off, len; /* the bytes are blk->mem[off .. off+len) */
     uint8_t flags;
-    struct addr peer; /* datagrams: source (up) or destination (down); family 0 on byte streams */
+    struct addr peer; /* datagrams: destination (up) or source (down); family 0 on byte streams */
 };
 
 struct bufq {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "codec/proxy_address.h"
 
 /* ---- addons: protobuf ------------------------------------------------------------------------ */
 
@@ -123,52 +124,9 @@ enum status vless_addons_parse(const uint8_t *p, size_t len, enum vless_flow *fl
 
 /* ---- header ---------------------------------------------------------------------------------- */
 
-enum address_type { ADDRESS_IP4 = 1, ADDRESS_NAME = 2, ADDRESS_IP6 = 3 };
-
 static enum status flaw(struct why *why, const char *text, long number)
 {
     return why_set(why, ST_E_PROTO, text, number);
-}
-
-static void set_ip(struct target *t, enum addr_family family, const uint8_t *ip, uint16_t port)
-{
-    memset(t, 0, sizeof(*t));
-    t->addr.family = (uint8_t)family;
-    t->addr.port = port;
-    memcpy(t->addr.ip, ip, family == ADDR_IP4 ? 4 : 16);
-    addr_unmap(&t->addr);
-}
-
-static enum status read_address(struct reader *r, struct target *t, struct why *why)
-{
-    uint16_t port = reader_u16(r);
-    uint8_t type = reader_u8(r);
-    const uint8_t *p;
-    uint8_t len;
-
-    if (r->bad)
-        return ST_MORE;
-    switch ((enum address_type)type) {
-    case ADDRESS_IP4:
-        if ((p = reader_take(r, 4)) != NULL)
-            set_ip(t, ADDR_IP4, p, port);
-        break;
-    case ADDRESS_IP6:
-        if ((p = reader_take(r, 16)) != NULL)
-            set_ip(t, ADDR_IP6, p, port);
-        break;
-    case ADDRESS_NAME:
-        len = reader_u8(r);
-        if (!r->bad && len == 0)
-            return flaw(why, "vless: empty target name", 0);
-        p = reader_take(r, len);
-        if (p != NULL && target_set_host(t, (const char *)p, len, port) != ST_OK)
-            return flaw(why, "vless: bad target name", 0);
-        break;
-    default:
-        return flaw(why, "vless: unknown address type", type);
-    }
-    return r->bad ? ST_MORE : ST_OK;
 }
 
 enum status vless_header_parse(const uint8_t *p, size_t len, struct vless_header *h,
@@ -198,7 +156,9 @@ enum status vless_header_parse(const uint8_t *p, size_t len, struct vless_header
         return flaw(why, "vless: unknown command", command);
     h->command = (enum vless_command)command;
     if (command == VLESS_TCP || command == VLESS_UDP)
-        st = read_address(&r, &h->target, why);
+        st = proxy_address_read(&r, PROXY_ADDRESS_V2RAY, &h->target);
+    if (st == ST_E_PROTO)
+        return flaw(why, "vless: bad target address", 0);
     if (st == ST_OK)
         h->len = (size_t)(r.p - p);
     return st;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/frame.h"
 #include "policy/key_index.h"
 #include "proto/vless/header.h"
 #include "proto/vless/vision.h"
@@ -117,32 +118,6 @@ static enum status rx_header(struct vless *v, struct turn *t)
 
 /* ---- datagrams up ---------------------------------------------------------------------------- */
 
-/* Takes @len bytes off the head of @q as one span: a view of the reader's blk when they lie
- * together. */
-static struct span *take_datagram(struct bufq *q, uint32_t len, struct pool *p)
-{
-    struct span *s;
-
-    if (q->head->len == len) {
-        s = bufq_pop(q);
-    } else if (q->head->len > len) {
-        s = span_share(p, q->head);
-        if (s == NULL)
-            return NULL;
-        s->len = len;
-        bufq_drop(q, len, p);
-    } else {
-        s = span_new_for(p, len);
-        if (s == NULL)
-            return NULL;
-        s->len = len;
-        bufq_peek(q, span_data(s), len);
-        bufq_drop(q, len, p);
-    }
-    s->flags = 0;
-    return s;
-}
-
 static void skip_bytes(struct vless *v, struct bufq *q)
 {
     uint32_t n = v->skip < q->bytes ? v->skip : q->bytes;
@@ -175,7 +150,7 @@ static enum status rx_datagrams(struct vless *v, struct turn *t)
         if (bufq_room(t->up) == 0)
             return ST_FULL;
         bufq_drop(in, FRAME_HEAD, p);
-        s = take_datagram(in, len, p);
+        s = frame_take(in, len, p);
         if (s == NULL)
             return turn_fail(t, ST_E_NOMEM, "no memory for a datagram", 0);
         bufq_push(t->up, s);
@@ -212,41 +187,6 @@ static enum status server_rx(struct layer *l, struct turn *t)
 
 /* ---- down ------------------------------------------------------------------------------------ */
 
-/* Puts @n bytes in front of @s, which is in no queue: in its head room, or in a copy when the blk
- * is not ours alone. A copy that must not grow over a blk leaves the rest to @rest (NULL: the span
- * is small enough). Returns the span to send, NULL without memory (then @s is as it was). */
-static struct span *prepend(struct pool *p, struct span *s, const uint8_t *head, uint32_t n,
-                            struct bufq *rest)
-{
-    struct span *c;
-    uint32_t take = s->len;
-
-    if (span_owns_blk(s) && span_headroom(s) >= n) {
-        s->off -= n;
-        s->len += n;
-        memcpy(span_data(s), head, n);
-        return s;
-    }
-    if (rest != NULL && take > BLK_DATA - n)
-        take = BLK_DATA - n;
-    c = span_new_for(p, take + n);
-    if (c == NULL)
-        return NULL;
-    memcpy(span_data(c), head, n);
-    memcpy(span_data(c) + n, span_data(s), take);
-    c->len = take + n;
-    c->flags = s->flags;
-    if (take < s->len) {
-        s->off += take;
-        s->len -= take;
-        s->flags &= (uint8_t)~SPAN_EDGE;
-        bufq_unshift(rest, s);
-    } else {
-        span_free(p, s);
-    }
-    return c;
-}
-
 /* The response header shares its write with the first bytes from the target, as Xray-core does it:
  * alone on the wire it would mark the protocol by its length. */
 static enum status tx_first(struct vless *v, struct turn *t)
@@ -262,7 +202,7 @@ static enum status tx_first(struct vless *v, struct turn *t)
     if (bufq_room(t->wire_out) == 0)
         return ST_FULL;
     s = bufq_pop(t->down);
-    out = prepend(p, s, response, sizeof(response), t->down);
+    out = frame_prepend(p, s, response, sizeof(response), t->down);
     if (out == NULL) {
         bufq_unshift(t->down, s);
         return turn_fail(t, ST_E_NOMEM, "no memory for the response header", 0);
@@ -290,7 +230,7 @@ static enum status tx_datagrams(struct vless *v, struct turn *t)
             continue;
         }
         put_be16(head + RESPONSE_LEN, (uint16_t)s->len);
-        out = prepend(p, s, head + skip, (uint32_t)sizeof(head) - skip, NULL);
+        out = frame_prepend(p, s, head + skip, (uint32_t)sizeof(head) - skip, NULL);
         if (out == NULL) {
             bufq_unshift(t->down, s);
             return turn_fail(t, ST_E_NOMEM, "no memory for a datagram", 0);
