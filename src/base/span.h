@@ -37,9 +37,6 @@ struct blk {
 enum span_flags {
     SPAN_EDGE = 1,  /* a unit of the layer below starts here, nothing before it is merged with it */
     SPAN_ALONE = 2, /* nothing else shares this span's record or its write */
-    /* a datagram to a name: its bytes begin with the name's length (one byte) and the name, the
-     * payload follows; peer holds the port alone. Up only: outbound/direct.h resolves it */
-    SPAN_NAMED = 4,
 };
 
 struct span {
