@@ -69,7 +69,7 @@ class Stage:
     def watch(self, proc, stop):
         """A program under test: it must live until it is stopped, end cleanly, and report no sanitizer finding."""
         def end():
-            alive = proc.alive()
+            alive = proc.alive() or proc.stopped
             stop()
             found = SANITIZER_REPORT.search(proc.log())
             assert not found, f"{proc.name}: {proc.log()[found.start():found.start() + 4000]}"

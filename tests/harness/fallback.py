@@ -96,7 +96,7 @@ class ProxyHeader:
         return 2, ip, source, target, data[16 + length:] or s.recv(4096)
 
     def stop(self):
-        self._listener.close()
+        ports.stop_listening(self._listener)
 
     def __enter__(self):
         return self

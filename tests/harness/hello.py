@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from . import aesgcm, socks5, wait, x25519
+from . import aesgcm, ports, socks5, wait, x25519
 
 X25519, MLKEM = 0x001d, 0x11ec
 RANDOM, SESSION_ID = 11, 44             # offsets in the record; both fields have 32 bytes
@@ -103,4 +103,4 @@ def catch(start_client):
             wait.until(lambda: caught, 15, "a ClientHello")
         return Hello(caught[0])
     finally:
-        listener.close()
+        ports.stop_listening(listener)

@@ -18,7 +18,7 @@ import socket
 import struct
 import threading
 
-from . import wait
+from . import ports, wait
 
 CHUNK = 1 << 16
 
@@ -65,7 +65,7 @@ class Tcp:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self):
-        self._listener.close()
+        ports.stop_listening(self._listener)
         with self._lock:
             live = list(self._live)
         for s in live:

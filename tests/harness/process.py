@@ -33,6 +33,7 @@ class Process:
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 cwd=cwd, env={**os.environ, **(env or {})})
         self.pid = self._child.pid
+        self.stopped = False             # a test has asked it to end
 
     # -- life
 
@@ -51,6 +52,7 @@ class Process:
 
     def stop(self, timeout=15):
         """SIGTERM, then SIGKILL when that does not help (and then it fails)."""
+        self.stopped = True
         if self.alive():
             self.signal(signal.SIGTERM)
             try:

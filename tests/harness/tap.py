@@ -4,6 +4,8 @@ import socket
 import threading
 import time
 
+from . import ports
+
 PIECES = (1, 2, 3, 5, 6, 20, 21, 79, 517, 1186, 4096, 8191, 8192, 8193, 16389, 20000)
 
 
@@ -92,7 +94,7 @@ class Tap:
             time.sleep(0.0002)           # so that most pieces are read one by one
 
     def stop(self):
-        self._listener.close()
+        ports.stop_listening(self._listener)
 
     def __enter__(self):
         return self

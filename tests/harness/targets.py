@@ -136,7 +136,7 @@ class Script:
 
     def stop(self):
         self._over.set()
-        self._listener.close()
+        ports.stop_listening(self._listener)
 
     def __enter__(self):
         return self
@@ -170,7 +170,7 @@ class Closer:
                         pass
 
     def stop(self):
-        self._listener.close()
+        ports.stop_listening(self._listener)
 
     def __enter__(self):
         return self

@@ -23,11 +23,3 @@ def connectable(host, port, timeout=0.5):
         return True
     except OSError:
         return False
-
-
-def stays(condition, seconds, what):
-    """The opposite of until(): condition() must hold during the whole time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert condition(), what
-        time.sleep(STEP)
