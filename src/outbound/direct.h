@@ -86,7 +86,8 @@ NODISCARD enum status direct_udp_open(const struct direct_env *env, const struct
                                       const struct target *dflt, void *arg,
                                       void (*fn)(void *arg, uint32_t events, const struct why *why),
                                       struct direct_udp **out, struct why *why);
-/* Sends what is in @q; datagrams to private destinations are dropped, unless allowed.
+/* Sends what is in @q; datagrams to private destinations are dropped, unless allowed. Those to a
+ * name (base/frame.h) are taken and wait for its address; WRITABLE says that it is there.
  *   ST_OK    all taken
  *   ST_MORE  the name is still being looked up: WRITABLE or FAILED follows
  *   ST_FULL  the socket is full: WRITABLE follows

@@ -11,9 +11,11 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/frame.h"
 #include "io/sockaddr.h"
 #include "outbound/block.h"
 #include "outbound/direct.h"
+#include "outbound/udp_names.h"
 
 #define ROUNDS 20000
 
@@ -481,6 +483,118 @@ static void datagrams_wait_for_the_name_and_learn_of_its_failure(void **state)
     close_bench(&b);
 }
 
+static void put_named(struct flow *f, char c, const char *host, uint16_t port)
+{
+    const struct target t = named(host, port);
+    struct span *s = span_new_small(f->b->pool);
+    assert_non_null(s);
+    s->len = 1;
+    *span_data(s) = (uint8_t)c;
+    s = frame_set_target(f->b->pool, s, &t);
+    assert_non_null(s);
+    bufq_push(&f->out, s);
+}
+
+static void each_datagram_may_go_to_a_name_of_its_own(void **state)
+{
+    struct bench b;
+    struct flow f;
+    struct addr at1, at2;
+    char host[32];
+
+    (void)state;
+    for (int private = 0; private < 2; private ++) {
+        const struct direct_conf conf = {.allow_private = private == 0};
+        open_bench(&b);
+        int one = bound(SOCK_DGRAM, &at1), two = bound(SOCK_DGRAM, &at2);
+        assert_int_equal(open_flow(&f, &b, &conf, NULL), ST_OK);
+        /* More names than a flow keeps: an unused one makes room. */
+        for (int i = 0; i < 2 * UDP_NAMES_MAX; i++) {
+            snprintf(host, sizeof(host), "n%d.localhost", i);
+            put_named(&f, 'a', host, at1.port);
+        }
+        put_named(&f, 'b', "localhost", at2.port);
+        assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+        assert_int_equal(f.out.bytes, 0);
+        if (private) {
+            assert_int_equal(direct_udp_dropped(f.u), 2 * UDP_NAMES_MAX + 1);
+        } else {
+            for (int i = 0; i < 2 * UDP_NAMES_MAX; i++)
+                (void)take(one, 'a');
+            (void)take(two, 'b');
+        }
+        close_flow(&f);
+        close(one);
+        close(two);
+        close_bench(&b);
+    }
+}
+
+/* A name server on @mute: says 127.0.0.1 for "there.test", no such name for all others. */
+static void answer_names(struct bench *b, struct flow *f, int mute)
+{
+    static const uint8_t loopback[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1};
+    uint8_t q[512];
+    union sockaddr_any sa;
+    socklen_t len = sizeof(sa);
+    ssize_t n;
+
+    for (unsigned i = 0; i < ROUNDS && !(f->seen & DIRECT_UDP_WRITABLE); i++) {
+        loop_once(b->loop, 10);
+        while ((n = recvfrom(mute, q, sizeof(q) - sizeof(loopback), 0, &sa.any, &len)) > 12) {
+            bool there = q[13] == 't', a = q[25] == 1;
+            q[2] |= 0x80;
+            q[3] = (uint8_t)((q[3] & 0xf0) | (there ? 0 : 3));
+            q[11] = 0; /* no additional records */
+            n = 12 + 12 + 4; /* head, name, type and class */
+            if (there && a) {
+                q[7] = 1;
+                memcpy(q + n, loopback, sizeof(loopback));
+                n += (ssize_t)sizeof(loopback);
+            }
+            assert_true(sendto(mute, q, (size_t)n, 0, &sa.any, len) == n);
+            len = sizeof(sa);
+        }
+    }
+}
+
+static void datagrams_wait_for_their_own_name_alone(void **state)
+{
+    const struct direct_conf conf = {.allow_private = true};
+    struct bench b;
+    struct flow f;
+    struct addr at1, server;
+    char servers[ADDR_STRLEN];
+
+    (void)state;
+    open_bench(&b);
+    int one = bound(SOCK_DGRAM, &at1), mute = bound(SOCK_DGRAM, &server);
+    resolver_free(b.env.resolver);
+    assert_int_equal(resolver_new(b.loop, addr_str(&server, servers), &b.env.resolver), ST_OK);
+    assert_int_equal(open_flow(&f, &b, &conf, NULL), ST_OK);
+    put_named(&f, 'a', "there.test", at1.port);
+    put_named(&f, 'x', "other.test", at1.port);
+    put(&f, 'b', &at1); /* nobody waits for somebody else's name */
+    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    (void)take(one, 'b');
+    /* What waits for one name is bounded. */
+    for (unsigned i = 0; i < 2 * UDP_NAMES_WAITING; i++)
+        put_named(&f, 'y', "other.test", at1.port);
+    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    assert_true(direct_udp_dropped(f.u) > UDP_NAMES_WAITING);
+    f.seen = 0;
+    loop_once(b.loop, 0);
+    f.seen = 0; /* the fresh socket's own edge */
+    answer_names(&b, &f, mute);
+    assert_true(f.seen & DIRECT_UDP_WRITABLE);
+    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    (void)take(one, 'a');
+    close_flow(&f); /* with a lookup under way, perhaps */
+    close(one);
+    close(mute);
+    close_bench(&b);
+}
+
 static void a_flow_may_be_closed_by_its_own_event(void **state)
 {
     const struct direct_conf conf = {.allow_private = true};
@@ -513,6 +627,8 @@ int main(void)
         cmocka_unit_test(private_destinations_are_dropped_one_by_one),
         cmocka_unit_test(a_named_target_is_pinned),
         cmocka_unit_test(datagrams_wait_for_the_name_and_learn_of_its_failure),
+        cmocka_unit_test(each_datagram_may_go_to_a_name_of_its_own),
+        cmocka_unit_test(datagrams_wait_for_their_own_name_alone),
         cmocka_unit_test(a_flow_may_be_closed_by_its_own_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "io/resolver.h"
 #include "outbound/direct.h"
 #include "outbound/family.h"
+#include "outbound/udp_names.h"
 
 /* One socket of a flow. */
 struct half {
@@ -26,6 +27,7 @@ struct direct_udp {
     struct why why; /* the flow is dead */
     size_t dropped;
     struct resolve_req req;
+    struct udp_names *names; /* NULL: no datagram went to a name */
 };
 
 static void on_ready(struct watch *w, uint32_t events)
@@ -166,6 +168,30 @@ static struct half *route(struct direct_udp *u, const struct span *s)
     return h;
 }
 
+static void on_names_ready(void *arg)
+{
+    struct direct_udp *u = arg;
+    u->fn(u->arg, DIRECT_UDP_WRITABLE, &u->why);
+}
+
+/* Gives the datagram at the head of @q its address if it goes to a name. False: it is out of @q. */
+static bool has_address(struct direct_udp *u, struct bufq *q)
+{
+    if (q->head->peer.family != ADDR_NAME)
+        return true;
+    if (u->names == NULL)
+        u->names = udp_names_new(&u->env, &u->conf, u, on_names_ready);
+    struct span *s = bufq_pop(q);
+    enum status st = u->names == NULL ? ST_E_NOMEM : udp_names_find(u->names, s);
+    if (st == ST_OK)
+        bufq_unshift(q, s);
+    if (st < 0) {
+        span_free(u->env.pool, s);
+        u->dropped++;
+    }
+    return st == ST_OK;
+}
+
 /* Moves the datagrams at the head of @q that go out by one and the same socket to @run; drops those
  * that go nowhere. */
 static struct half *next_run(struct direct_udp *u, struct bufq *q, struct bufq *run)
@@ -175,6 +201,8 @@ static struct half *next_run(struct direct_udp *u, struct bufq *q, struct bufq *
     while (q->head != NULL) {
         if (q->head->peer.family == ADDR_NONE && u->resolving)
             break;
+        if (!has_address(u, q))
+            continue;
         struct half *h = route(u, q->head);
         if (h == NULL) {
             span_free(u->env.pool, bufq_pop(q));
@@ -189,13 +217,11 @@ static struct half *next_run(struct direct_udp *u, struct bufq *q, struct bufq *
     return by;
 }
 
-enum status direct_udp_send(struct direct_udp *u, struct bufq *q)
+static enum status send_queue(struct direct_udp *u, struct bufq *q)
 {
     struct bufq run;
     struct half *h;
 
-    if (u->why.text != NULL)
-        return u->why.status;
     bufq_init(&run, UINT32_MAX);
     while ((h = next_run(u, q, &run)) != NULL) {
         int err = 0;
@@ -209,6 +235,17 @@ enum status direct_udp_send(struct direct_udp *u, struct bufq *q)
         return st == ST_FULL ? ST_FULL : why_set(&u->why, st, "UDP socket failed", err);
     }
     return bufq_empty(q) ? ST_OK : ST_MORE;
+}
+
+enum status direct_udp_send(struct direct_udp *u, struct bufq *q)
+{
+    enum status st = ST_OK;
+
+    if (u->why.text != NULL)
+        return u->why.status;
+    if (u->names != NULL)
+        st = send_queue(u, udp_names_ready(u->names));
+    return st == ST_OK ? send_queue(u, q) : st;
 }
 
 enum status direct_udp_recv(struct direct_udp *u, struct bufq *q)
@@ -237,6 +274,7 @@ void direct_udp_close(struct direct_udp *u)
     if (u == NULL)
         return;
     resolve_cancel(&u->req);
+    udp_names_free(u->names);
     for (unsigned i = 0; i < 2; i++) {
         int fd = u->half[i].watch.fd;
         if (fd < 0)

@@ -115,7 +115,8 @@ void session_aux_after(struct session *s, uint32_t seen, const struct aux_dest *
 
 /* session/relay_bytes.c, relay_packets.c */
 void relay_bytes_run(struct session *s);
-/* Opens the UDP side; on failure @why->text is set. */
+/* Opens the UDP side; @target: where datagrams without destination go, or NULL. On failure
+ * @why->text is set. */
 void relay_packets_open(struct session *s, const struct direct_conf *conf,
                         const struct target *target, struct why *why);
 void relay_packets_run(struct session *s);

@@ -164,10 +164,10 @@ static void keep_target(struct session *s, const struct target *t)
         *s->target_name = *t;
 }
 
-static uint32_t packets_idle_ms(const struct session *s, const struct target *t)
+static uint32_t packets_idle_ms(const struct session *s, const struct request *req)
 {
     uint32_t idle = s->view->node->timeouts.idle;
-    uint32_t most = t->addr.port == 53 ? 20000 : 120000;
+    uint32_t most = req->target.addr.port == 53 && !req->addressed ? 20000 : 120000;
     return idle < most ? idle : most;
 }
 
@@ -193,9 +193,9 @@ void session_request(struct session *s, const struct request *req)
         return;
     }
     struct why why = {0};
-    s->idle_ms = packets_idle_ms(s, &req->target);
+    s->idle_ms = packets_idle_ms(s, req);
     s->state = SESSION_PACKETS;
-    relay_packets_open(s, &conf, &req->target, &why);
+    relay_packets_open(s, &conf, req->addressed ? NULL : &req->target, &why);
     if (why.text)
         session_give_up(s, &why);
     else

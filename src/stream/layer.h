@@ -59,6 +59,8 @@ enum network { NETWORK_TCP = 1, NETWORK_UDP = 2 };
 struct request {
     enum network network;
     struct target target;
+    /* NETWORK_UDP: every datagram has its own destination (span.peer), target is only the first */
+    bool addressed;
     struct user_rt *user; /* borrowed from env->users; the session takes its own reference */
 };
 
