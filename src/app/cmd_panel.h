@@ -17,6 +17,7 @@ struct textbuf;
 
 #define PANEL_ARGS_MAX 8
 #define PANEL_LISTEN   "127.0.0.1:8480" /* of `panel serve`, and in the snippets of `node show` */
+#define PANEL_API      "http://" PANEL_LISTEN "/api/v2sp"
 
 /* One option of a command: "--name VALUE" (or --name=VALUE) when @value is set, else "--name",
  * which sets @flag. */
@@ -61,6 +62,10 @@ int panel_find_node(const struct panel_cli *cli, const char *text, struct db_nod
 /* Writes the bytes to standard output and frees them. Returns 0, or 1 when memory or output failed.
  */
 int panel_print(struct panel_cli *cli, struct textbuf *t);
+
+/* Prints the node with its secrets: the snippet for its config.json, its panel at @api, or JSON.
+ * Returns the exit status. */
+int panel_print_node(struct panel_cli *cli, const struct db_node *n, const char *api);
 
 /* ---- values (cmd_panel_values.c) ------------------------------------------------------------- */
 

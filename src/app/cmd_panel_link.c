@@ -83,7 +83,7 @@ static bool each_node(void *ctx, const struct db_node *n)
 {
     struct links *l = ctx;
     struct sharelink s;
-    const char *problem;
+    const char *problem, *lacks;
     if (l->how->node_id != 0 ? n->id != l->how->node_id : !may_use(l, n->id) || !n->enabled)
         return true;
     if (sharelink_from(&s, n, l->user, &problem) != ST_OK) {
@@ -99,9 +99,9 @@ static bool each_node(void *ctx, const struct db_node *n)
         print_link(l, n, &s);
     else if (l->how->format == PANEL_LINK_XRAY)
         sharelink_xray(&s, l->how->socks_port, &l->out);
-    else if (sharelink_sing_box(&s, l->how->socks_port, &l->out) != ST_OK)
-        l->status = panel_failed(l->cli, "sing-box has no %s network", n->network);
-    crypto_wipe(s.uuid, sizeof s.uuid);
+    else if (sharelink_sing_box(&s, l->how->socks_port, &l->out, &lacks) != ST_OK)
+        l->status = panel_failed(l->cli, "sing-box has no %s", lacks);
+    crypto_wipe(&s, sizeof s);
     l->printed++;
     return true;
 }

@@ -1,65 +1,18 @@
+/* v2sp panel node list, show and del. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/cmd_panel.h"
-#include "app/reality_node.h"
 #include "codec/json.h"
 #include "crypto/mem.h"
 #include "panelserver/db.h"
 #include "panelserver/db_node.h"
 #include "panelserver/textbuf.h"
-#include "panelserver/token.h"
 
-#define NODE_OPTIONS                                                                               \
-    "  --name NAME           for people\n"                                                         \
-    "  --type TYPE           vless, vmess, trojan or shadowsocks (default vless)\n"                \
-    "  --port PORT           the node listens here\n"                                              \
-    "  --public-port PORT    users dial this one, if it differs (port forwarding)\n"               \
-    "  --host NAME           users dial this name or IP address\n"                                 \
-    "  --network NET         tcp, ws, grpc, httpupgrade, xhttp, kcp, h2, quic (default tcp)\n"     \
-    "  --path PATH           WebSocket and the like: path; \"/x?ed=2048\" invites early data\n"    \
-    "  --ws-host NAME        and the Host they ask for\n"                                          \
-    "  --settings JSON       other network settings, as Xray names them; replaces what is set\n"   \
-    "  --tls none|tls|reality\n"                                                                   \
-    "  --sni NAME[,NAME]     name in the certificate; several for REALITY\n"                       \
-    "  --dest HOST:PORT      REALITY: the site to look like, with TLS 1.3 (default: SNI:443)\n"    \
-    "  --short-id ID         REALITY: up to 16 hex digits (default: random)\n"                     \
-    "  --private-key KEY     REALITY: as v2sp reality prints it (default: a new one)\n"            \
-    "  --mldsa65             REALITY: with an ML-DSA-65 key, for clients that check it\n"          \
-    "  --alpn LIST           such as h2,http/1.1\n"                                                \
-    "  --self-signed         the node makes its own certificate; clients do not check it\n"        \
-    "  --no-self-signed      they do (default)\n"                                                  \
-    "  --tls-settings JSON   other TLS settings; replaces what is set\n"                           \
-    "  --flow FLOW           VLESS: xtls-rprx-vision (default for REALITY over tcp), or \"\"\n"    \
-    "  --interval SECONDS    how often the node asks and reports (default 60)\n"                   \
-    "  --push-interval S, --pull-interval S   the two apart\n"                                     \
-    "  --token TOKEN         the node's secret (default: a random one)\n"                          \
-    "  --enable, --disable   a disabled node is answered 403\n"                                    \
-    "  --json, --db FILE, --state DIR\n"
-
-static int run_add(int argc, char **argv);
 static int run_list(int argc, char **argv);
-static int run_set(int argc, char **argv);
 static int run_del(int argc, char **argv);
 static int run_show(int argc, char **argv);
-
-const struct cmd cmd_panel_node_add = {
-    "panel node add",
-    "add a node",
-    "Usage: v2sp panel node add --port PORT [OPTIONS]\n"
-    "\n"
-    "Adds a node and prints the snippet for its config.json.\n"
-    "\n"
-    "  --id N                the node's number (default: the next free one)\n" NODE_OPTIONS "\n"
-    "Examples:\n"
-    "  v2sp panel node add --name zrh1 --port 443 --host zrh1.example.com --tls tls --sni "
-    "zrh1.example.com\n"
-    "  v2sp panel node add --name zrh2 --port 443 --host 192.0.2.7 --tls reality --sni "
-    "www.example.org\n"
-    "  v2sp panel node add --port 8080 --host 192.0.2.7 --network ws --path /chat\n",
-    run_add,
-};
 
 const struct cmd cmd_panel_node_list = {
     "panel node list",
@@ -70,18 +23,6 @@ const struct cmd cmd_panel_node_list = {
     "reported.\n"
     "Tokens are not shown; see `v2sp panel node show`.\n",
     run_list,
-};
-
-const struct cmd cmd_panel_node_set = {
-    "panel node set",
-    "change a node",
-    "Usage: v2sp panel node set NODE [OPTIONS]\n"
-    "\n"
-    "Changes what is given and leaves the rest. The node takes it over at its next poll.\n"
-    "\n"
-    "  --new-token           make a new random token; the node's config.json must "
-    "follow\n" NODE_OPTIONS,
-    run_set,
 };
 
 const struct cmd cmd_panel_node_del = {
@@ -101,143 +42,10 @@ const struct cmd cmd_panel_node_show = {
     "\n"
     "Prints what goes into the node's config.json, token included.\n"
     "\n"
-    "  --api URL   where the node reaches this panel (default http://" PANEL_LISTEN "/api/v2sp)\n"
+    "  --api URL   where the node reaches this panel (default " PANEL_API ")\n"
     "  --json      the node as the panel knows it, instead\n",
     run_show,
 };
-
-/* ---- changing -------------------------------------------------------------------------------- */
-
-struct changes {
-    const char *id, *name, *type, *port, *public_port, *host, *network, *path, *ws_host, *settings;
-    const char *tls, *sni, *alpn, *tls_settings, *flow, *interval, *push, *pull, *token;
-    const char *dest, *short_id, *private_key;
-    bool self_signed, no_self_signed, enable, disable, new_token, mldsa;
-};
-
-#define CHANGE_OPTIONS(c)                                                                          \
-    {"--name", &(c).name, NULL}, {"--type", &(c).type, NULL}, {"--port", &(c).port, NULL},         \
-        {"--public-port", &(c).public_port, NULL}, {"--host", &(c).host, NULL},                    \
-        {"--network", &(c).network, NULL}, {"--path", &(c).path, NULL},                            \
-        {"--ws-host", &(c).ws_host, NULL}, {"--settings", &(c).settings, NULL},                    \
-        {"--tls", &(c).tls, NULL}, {"--sni", &(c).sni, NULL}, {"--alpn", &(c).alpn, NULL},         \
-        {"--tls-settings", &(c).tls_settings, NULL}, {"--flow", &(c).flow, NULL},                  \
-        {"--interval", &(c).interval, NULL}, {"--push-interval", &(c).push, NULL},                 \
-        {"--pull-interval", &(c).pull, NULL}, {"--token", &(c).token, NULL},                       \
-        {"--dest", &(c).dest, NULL}, {"--short-id", &(c).short_id, NULL},                          \
-        {"--private-key", &(c).private_key, NULL}, {"--mldsa65", NULL, &(c).mldsa},                \
-        {"--self-signed", NULL, &(c).self_signed},                                                 \
-        {"--no-self-signed", NULL, &(c).no_self_signed}, {"--enable", NULL, &(c).enable},          \
-    {                                                                                              \
-        "--disable", NULL, &(c).disable                                                            \
-    }
-
-static bool copy(char *dst, size_t size, const char *text)
-{
-    if (text == NULL)
-        return true;
-    int n = snprintf(dst, size, "%s", text);
-    return n >= 0 && (size_t)n < size;
-}
-
-static bool read_port(const char *text, uint16_t *out)
-{
-    int64_t v = *out;
-    if (text != NULL && !panel_read_int(text, 1, 65535, &v))
-        return false;
-    *out = (uint16_t)v;
-    return true;
-}
-
-static bool read_interval(const char *text, int32_t *out)
-{
-    int64_t v = *out;
-    if (text != NULL && !panel_read_int(text, DB_INTERVAL_MIN, DB_INTERVAL_MAX, &v))
-        return false;
-    *out = (int32_t)v;
-    return true;
-}
-
-static bool read_tls(const char *text, int *out)
-{
-    static const char *const names[] = {"none", "tls", "reality"};
-    for (int i = 0; text != NULL && i < 3; i++) {
-        if (strcmp(text, names[i]) == 0 || (text[0] == '0' + i && text[1] == '\0')) {
-            *out = i;
-            return true;
-        }
-    }
-    return text == NULL;
-}
-
-/* An empty value removes the member. */
-static enum status set_member(struct panel_cli *cli, char *json, const char *key, const char *value)
-{
-    if (value == NULL)
-        return ST_OK;
-    return db_json_set(cli->db, json, DB_SETTINGS_MAX + 1, key, value[0] != '\0' ? value : NULL);
-}
-
-/* Returns -1 to go on, else the exit status. */
-static int apply_reality(struct panel_cli *cli, const struct changes *c, struct db_node *n)
-{
-    struct reality_wish wish = {.dest = c->dest,
-                                .names = c->sni,
-                                .short_id = c->short_id,
-                                .private_key = c->private_key,
-                                .mldsa = c->mldsa};
-    char problem[REALITY_NODE_PROBLEM];
-    if (n->tls != DB_TLS_REALITY) {
-        if (c->dest == NULL && c->short_id == NULL && c->private_key == NULL && !c->mldsa)
-            return -1;
-        return cmd_misused(
-            cli->cmd, "--dest, --short-id, --private-key and --mldsa65 belong to --tls reality");
-    }
-    if (c->self_signed)
-        return cmd_misused(cli->cmd, "--self-signed: REALITY needs no certificate");
-    if (c->flow == NULL && c->tls != NULL && strcmp(n->type, "vless") == 0 &&
-        strcmp(n->network, "tcp") == 0)
-        copy(n->flow, sizeof n->flow, "xtls-rprx-vision");
-    enum status st = reality_node_fill(cli->db, n, &wish, problem);
-    if (st == ST_E_CONFIG)
-        return cmd_misused(cli->cmd, "%s", problem);
-    return st == ST_OK ? -1 : panel_failed(cli, "%s", problem);
-}
-
-/* Returns -1 to go on, else the exit status. */
-static int apply(struct panel_cli *cli, const struct changes *c, struct db_node *n)
-{
-    if (!read_port(c->port, &n->port))
-        return cmd_misused(cli->cmd, "--port %s: 1 to 65535", c->port);
-    if (!read_port(c->public_port, &n->public_port))
-        return cmd_misused(cli->cmd, "--public-port %s: 1 to 65535", c->public_port);
-    if (!read_interval(c->interval, &n->push_interval) ||
-        !read_interval(c->interval, &n->pull_interval) ||
-        !read_interval(c->push, &n->push_interval) || !read_interval(c->pull, &n->pull_interval))
-        return cmd_misused(cli->cmd, "intervals are %d to %d seconds", DB_INTERVAL_MIN,
-                           DB_INTERVAL_MAX);
-    if (!read_tls(c->tls, &n->tls))
-        return cmd_misused(cli->cmd, "--tls %s: none, tls or reality", c->tls);
-    if (c->enable && c->disable)
-        return cmd_misused(cli->cmd, "--enable or --disable, not both");
-    if (!copy(n->name, sizeof n->name, c->name) || !copy(n->type, sizeof n->type, c->type) ||
-        !copy(n->host, sizeof n->host, c->host) ||
-        !copy(n->network, sizeof n->network, c->network) ||
-        !copy(n->flow, sizeof n->flow, c->flow) || !copy(n->token, sizeof n->token, c->token) ||
-        !copy(n->network_settings, sizeof n->network_settings, c->settings) ||
-        !copy(n->tls_settings, sizeof n->tls_settings, c->tls_settings))
-        return cmd_misused(cli->cmd, "a value is too long");
-    n->enabled = c->enable || (n->enabled && !c->disable);
-    const char *insecure = c->self_signed ? "1" : c->no_self_signed ? "" : NULL;
-    if (set_member(cli, n->network_settings, "path", c->path) != ST_OK ||
-        set_member(cli, n->network_settings, "host", c->ws_host) != ST_OK ||
-        (n->tls != DB_TLS_REALITY &&
-         set_member(cli, n->tls_settings, "server_name", c->sni) != ST_OK) ||
-        set_member(cli, n->tls_settings, "alpn", c->alpn) != ST_OK ||
-        set_member(cli, n->tls_settings, "allow_insecure", insecure) != ST_OK)
-        return panel_db_failed(cli);
-    return apply_reality(cli, c, n);
-}
 
 /* What clients need to know of the node, as a comment. */
 static void write_reality(const struct db_node *n, struct textbuf *t)
@@ -264,6 +72,12 @@ static void write_snippet(const struct db_node *n, const char *api, struct textb
 {
     if (n->tls == DB_TLS_REALITY)
         write_reality(n, t);
+    if (n->encryption[0] != '\0')
+        textbuf_puts(t, "// VLESS encryption; the node gets its half of the pair from the panel, "
+                        "users theirs with their links.\n");
+    if (n->cipher[0] != '\0')
+        textbuf_printf(t, "// Shadowsocks with %s%s.\n", n->cipher,
+                       n->server_key[0] != '\0' ? "; the node gets its key from the panel" : "");
     textbuf_puts(t, "{\n  \"Nodes\": [\n    {\n      \"ApiHost\": ");
     textbuf_json(t, api);
     textbuf_puts(t, ",\n      \"ApiKey\": ");
@@ -278,6 +92,15 @@ static void write_snippet(const struct db_node *n, const char *api, struct textb
                                "        \"KeyFile\": \"/etc/v2sp/key.pem\"\n      }");
     }
     textbuf_puts(t, "\n    }\n  ]\n}\n");
+}
+
+/* Nothing for an empty value: it belongs to another protocol. */
+static void write_member(struct textbuf *t, const char *key, const char *value)
+{
+    if (value[0] == '\0')
+        return;
+    textbuf_printf(t, ",\"%s\":", key);
+    textbuf_json(t, value);
 }
 
 static void write_json(const struct db_node *n, bool secret, struct textbuf *t)
@@ -300,14 +123,17 @@ static void write_json(const struct db_node *n, bool secret, struct textbuf *t)
                    n->network_settings[0] != '\0' ? n->network_settings : "null", n->tls,
                    n->tls_settings[0] != '\0' ? n->tls_settings : "null");
     textbuf_json(t, n->flow);
+    write_member(t, "cipher", n->cipher);
+    write_member(t, "encryption", n->encryption);
+    write_member(t, "server_key", secret ? n->server_key : "");
+    write_member(t, "decryption", secret ? n->decryption : "");
     textbuf_printf(
         t, ",\"push_interval\":%d,\"pull_interval\":%d,\"up\":%llu,\"down\":%llu,\"seen\":%lld}",
         n->push_interval, n->pull_interval, (unsigned long long)n->up, (unsigned long long)n->down,
         (long long)n->seen);
 }
 
-/* What add and set print: the node as it is now. */
-static int show(struct panel_cli *cli, const struct db_node *n, const char *api)
+int panel_print_node(struct panel_cli *cli, const struct db_node *n, const char *api)
 {
     struct textbuf t;
     textbuf_init(&t);
@@ -318,82 +144,6 @@ static int show(struct panel_cli *cli, const struct db_node *n, const char *api)
         write_snippet(n, api, &t);
     }
     return panel_print(cli, &t);
-}
-
-static int run_add(int argc, char **argv)
-{
-    struct panel_cli cli = {0};
-    struct changes c = {0};
-    const struct panel_option options[] = {
-        {"--id", &c.id, NULL}, CHANGE_OPTIONS(c), {NULL, NULL, NULL}};
-    struct db_node n;
-    int status = panel_parse(&cli, &cmd_panel_node_add, argc, argv, options, 0);
-    if (status >= 0)
-        return status;
-    if (c.port == NULL)
-        return cmd_misused(cli.cmd, "--port is missing: on which port shall the node listen?");
-    db_node_init(&n);
-    if (c.id != NULL && !panel_read_int(c.id, 1, INT32_MAX, &n.id))
-        return cmd_misused(cli.cmd, "--id %s: a number from 1", c.id);
-    if ((status = panel_open(&cli, false)) >= 0)
-        return status;
-    if ((status = apply(&cli, &c, &n)) >= 0)
-        goto out;
-    if (db_node_add(cli.db, &n) != ST_OK) {
-        status = panel_db_failed(&cli);
-        goto out;
-    }
-    if (!cli.json)
-        fprintf(stderr,
-                "Added node %lld. Its config.json (`v2sp panel node show %lld` prints it again):\n",
-                (long long)n.id, (long long)n.id);
-    status = show(&cli, &n, "http://" PANEL_LISTEN "/api/v2sp");
-    if (n.host[0] == '\0' && !cli.json)
-        fprintf(
-            stderr,
-            "For share links the node needs a public host: v2sp panel node set %lld --host NAME\n",
-            (long long)n.id);
-out:
-    crypto_wipe(&n, sizeof n); /* token, private key */
-    panel_close(&cli);
-    return status;
-}
-
-static int run_set(int argc, char **argv)
-{
-    struct panel_cli cli = {0};
-    struct changes c = {0};
-    const struct panel_option options[] = {
-        {"--new-token", NULL, &c.new_token}, CHANGE_OPTIONS(c), {NULL, NULL, NULL}};
-    struct db_node n;
-    int status = panel_parse(&cli, &cmd_panel_node_set, argc, argv, options, 1);
-    if (status >= 0)
-        return status;
-    if (cli.arg_count == 0)
-        return cmd_misused(cli.cmd, "which node?");
-    if ((status = panel_open(&cli, false)) >= 0)
-        return status;
-    if ((status = panel_find_node(&cli, cli.args[0], &n)) >= 0 ||
-        (status = apply(&cli, &c, &n)) >= 0)
-        goto out;
-    if (c.new_token) {
-        char token[TOKEN_STRLEN];
-        if (token_new(token) != ST_OK) {
-            status = panel_failed(&cli, "the kernel gives no random bytes");
-            goto out;
-        }
-        memcpy(n.token, token, sizeof token);
-    }
-    if (db_node_update(cli.db, &n) != ST_OK)
-        status = panel_db_failed(&cli);
-    else
-        status = c.new_token || c.token != NULL || cli.json
-                     ? show(&cli, &n, "http://" PANEL_LISTEN "/api/v2sp")
-                     : 0;
-out:
-    crypto_wipe(&n, sizeof n); /* token, private key */
-    panel_close(&cli);
-    return status;
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -419,7 +169,9 @@ static bool list_one(void *ctx, const struct db_node *n)
     snprintf(text, sizeof text, "%lld", (long long)n->id);
     panel_table_cell(&l->table, text);
     panel_table_cell(&l->table, n->name);
-    snprintf(text, sizeof text, "%s/%s%s", n->type, n->network, security[n->tls]);
+    bool ss = n->cipher[0] != '\0';
+    snprintf(text, sizeof text, "%s/%s%s%s", n->type, ss ? n->cipher : n->network,
+             n->encryption[0] != '\0' ? "+encryption" : "", security[n->tls]);
     panel_table_cell(&l->table, text);
     snprintf(text, sizeof text, "%u", n->port);
     panel_table_cell(&l->table, text);
@@ -468,7 +220,7 @@ static int run_list(int argc, char **argv)
 static int run_show(int argc, char **argv)
 {
     struct panel_cli cli = {0};
-    const char *api = "http://" PANEL_LISTEN "/api/v2sp";
+    const char *api = PANEL_API;
     const struct panel_option options[] = {{"--api", &api, NULL}, {NULL, NULL, NULL}};
     struct db_node n;
     int status = panel_parse(&cli, &cmd_panel_node_show, argc, argv, options, 1);
@@ -479,7 +231,7 @@ static int run_show(int argc, char **argv)
     if ((status = panel_open(&cli, false)) >= 0)
         return status;
     if ((status = panel_find_node(&cli, cli.args[0], &n)) < 0)
-        status = show(&cli, &n, api);
+        status = panel_print_node(&cli, &n, api);
     crypto_wipe(&n, sizeof n); /* token, private key */
     panel_close(&cli);
     return status;

@@ -43,7 +43,14 @@ void api_config_write(struct textbuf *t, const struct db_node *n)
     settings(t, "networkSettings", n->network_settings);
     textbuf_printf(t, ",\"tls\":%d", n->tls);
     settings(t, "tls_settings", n->tls_settings);
-    member(t, "flow", n->flow);
+    if (strcmp(n->type, "vless") == 0)
+        member(t, "flow", n->flow);
+    if (n->decryption[0] != '\0')
+        member(t, "decryption", n->decryption);
+    if (n->cipher[0] != '\0')
+        member(t, "cipher", n->cipher);
+    if (n->server_key[0] != '\0')
+        member(t, "server_key", n->server_key);
     textbuf_printf(t, ",\"base_config\":{\"push_interval\":%d,\"pull_interval\":%d}",
                    n->push_interval, n->pull_interval);
     textbuf_puts(t, ",\"routes\":[]}");

@@ -249,6 +249,63 @@ static void config_is_the_flat_node_object(void **state)
                "\"base_config\":{\"push_interval\":30,\"pull_interval\":60},\"routes\":[]}");
 }
 
+/* Each protocol's own fields, and not another's. */
+static void config_names_what_the_protocol_needs(void **state)
+{
+    struct fix *f = *state;
+    static const struct {
+        const char *type, *network, *cipher, *key, *decryption, *tls_settings, *text;
+        int tls;
+    } cases[] = {
+        {"vless", "tcp", "", "", "mlkem768x25519plus.native.600s.K", "",
+         "{\"node_type\":\"vless\",\"server_port\":443,\"network\":\"tcp\",\"networkSettings\":"
+         "null,"
+         "\"tls\":0,\"tls_settings\":null,\"flow\":\"\","
+         "\"decryption\":\"mlkem768x25519plus.native.600s.K\",",
+         0},
+        {"vmess", "ws", "", "", "", "",
+         "{\"node_type\":\"vmess\",\"server_port\":443,\"network\":\"ws\",\"networkSettings\":null,"
+         "\"tls\":1,\"tls_settings\":null,",
+         1},
+        {"trojan", "tcp", "", "", "", "{\"server_name\":\"n1.example.com\"}",
+         "{\"node_type\":\"trojan\",\"server_port\":443,\"server_name\":\"n1.example.com\","
+         "\"network\":\"tcp\",\"networkSettings\":null,\"tls\":1,"
+         "\"tls_settings\":{\"server_name\":\"n1.example.com\"},",
+         1},
+        {"shadowsocks", "tcp", "aes-256-gcm", "", "", "",
+         "{\"node_type\":\"shadowsocks\",\"server_port\":443,\"network\":\"tcp\","
+         "\"networkSettings\":null,\"tls\":0,\"tls_settings\":null,\"cipher\":\"aes-256-gcm\",",
+         0},
+        {"shadowsocks", "tcp", "2022-blake3-aes-128-gcm", "8JCsPssfgS8tiRwiMlhARg==", "", "",
+         "{\"node_type\":\"shadowsocks\",\"server_port\":443,\"network\":\"tcp\","
+         "\"networkSettings\":null,\"tls\":0,\"tls_settings\":null,"
+         "\"cipher\":\"2022-blake3-aes-128-gcm\",\"server_key\":\"8JCsPssfgS8tiRwiMlhARg==\",",
+         0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[512];
+        struct db_node n;
+        db_node_init(&n);
+        n.id = f->node;
+        n.port = 443;
+        n.tls = cases[i].tls;
+        strcpy(n.token, TESTDB_TOKEN);
+        strcpy(n.type, cases[i].type);
+        strcpy(n.network, cases[i].network);
+        strcpy(n.cipher, cases[i].cipher);
+        strcpy(n.server_key, cases[i].key);
+        strcpy(n.decryption, cases[i].decryption);
+        strcpy(n.encryption, cases[i].decryption[0] != '\0' ? "client" : "");
+        strcpy(n.tls_settings, cases[i].tls_settings);
+        assert_int_equal(db_node_update(f->db, &n), ST_OK);
+        assert_int_equal(get(f, "config", ""), 200);
+        snprintf(text, sizeof text,
+                 "%s\"base_config\":{\"push_interval\":60,\"pull_interval\":60},\"routes\":[]}",
+                 cases[i].text);
+        is_text(f, text);
+    }
+}
+
 static void user_is_as_the_contract_shows_it(void **state)
 {
     struct fix *f = *state;
@@ -431,6 +488,7 @@ int main(void)
         T(wrong_tokens_use_the_allowance_up_faster),
         T(a_bad_idempotency_key_is_refused),
         T(config_is_the_flat_node_object),
+        T(config_names_what_the_protocol_needs),
         T(user_is_as_the_contract_shows_it),
         T(unchanged_answers_are_304_in_all_forms_of_the_tag),
         T(the_tag_changes_with_the_users),

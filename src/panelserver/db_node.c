@@ -9,7 +9,8 @@
 
 #define COLUMNS                                                                                    \
     "id, enabled, name, token, type, port, public_port, host, network, network_settings, tls, "    \
-    "tls_settings, flow, push_interval, pull_interval, up, down, seen"
+    "tls_settings, flow, push_interval, pull_interval, up, down, seen, cipher, server_key, "       \
+    "decryption, encryption"
 
 #define TOUCH_S 60
 
@@ -43,6 +44,10 @@ static void read_row(sqlite3_stmt *st, struct db_node *n)
     n->up = (uint64_t)sqlite3_column_int64(st, 15);
     n->down = (uint64_t)sqlite3_column_int64(st, 16);
     n->seen = sqlite3_column_int64(st, 17);
+    sql_text(st, 18, n->cipher, sizeof n->cipher);
+    sql_text(st, 19, n->server_key, sizeof n->server_key);
+    sql_text(st, 20, n->decryption, sizeof n->decryption);
+    sql_text(st, 21, n->encryption, sizeof n->encryption);
 }
 
 /* Is @text among the words of @list, which are separated by single blanks? */
@@ -98,6 +103,33 @@ static enum status normalise_json(struct db *db, char *json, size_t size, const 
     return s;
 }
 
+/* What only one protocol has, is there for that one and for no other. */
+static enum status check_protocol(struct db *db, struct db_node *n)
+{
+    bool vless = strcmp(n->type, "vless") == 0, ss = strcmp(n->type, "shadowsocks") == 0;
+    const struct cipher *c = cipher_find(n->cipher);
+    if (!vless && (n->flow[0] != '\0' || n->decryption[0] != '\0' || n->encryption[0] != '\0'))
+        return sql_fail(db, ST_E_CONFIG, "type %s: flow and encryption are of VLESS", n->type);
+    if ((n->decryption[0] == '\0') != (n->encryption[0] == '\0'))
+        return sql_fail(db, ST_E_CONFIG,
+                        "encryption: the node's and the clients' string go together");
+    if (!ss && (n->cipher[0] != '\0' || n->server_key[0] != '\0'))
+        return sql_fail(db, ST_E_CONFIG, "type %s: cipher and key are of Shadowsocks", n->type);
+    if (!ss)
+        return ST_OK;
+    if (c == NULL)
+        return sql_fail(db, ST_E_CONFIG, "cipher \"%s\": " CIPHER_NAMES, n->cipher);
+    memcpy(n->cipher, c->name, strlen(c->name) + 1);
+    if (!cipher_key_ok(c, n->server_key))
+        return sql_fail(db, ST_E_CONFIG,
+                        c->key_bytes != 0 ? "key: base64 of %u bytes for %s"
+                                          : "key: none (%u bytes) for %s",
+                        c->key_bytes, c->name);
+    if (strcmp(n->network, "tcp") != 0 || n->tls != DB_TLS_NONE)
+        return sql_fail(db, ST_E_CONFIG, "type shadowsocks: its network is tcp, without TLS");
+    return ST_OK;
+}
+
 static enum status check(struct db *db, struct db_node *n)
 {
     struct target t;
@@ -124,8 +156,10 @@ static enum status check(struct db *db, struct db_node *n)
         n->pull_interval < DB_INTERVAL_MIN || n->pull_interval > DB_INTERVAL_MAX)
         return sql_fail(db, ST_E_CONFIG, "interval: %d to %d seconds", DB_INTERVAL_MIN,
                         DB_INTERVAL_MAX);
-    enum status st =
-        normalise_json(db, n->network_settings, sizeof n->network_settings, "network settings");
+    enum status st = check_protocol(db, n);
+    if (st == ST_OK)
+        st =
+            normalise_json(db, n->network_settings, sizeof n->network_settings, "network settings");
     return st != ST_OK
                ? st
                : normalise_json(db, n->tls_settings, sizeof n->tls_settings, "TLS settings");
@@ -133,10 +167,10 @@ static enum status check(struct db *db, struct db_node *n)
 
 static void bind_node(sqlite3_stmt *st, const struct db_node *n)
 {
-    sql_bind(st, "iisssiisssissii", n->id, (int64_t)n->enabled, n->name, n->token, n->type,
+    sql_bind(st, "iisssiisssissiissss", n->id, (int64_t)n->enabled, n->name, n->token, n->type,
              (int64_t)n->port, (int64_t)n->public_port, n->host, n->network, n->network_settings,
              (int64_t)n->tls, n->tls_settings, n->flow, (int64_t)n->push_interval,
-             (int64_t)n->pull_interval);
+             (int64_t)n->pull_interval, n->cipher, n->server_key, n->decryption, n->encryption);
 }
 
 enum status db_node_add(struct db *db, struct db_node *n)
@@ -158,8 +192,11 @@ enum status db_node_add(struct db *db, struct db_node *n)
     sqlite3_stmt *st = sql_stmt(
         db,
         "INSERT INTO nodes (id, enabled, name, token, type, port, public_port, host, network,"
-        " network_settings, tls, tls_settings, flow, push_interval, pull_interval)"
-        " VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)");
+        " network_settings, tls, tls_settings, flow, push_interval, pull_interval, cipher, "
+        "server_key,"
+        " decryption, encryption)"
+        " VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
+        " ?17, ?18, ?19)");
     if (st == NULL)
         return ST_E_IO;
     bind_node(st, n);
@@ -182,7 +219,8 @@ enum status db_node_update(struct db *db, const struct db_node *n)
     sqlite3_stmt *st = sql_stmt(
         db, "UPDATE nodes SET enabled=?2, name=?3, token=?4, type=?5, port=?6, public_port=?7,"
             " host=?8, network=?9, network_settings=?10, tls=?11, tls_settings=?12, flow=?13,"
-            " push_interval=?14, pull_interval=?15 WHERE id=?1");
+            " push_interval=?14, pull_interval=?15, cipher=?16, server_key=?17, decryption=?18,"
+            " encryption=?19 WHERE id=?1");
     if (st == NULL)
         return ST_E_IO;
     bind_node(st, &checked);

@@ -7,15 +7,18 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "panelserver/cipher.h"
 
 struct db;
 
-#define DB_NAME_MAX     63
-#define DB_HOST_MAX     255
-#define DB_TOKEN_MAX    128
-#define DB_SETTINGS_MAX 8191
-#define DB_INTERVAL_MIN 5
-#define DB_INTERVAL_MAX 3600
+#define DB_NAME_MAX       63
+#define DB_HOST_MAX       255
+#define DB_TOKEN_MAX      128
+#define DB_SETTINGS_MAX   8191
+#define DB_DECRYPTION_MAX 1023
+#define DB_ENCRYPTION_MAX 4095
+#define DB_INTERVAL_MIN   5
+#define DB_INTERVAL_MAX   3600
 
 enum db_tls { DB_TLS_NONE = 0, DB_TLS_TLS = 1, DB_TLS_REALITY = 2 };
 
@@ -34,7 +37,11 @@ struct db_node {
     char tls_settings[DB_SETTINGS_MAX +
                       1]; /* JSON object or "": server_name, alpn, allow_insecure, ... */
     char flow[32];
-    int32_t push_interval, pull_interval; /* seconds */
+    char cipher[32];                        /* Shadowsocks: a name of cipher.h */
+    char server_key[CIPHER_KEY_TEXT];       /* secret; of a 2022 edition, base64 */
+    char decryption[DB_DECRYPTION_MAX + 1]; /* secret; VLESS encryption, the node's string */
+    char encryption[DB_ENCRYPTION_MAX + 1]; /* and the clients'; both or none */
+    int32_t push_interval, pull_interval;   /* seconds */
     /* Kept by the panel; db_node_add and db_node_update leave them alone. */
     uint64_t up, down; /* bytes reported by this node, ever */
     int64_t seen;      /* unix time of its last report or poll; 0 = never */

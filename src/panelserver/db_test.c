@@ -119,12 +119,45 @@ static void unusable_nodes_are_refused_with_the_member_named(void **state)
     REFUSED(n.push_interval = 1, "interval");
     REFUSED(n.tls = 3, "tls");
     REFUSED(n.id = -4, "id");
+    REFUSED(strcpy(n.cipher, "aes-128-gcm"), "Shadowsocks");
+    REFUSED(strcpy(n.decryption, "x"), "encryption");
+    REFUSED((strcpy(n.type, "vmess"), strcpy(n.flow, "xtls-rprx-vision")), "flow");
+    REFUSED(strcpy(n.type, "shadowsocks"), "cipher");
+    REFUSED((strcpy(n.type, "shadowsocks"), strcpy(n.cipher, "rc4")), "rc4");
+    REFUSED((strcpy(n.type, "shadowsocks"), strcpy(n.cipher, "2022-blake3-aes-128-gcm")), "16");
+    REFUSED((strcpy(n.type, "shadowsocks"), strcpy(n.cipher, "none"), n.tls = 1), "TLS");
 #undef REFUSED
     db_node_init(&n);
     n.id = testdb_node(db, TESTDB_TOKEN);
     n.port = 1;
     assert_int_equal(db_node_add(db, &n), ST_E_BUSY);
     assert_non_null(strstr(db_error(db), "already"));
+}
+
+static void what_one_protocol_has_is_kept(void **state)
+{
+    struct db *db = *state;
+    struct db_node n, back;
+    db_node_init(&n);
+    n.port = 8388;
+    strcpy(n.type, "shadowsocks");
+    strcpy(n.cipher, "chacha20-poly1305");
+    assert_int_equal(db_node_add(db, &n), ST_OK);
+    assert_int_equal(db_node_get(db, n.id, &back), ST_OK);
+    assert_string_equal(back.cipher, "chacha20-ietf-poly1305");
+    strcpy(back.cipher, "2022-blake3-aes-128-gcm");
+    strcpy(back.server_key, "8JCsPssfgS8tiRwiMlhARg==");
+    assert_int_equal(db_node_update(db, &back), ST_OK);
+    assert_int_equal(db_node_get(db, n.id, &back), ST_OK);
+    assert_string_equal(back.server_key, "8JCsPssfgS8tiRwiMlhARg==");
+    db_node_init(&n);
+    n.port = 443;
+    strcpy(n.decryption, "mlkem768x25519plus.native.600s.A");
+    strcpy(n.encryption, "mlkem768x25519plus.native.0rtt.B");
+    assert_int_equal(db_node_add(db, &n), ST_OK);
+    assert_int_equal(db_node_get(db, n.id, &back), ST_OK);
+    assert_string_equal(back.decryption, n.decryption);
+    assert_string_equal(back.encryption, n.encryption);
 }
 
 static void json_members_are_set_and_removed(void **state)
@@ -480,6 +513,36 @@ static enum status open_after(const char *path, const char *sql, char *error)
     return st;
 }
 
+/* A database of the first version, with a node in it, gets what came later. */
+static void an_older_database_is_brought_up_to_date(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/v2sp-db-test-XXXXXX", error[DB_ERROR_MAX] = "";
+    struct db_node n, got;
+    struct db *db;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(db_open(path, DB_CREATE, &db, error), ST_OK);
+    db_node_init(&n);
+    n.port = 443;
+    assert_int_equal(db_node_add(db, &n), ST_OK);
+    db_close(db);
+    if (open_after(path,
+                   "ALTER TABLE nodes DROP COLUMN cipher; ALTER TABLE nodes DROP COLUMN server_key;"
+                   "ALTER TABLE nodes DROP COLUMN decryption; ALTER TABLE nodes DROP COLUMN "
+                   "encryption; PRAGMA user_version=1",
+                   error) != ST_OK)
+        fail_msg("%s", error);
+    assert_int_equal(db_open(path, 0, &db, error), ST_OK);
+    assert_int_equal(db_node_get(db, n.id, &got), ST_OK);
+    assert_string_equal(got.token, n.token);
+    assert_string_equal(got.cipher, "");
+    assert_int_equal(db_node_update(db, &got), ST_OK);
+    db_close(db);
+    unlink(path);
+}
+
 static void other_databases_and_newer_ones_are_left_alone(void **state)
 {
     (void)state;
@@ -501,6 +564,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_node_comes_back_as_it_was_put, open_db, close_db),
         cmocka_unit_test_setup_teardown(unusable_nodes_are_refused_with_the_member_named, open_db,
                                         close_db),
+        cmocka_unit_test_setup_teardown(what_one_protocol_has_is_kept, open_db, close_db),
         cmocka_unit_test_setup_teardown(json_members_are_set_and_removed, open_db, close_db),
         cmocka_unit_test_setup_teardown(users_are_found_by_id_name_and_uuid, open_db, close_db),
         cmocka_unit_test_setup_teardown(a_taken_name_or_uuid_is_told, open_db, close_db),
@@ -522,6 +586,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_are_forgotten_when_old, open_db, close_db),
         cmocka_unit_test(two_handles_see_each_others_writes_and_the_file_is_private),
         cmocka_unit_test(a_file_that_is_no_database_is_told),
+        cmocka_unit_test(an_older_database_is_brought_up_to_date),
         cmocka_unit_test(other_databases_and_newer_ones_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

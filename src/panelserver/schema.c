@@ -103,6 +103,11 @@ static const char *const STEPS[] = {
     "  UPDATE meta SET value=value+1 WHERE key='users_version'; END;"
     "CREATE TRIGGER user_nodes_gone AFTER DELETE ON user_nodes BEGIN"
     "  UPDATE meta SET value=value+1 WHERE key='users_version'; END;",
+
+    "ALTER TABLE nodes ADD COLUMN cipher TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE nodes ADD COLUMN server_key TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE nodes ADD COLUMN decryption TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE nodes ADD COLUMN encryption TEXT NOT NULL DEFAULT '';",
 };
 
 int schema_version(void)
