@@ -203,6 +203,8 @@ static void test_hash_vectors(void **state)
     struct crypto_ctx *ctx[] = {*state, NULL};
     for (int i = 0; i < 2; i++) {
         uint8_t out[48];
+        assert_int_equal(hash_sum(ctx[i], HASH_SHA224, "abc", 3, out), ST_OK);
+        assert_hex(out, "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7");
         assert_int_equal(hash_sum(ctx[i], HASH_SHA1, "abc", 3, out), ST_OK);
         assert_hex(out, "a9993e364706816aba3e25717850c26c9cd0d89d");
         assert_int_equal(hash_sum(ctx[i], HASH_SHA256, "abc", 3, out), ST_OK);

@@ -13,10 +13,8 @@ static const char *const CIPHER_NAMES[AEAD_ALGS] = {
 };
 
 static const char *const MD_NAMES[HASH_ALGS] = {
-    [HASH_SHA1] = "SHA1",
-    [HASH_SHA256] = "SHA2-256",
-    [HASH_SHA384] = "SHA2-384",
-    [HASH_SHA512] = "SHA2-512",
+    [HASH_SHA1] = "SHA1",       [HASH_SHA224] = "SHA2-224", [HASH_SHA256] = "SHA2-256",
+    [HASH_SHA384] = "SHA2-384", [HASH_SHA512] = "SHA2-512",
 };
 
 static enum status open_slot(struct crypto_slot *s, const EVP_CIPHER *cipher, int encrypt)

@@ -7,8 +7,8 @@
 
 size_t hash_len(enum hash_alg alg)
 {
-    static const uint8_t len[HASH_ALGS] = {HASH_SHA1_LEN, HASH_SHA256_LEN, HASH_SHA384_LEN,
-                                           HASH_SHA512_LEN};
+    static const uint8_t len[HASH_ALGS] = {HASH_SHA1_LEN, HASH_SHA224_LEN, HASH_SHA256_LEN,
+                                           HASH_SHA384_LEN, HASH_SHA512_LEN};
     return len[alg];
 }
 
@@ -22,6 +22,8 @@ static const EVP_MD *md_of(enum hash_alg alg)
     switch (alg) {
     case HASH_SHA1:
         return EVP_sha1();
+    case HASH_SHA224:
+        return EVP_sha224();
     case HASH_SHA384:
         return EVP_sha384();
     case HASH_SHA512:

@@ -1,4 +1,4 @@
-/* crypto/hash.h - SHA-1, SHA-256, SHA-384, SHA-512 (FIPS 180-4) and HMAC (RFC 2104) over one or
+/* crypto/hash.h - SHA-1, SHA-224, SHA-256, SHA-384, SHA-512 (FIPS 180-4) and HMAC (RFC 2104) over one or
  * several pieces. Pure. A worker passes its crypto_ctx; NULL works too and costs an allocation. */
 #ifndef CRYPTO_HASH_H
 #define CRYPTO_HASH_H
@@ -10,6 +10,7 @@
 #include "crypto/ctx.h"
 
 #define HASH_SHA1_LEN   20u
+#define HASH_SHA224_LEN 28u
 #define HASH_SHA256_LEN 32u
 #define HASH_SHA384_LEN 48u
 #define HASH_SHA512_LEN 64u
@@ -21,7 +22,7 @@ struct hash_piece {
     size_t len;
 };
 
-/* Bytes of the digest: 20, 32, 48 or 64. */
+/* Bytes of the digest: 20, 28, 32, 48 or 64. */
 size_t hash_len(enum hash_alg alg);
 
 /* Digest of @len bytes into @out (hash_len bytes). ST_OK, ST_E_NOMEM (@cc NULL only), ST_E_CRYPTO.

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "proto/trojan/trojan.h"
 #include "proto/vless/vless.h"
 #include "transport/raw/raw.h"
 #include "transport/reality/reality.h"
@@ -14,6 +15,7 @@ static const struct transport *const transports[] = {
 };
 
 static const struct proto *const protos[] = {
+    &proto_trojan,
     &proto_vless,
 };
 
