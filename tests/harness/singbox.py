@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import paths, ports
+from . import paths, ports, protocols
 from .process import Process
 
 
@@ -46,10 +46,6 @@ def _client_tls(node, client):
     return {"tls": tls}
 
 
-def _flow(flow):
-    return {"flow": flow} if flow else {}
-
-
 def _server_tls(node):
     if node.reality:
         r = node.reality
@@ -66,19 +62,18 @@ def client_config(node, client, socks_port, loglevel="info"):
     return {
         "log": {"level": loglevel, "timestamp": True},
         "inbounds": [{"type": "mixed", "listen": "127.0.0.1", "listen_port": socks_port}],
-        "outbounds": [{"type": "vless", "server": client.connect_to or node.listen, "server_port": node.port,
-                       "uuid": client.user, "packet_encoding": "", **_transport(node, client),
-                       **_flow(node.flow if client.flow is None else client.flow), **_client_tls(node, client)}],
+        "outbounds": [{"type": node.protocol, "server": client.connect_to or node.listen, "server_port": node.port,
+                       **protocols.of(node).singbox_outbound(node, client), **_transport(node, client),
+                       **_client_tls(node, client)}],
     }
 
 
 def server_config(node, loglevel="warn"):
-    assert not node.fallbacks and not node.proxy_protocol, "sing-box has neither for VLESS"
+    assert not node.fallbacks and not node.proxy_protocol, "sing-box has neither"
     return {
         "log": {"level": loglevel, "timestamp": True},
-        "inbounds": [{"type": "vless", "listen": node.listen, "listen_port": node.port,
-                      "users": [{"name": f"user{i}", "uuid": u, **_flow(node.flow)} for i, u in node.users],
-                      **_transport(node), **_server_tls(node)}],
+        "inbounds": [{"type": node.protocol, "listen": node.listen, "listen_port": node.port,
+                      **protocols.of(node).singbox_inbound(node), **_transport(node), **_server_tls(node)}],
         "outbounds": [{"type": "direct"}],
     }
 

@@ -35,6 +35,8 @@ class Reality:
 class Node:
     port: int = 0
     listen: str = "127.0.0.1"
+    protocol: str = "vless"         # see protocols.PROTOCOLS
+    settings: dict = dataclasses.field(default_factory=dict)    # of the protocol
     users: list = dataclasses.field(default_factory=lambda: [(1, USER)])   # (id, uuid)
     network: str = "tcp"            # tcp | ws
     path: str = "/"                 # ws
@@ -59,6 +61,9 @@ class Node:
 class Client:
     """What differs between clients of one node."""
     user: str = USER
+    options: dict = dataclasses.field(default_factory=dict)     # of the protocol
+    mux: dict = None                # Xray: the outbound's "mux"; sing-box has none of that kind
+    packet_encoding: str = ""       # sing-box, VLESS and VMess: "" or xudp
     early_data: int = 0             # ws
     tls_version: str = ""           # "1.2" or "1.3" to allow only that one
     alpn: tuple = ()

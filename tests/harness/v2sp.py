@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import paths
+from . import paths, protocols
 from .panel import Panel
 from .process import Process
 
@@ -16,10 +16,9 @@ def node_object(node, push=5, pull=5):
         settings = {"path": node.path}
         if node.host:
             settings["host"] = node.host
-    answer = {"node_type": "vless", "server_port": node.port, "network": node.network, "networkSettings": settings,
-              "tls": 1 if node.tls else 0, "base_config": {"push_interval": push, "pull_interval": pull}}
-    if node.flow:
-        answer["flow"] = node.flow
+    answer = {"node_type": node.protocol, "server_port": node.port, "network": node.network, "networkSettings": settings,
+              "tls": 1 if node.tls else 0, "base_config": {"push_interval": push, "pull_interval": pull},
+              **protocols.of(node).panel(node)}
     if node.reality:
         r = node.reality
         answer["tls"] = 2
@@ -34,7 +33,7 @@ def user_list(node):
 
 def node_entry(node, panel_url, node_id=1, token=TOKEN, **extra):
     """One element of Nodes[]."""
-    entry = {"ApiHost": panel_url, "ApiKey": token, "NodeID": node_id, "NodeType": "vless", "Timeout": 5,
+    entry = {"ApiHost": panel_url, "ApiKey": token, "NodeID": node_id, "NodeType": node.protocol, "Timeout": 5,
              "ListenIP": node.listen, "AllowPrivate": True}
     if node.tls:
         if node.cert:

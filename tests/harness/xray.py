@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import paths, ports
+from . import paths, ports, protocols
 from .process import Process
 
 
@@ -60,10 +60,6 @@ def _reality(node, client):
             "shortId": r.short_ids[0] if client.short_id is None else client.short_id}
 
 
-def _user(flow, **fields):
-    return {**fields, "flow": flow} if flow else fields
-
-
 def client_config(node, client, socks_port, loglevel="info"):
     policy = {"levels": {"0": {"connIdle": client.idle}}} if client.idle else {}
     return {
@@ -71,23 +67,16 @@ def client_config(node, client, socks_port, loglevel="info"):
         "policy": policy,
         "inbounds": [{"listen": "127.0.0.1", "port": socks_port, "protocol": "socks",
                       "settings": {"auth": "noauth", "udp": True, "ip": "127.0.0.1"}}],
-        "outbounds": [{"protocol": "vless",
-                       "settings": {"vnext": [{"address": client.connect_to or node.listen, "port": node.port,
-                                               "users": [_user(node.flow if client.flow is None else client.flow,
-                                                               id=client.user, encryption="none")]}]},
-                       "streamSettings": _stream(node, client)}],
+        "outbounds": [{"protocol": node.protocol, "settings": protocols.of(node).xray_outbound(node, client),
+                       "streamSettings": _stream(node, client), **({"mux": client.mux} if client.mux else {})}],
     }
 
 
 def server_config(node, loglevel="warning"):
-    settings = {"clients": [_user(node.flow, id=u, email=f"user{i}") for i, u in node.users], "decryption": "none"}
-    if node.fallbacks:
-        settings["fallbacks"] = [{"name": f.get("sni", ""), "alpn": f.get("alpn", ""), "path": f.get("path", ""),
-                                  "dest": f["dest"], "xver": f.get("xver", 0)} for f in node.fallbacks]
     return {
         "log": {"loglevel": loglevel, "access": "none"},
-        "inbounds": [{"listen": node.listen, "port": node.port, "protocol": "vless", "settings": settings,
-                      "streamSettings": _stream(node)}],
+        "inbounds": [{"listen": node.listen, "port": node.port, "protocol": node.protocol,
+                      "settings": protocols.of(node).xray_inbound(node), "streamSettings": _stream(node)}],
         "outbounds": [{"protocol": "freedom"}],
     }
 

@@ -50,9 +50,8 @@ def client_of(name, **more):
 class Link:
     """A running server of one transport and a real client that goes through it."""
 
-    def __init__(self, stage, kind, transport, client):
+    def __init__(self, stage, kind, transport, client, **more):
         self.kind, self.transport = kind, transport
-        more = {}
         if transport == "vision-reality":
             target = targets.Script()
             stage.at_end(target.stop)
@@ -72,17 +71,18 @@ class Link:
         return self.node.network == "ws"
 
 
-def links(transports=tuple(TRANSPORTS), clients=CLIENTS, **client):
-    """Decorates a fixture: one module-scoped link for each combination; `client` goes into every spec.Client."""
-    params = [(c, t, client) for t in transports for c in clients]
-    return pytest.fixture(scope="module", params=params, ids=[f"{c}-{t}" for c, t, _ in params])
+def links(transports=tuple(TRANSPORTS), clients=CLIENTS, node=None, **client):
+    """Decorates a fixture: one module-scoped link for each combination; `client` goes into every spec.Client, the
+    dict `node` into every spec.Node."""
+    params = [(c, t, client, node or {}) for t in transports for c in clients]
+    return pytest.fixture(scope="module", params=params, ids=[f"{c}-{t}" for c, t, _, _ in params])
 
 
 def per_link(request, module_stage):
     """The body of such a fixture: a link that ends before the next begins."""
-    kind, transport, client = request.param
+    kind, transport, client, node = request.param
     sub = type(module_stage)(module_stage.subdirectory(f"{kind}-{transport}"), module_stage.cert)
     try:
-        yield Link(sub, kind, transport, client)
+        yield Link(sub, kind, transport, client, **node)
     finally:
         sub.end()
