@@ -60,7 +60,10 @@ static void put_node(FILE *to, const char *url, const char *key, const char *id)
     put_text(to, key);
     fputs(", // its token\n            \"NodeID\": ", to);
     put_text(to, id);
-    fputs(",\n            \"NodeType\": \"vless\",\n", to);
+    fputs(",\n            // vless, vmess, trojan or shadowsocks; the panel's word counts if it "
+          "differs\n"
+          "            \"NodeType\": \"vless\",\n",
+          to);
     fputs(options, to);
 }
 

@@ -7,6 +7,7 @@
 
 #include "app/cmd.h"
 #include "app/demo.h"
+#include "app/demo_node.h"
 #include "app/service.h"
 #include "control/config.h"
 #include "io/loop.h"
@@ -14,24 +15,38 @@
 #include "panelserver/panelserver.h"
 
 #define USAGE                                                                                      \
-    "Usage: v2sp demo [options]\n"                                                                 \
+    "Usage: v2sp demo [--protocol NAME] [options]\n"                                               \
     "\n"                                                                                           \
-    "Starts an embedded panel, one VLESS node and one user, prints the link and its QR code,\n"    \
-    "and shows what moves. Ctrl-C ends it and shows what the panel has counted. Users, port\n"     \
-    "and counters stay in the state directory for the next time, and so do keys and link.\n"       \
+    "Starts an embedded panel, one node and one user, prints the link and its QR code, and "       \
+    "shows\n"                                                                                      \
+    "what moves. Ctrl-C ends it and shows what the panel has counted. Users, counters and, for\n"  \
+    "each protocol, port, keys and link stay in the state directory for the next time.\n"          \
     "\n"                                                                                           \
+    "  --protocol NAME   vless (default), vmess, trojan, shadowsocks (ss) or ss2022\n"             \
+    "  --method CIPHER   Shadowsocks: aes-128-gcm (default), aes-256-gcm, "                        \
+    "chacha20-ietf-poly1305,\n"                                                                    \
+    "                    xchacha20-ietf-poly1305 or none; ss2022: 2022-blake3-aes-128-gcm\n"       \
+    "                    (default) or 2022-blake3-aes-256-gcm\n"                                   \
     "  --state DIR       where everything is kept (default ./state)\n"                             \
     "  --host NAME       name or IP that clients dial (default: this machine's own address)\n"     \
     "  --port N          port of the node (default: a free one, then the same again)\n"            \
-    "  --network NAME    tcp or ws (default tcp)\n"                                                \
-    "  --target HOST:PORT  REALITY: the site to look like (default: a well-known one that\n"       \
-    "                    answers; TLS with a self-signed certificate if none does)\n"              \
+    "  --network NAME    tcp or ws (default tcp; VMess: ws)\n"                                     \
+    "  --target HOST:PORT  REALITY: the site to look like. VLESS has it by default, with a\n"      \
+    "                    well-known site that answers, or TLS if none does\n"                      \
     "  --sni NAME        and its name (default: HOST)\n"                                           \
-    "  --tls             TLS with a self-signed certificate\n"                                     \
+    "  --tls             TLS with a self-signed certificate (default for VMess and Trojan)\n"      \
     "  --plain           without TLS: for trying out on a trusted network only\n"                  \
     "  --allow-private   users may reach private addresses of this host\n"                         \
     "  --no-qr           no QR code\n"                                                             \
     "      --help        this text\n"                                                              \
+    "\n"                                                                                           \
+    "What is not given stays as it was the last time the protocol was tried. Examples:\n"          \
+    "\n"                                                                                           \
+    "  v2sp demo                               VLESS with REALITY and Vision\n"                    \
+    "  v2sp demo --protocol trojan             Trojan with TLS\n"                                  \
+    "  v2sp demo --protocol vmess              VMess over WebSocket with TLS\n"                    \
+    "  v2sp demo --protocol ss2022             Shadowsocks 2022, TCP and UDP\n"                    \
+    "  v2sp demo --protocol ss --method chacha20-ietf-poly1305\n"                                  \
     "\n"                                                                                           \
     "While it runs, v2sp panel --state DIR user add ... adds users to it.\n"
 
@@ -174,8 +189,11 @@ out:
 /* Returns CMD_GO_ON or the exit status. */
 static int parse(struct demo_options *o, int argc, char **argv)
 {
-    const char *port = NULL;
-    const struct cmd_option options[] = {{.name = "--state", .value = &o->state_dir},
+    const char *port = NULL, *protocol = NULL;
+    char problem[DEMO_NODE_PROBLEM];
+    const struct cmd_option options[] = {{.name = "--protocol", .value = &protocol},
+                                         {.name = "--method", .value = &o->method},
+                                         {.name = "--state", .value = &o->state_dir},
                                          {.name = "--host", .value = &o->host},
                                          {.name = "--port", .other = "-p", .value = &port},
                                          {.name = "--network", .value = &o->network},
@@ -194,14 +212,12 @@ static int parse(struct demo_options *o, int argc, char **argv)
     if (port && (*end != '\0' || number < 1 || number > 65535))
         return cmd_misused(&cmd_demo, "--port takes a number from 1 to 65535");
     o->port = (uint16_t)number;
-    if (o->network && strcmp(o->network, "tcp") != 0 && strcmp(o->network, "ws") != 0)
-        return cmd_misused(&cmd_demo, "--network takes tcp or ws");
-    if (o->plain + o->tls + (o->target != NULL) > 1)
-        return cmd_misused(&cmd_demo, "--target, --tls and --plain exclude each other");
-    if (o->target != NULL && o->network != NULL && strcmp(o->network, "tcp") != 0)
-        return cmd_misused(&cmd_demo, "--target: REALITY goes with the network tcp here");
-    if (o->sni != NULL && o->target == NULL)
-        return cmd_misused(&cmd_demo, "--sni goes with --target");
+    o->kind = demo_kind_find(protocol, o->method);
+    if (o->kind == NULL)
+        return cmd_misused(&cmd_demo,
+                           "--protocol takes vless, vmess, trojan, shadowsocks or ss2022");
+    if (!demo_options_ok(o, problem))
+        return cmd_misused(&cmd_demo, "%s", problem);
     return CMD_GO_ON;
 }
 

@@ -1,5 +1,5 @@
-/* app/demo.h - what `v2sp demo` keeps between runs: a panel database with one node and one user,
- * and the port of the panel. */
+/* app/demo.h - what `v2sp demo` keeps between runs: a panel database with one user and a node for
+ * each protocol that was tried, and the port of the panel. */
 #ifndef APP_DEMO_H
 #define APP_DEMO_H
 
@@ -12,11 +12,14 @@
 #include "panelserver/db_user.h"
 
 struct config;
+struct demo_kind;
 
 /* From the command line; NULL, 0 and false where nothing was said. */
 struct demo_options {
     const char *state_dir, *host, *network;
-    const char *target, *sni; /* of REALITY */
+    const struct demo_kind *kind; /* never NULL */
+    const char *method;           /* of Shadowsocks */
+    const char *target, *sni;     /* of REALITY */
     uint16_t port;
     bool plain, tls, allow_private, no_qr;
 };

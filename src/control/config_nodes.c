@@ -143,18 +143,6 @@ static const struct config_core *choose_core(struct config_reader *r, const stru
     return NULL;
 }
 
-static void check_type(struct config_reader *r, const struct config_path *at,
-                       struct config_draft *d)
-{
-    if (d->enable_vless && same_text(d->api.node_type, "vmess"))
-        d->api.node_type = "vless"; /* XrayR's way to say VLESS */
-    if (d->api.node_type[0] != '\0' && !same_text(d->api.node_type, "vless"))
-        config_report(r, CONFIG_ERROR, CONFIG_KEY(at, "NodeType"),
-                      "%s is understood but not implemented yet in this version; only vless is "
-                      "served",
-                      d->api.node_type);
-}
-
 /* Switched off, or left to the panel: whatever stands in it is not read (XrayR's meaning). */
 static bool reality_is_off(const struct json_t *opt)
 {
@@ -178,7 +166,8 @@ static void check_draft(struct config_reader *r, const struct config_path *at,
         config_report(r, CONFIG_ERROR, at, "ApiKey is missing: the panel's token for this node");
     if (clean && d->api.node_id == 0)
         config_report(r, CONFIG_ERROR, at, "NodeID is missing: the panel's number of this node");
-    check_type(r, api_at, d);
+    if (d->enable_vless && same_text(d->api.node_type, "vmess"))
+        d->api.node_type = "vless"; /* XrayR's way to say VLESS */
     if (o->cert.mode == CONFIG_CERT_FILE &&
         (o->cert.cert_file[0] == '\0' || o->cert.key_file[0] == '\0'))
         config_report(r, CONFIG_ERROR, CONFIG_KEY(opt_at, "CertConfig"),

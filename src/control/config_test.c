@@ -305,15 +305,37 @@ static void findings_say_what_where_and_what_to_do(void **state)
     }
 }
 
+static void every_protocol_is_a_node_type(void **state)
+{
+    static const struct {
+        const char *member, *type;
+    } words[] = {
+        {",\"NodeType\":\"VLESS\"", "vless"},
+        {",\"NodeType\":\"vmess\"", "vmess"},
+        {",\"NodeType\":\"V2ray\"", "vmess"},
+        {",\"NodeType\":\"V2ray\",\"EnableVless\":true", "vless"},
+        {",\"NodeType\":\"Trojan\"", "trojan"},
+        {",\"NodeType\":\"Shadowsocks\"", "shadowsocks"},
+        {",\"NodeType\":\"ss\"", "shadowsocks"},
+        {"", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), NODE("%s"), words[i].member);
+        const struct config *cfg = parse_clean(text);
+        assert_string_equal(cfg->nodes[0].api.node_type, words[i].type);
+        config_unref(cfg);
+    }
+}
+
 /* One bad member in an else good node: the node goes, and this is said. */
 static const struct {
     const char *member, *says;
 } bad_members[] = {
     {"\"NodeType\":\"http\"", "NodeType: must be vless, vmess, trojan or shadowsocks"},
-    {"\"NodeType\":\"trojan\"", "NodeType: trojan is understood but not implemented yet in this "
-                                "version; only vless is served"},
-    {"\"NodeType\":\"v2ray\"", "NodeType: vmess is understood but not implemented yet in this "
-                               "version; only vless is served"},
+    {"\"NodeType\":\"hysteria2\"", "NodeType: must be vless, vmess, trojan or shadowsocks"},
     {"\"PanelType\":\"SSpanel\"", "PanelType: the panel dialect sspanel is understood but not "
                                   "implemented yet in this version; use v2sp"},
     {"\"PanelType\":\"x\"", "PanelType: must be auto or v2sp"},
@@ -559,6 +581,7 @@ int main(void)
         cmocka_unit_test(defaults_are_the_documented_ones),
         cmocka_unit_test(every_option_lands),
         cmocka_unit_test(listen_addresses),
+        cmocka_unit_test(every_protocol_is_a_node_type),
         cmocka_unit_test(findings_say_what_where_and_what_to_do),
         cmocka_unit_test(a_bad_node_goes_and_is_named),
         cmocka_unit_test(what_comes_later_has_one_notice),
