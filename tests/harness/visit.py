@@ -54,8 +54,12 @@ def download(proxy, origin, n, seed=1, host=None):
         assert read_all(s) == (n, origins.digest(n, seed)), "download differs"
 
 
-def upload(proxy, origin, n, seed=2, host=None):
+def upload(proxy, origin, n, seed=2, host=None, small_first=False):
+    """`small_first`: an exchange of a few bytes goes before it, for clients that cannot begin with many."""
     with connect(proxy, origin, host) as s:
+        if small_first:
+            s.sendall(b"SINK 0\n")
+            assert read_line(s) == origins.digest(0, seed)
         s.sendall(f"SINK {n}\n".encode())
         for part in origins.stream(n, seed):
             s.sendall(part)
