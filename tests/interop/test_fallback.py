@@ -1,4 +1,5 @@
-"""Fallbacks: whoever is not a VLESS user gets the web site behind the node, chosen by SNI, ALPN and path."""
+"""Fallbacks of VLESS and Trojan: whoever is not a user gets the web site behind the node, chosen by SNI, ALPN and path."""
+import hashlib
 import http.client
 import ssl
 
@@ -23,10 +24,10 @@ def proxy_headers():
         yield {1: v1, 2: v2}
 
 
-@pytest.fixture(scope="module")
-def node(module_stage, site, proxy_headers, tmp_path_factory):
+@pytest.fixture(scope="module", params=["vless", "trojan"])
+def node(request, module_stage, site, proxy_headers, tmp_path_factory):
     cert = certs.make(tmp_path_factory.mktemp("fb"), "node.test", ("b.test", "www.b.test"))
-    n = spec.Node(port=ports.free_port(), tls=True, cert=cert, fallbacks=(
+    n = spec.Node(port=ports.free_port(), protocol=request.param, tls=True, cert=cert, fallbacks=(
         {"dest": site["default"]},
         {"path": "/a", "dest": f"127.0.0.1:{site['path-a']}"},
         {"alpn": "h2", "dest": site["h2"]},
@@ -80,7 +81,7 @@ def test_users_are_served_beside_it(node, module_stage):
         for kind in ("xray", "sing-box"):
             proxy = module_stage.client(kind, node, spec.Client())
             visit.download(proxy, o, 100_000)
-            visit.upload(proxy, o, 100_000)
+            visit.upload(proxy, o, 100_000, small_first=True)
 
 
 @pytest.mark.sanitizer
@@ -101,10 +102,11 @@ def test_proxy_header(node, proxy_headers, version):
 @pytest.mark.sanitizer
 @pytest.mark.parametrize("first", [
     b"GET /\r\n\r\n",                                               # under 18 bytes
-    vless.header("00000000-0000-4000-8000-000000000001", "127.0.0.1", 80) + b"x" * 40,     # unknown user
+    vless.header("00000000-0000-4000-8000-000000000001", "127.0.0.1", 80) + b"x" * 40,     # unknown users
+    hashlib.sha224(b"nobody").hexdigest().encode() + b"\r\n\x01\x01\x7f\0\0\x01\0\x50\r\n",
     b"\x01" + bytes(40),                                            # another version
     b"GET / HTTP/1.1\r\nHost: node.test\r\nX: " + b"y" * 6000 + b"\r\n\r\n",
-], ids=["short", "unknown-user", "version", "long"])
+], ids=["short", "unknown-vless-user", "unknown-trojan-user", "version", "long"])
 def test_first_bytes_reach_the_site(node, first):
     """Whatever is not ours is answered by the site: nginx calls it a bad request or serves it."""
     with tls(node) as s:
@@ -115,7 +117,11 @@ def test_first_bytes_reach_the_site(node, first):
 def test_error_after_the_user_matched_closes(node):
     """A known user with a broken request is not shown the web site."""
     with tls(node) as s:
-        s.sendall(vless.header(spec.USER, "127.0.0.1", 80, command=9) + b"GET / HTTP/1.1\r\n\r\n")
+        if node.protocol == "vless":
+            broken = vless.header(spec.USER, "127.0.0.1", 80, command=9)
+        else:
+            broken = hashlib.sha224(spec.USER.encode()).hexdigest().encode() + b"\r\n\x01\x09"
+        s.sendall(broken + b"GET / HTTP/1.1\r\n\r\n")
         try:
             assert s.recv(100) == b""
         except (ssl.SSLError, ConnectionError):
