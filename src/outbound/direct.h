@@ -95,6 +95,8 @@ NODISCARD enum status direct_udp_open(const struct direct_env *env, const struct
 NODISCARD enum status direct_udp_send(struct direct_udp *u, struct bufq *q);
 /* Reads into @q, see udp_recv: ST_OK drained, ST_YIELD more to come, ST_FULL, ST_E_NOMEM. */
 NODISCARD enum status direct_udp_recv(struct direct_udp *u, struct bufq *q);
+/* Where datagrams without peer go; family ADDR_NONE as long as its name is looked up. */
+const struct addr *direct_udp_target(const struct direct_udp *u);
 /* Datagrams not sent so far: private or refused by the kernel. */
 size_t direct_udp_dropped(const struct direct_udp *u);
 void direct_udp_close(struct direct_udp *u); /* NULL is fine; also from within fn */

@@ -264,6 +264,11 @@ enum status direct_udp_recv(struct direct_udp *u, struct bufq *q)
     return worst;
 }
 
+const struct addr *direct_udp_target(const struct direct_udp *u)
+{
+    return &u->dflt;
+}
+
 size_t direct_udp_dropped(const struct direct_udp *u)
 {
     return u->dropped;

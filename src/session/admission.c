@@ -119,6 +119,14 @@ bool admission_rename(struct admission *a, const struct addr *from, const struct
     return true;
 }
 
+bool admission_stream(struct admission *a)
+{
+    if (admission_full(a))
+        return false;
+    a->sessions++;
+    return true;
+}
+
 void admission_leave(struct admission *a)
 {
     a->sessions--;

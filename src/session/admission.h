@@ -37,6 +37,9 @@ bool admission_rename(struct admission *a, const struct addr *from, const struct
                       uint32_t source_max);
 /* The stranger became a user's session, or ended as a stranger. */
 void admission_known(struct admission *a, const struct addr *peer);
+/* A session of a user's that is no connection from outside (a stream of a carrier). False: no room.
+ */
+bool admission_stream(struct admission *a);
 /* A session (no stranger any more) ended. */
 void admission_leave(struct admission *a);
 

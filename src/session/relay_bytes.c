@@ -6,6 +6,7 @@
  * Where every layer has left a direction on both sides, the bytes do not pass through the
  * process (io/splice.h); they are counted by what splice returned, so limits and accounting hold
  * there too. */
+#include "session/port.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -45,6 +46,10 @@ static size_t turn_size(const struct session *s, const struct conn *src, const s
     struct worker *w = worker_of(s);
     if (queued > LINGER_QUEUE)
         return 0;
+    if (s->port && dst == &s->client) {
+        size_t most = s->port->ops->room(s->port);
+        return most < BLK_READ || pool_load(w->pool) < POOL_TIGHT ? most : BLK_READ;
+    }
     if (pool_load(w->pool) >= POOL_TIGHT)
         return BLK_READ;
     if (((size_t)BLK_READ << src->read_hint) <= SMALL_TURN)
@@ -118,7 +123,9 @@ static enum half up_by_copy(struct session *s)
     if (session_chain_run(s) < 0)
         return HALF_FAILED;
     struct bufq *up = chain_up(&s->in);
-    if (up->head && !s->target_failed) {
+    /* A carrier fills the queue up itself: it goes on when there is room again. */
+    bool takes = s->port == NULL || to->bytes <= LINGER_QUEUE;
+    if (up->head && !s->target_failed && takes) {
         relay_count(s, up->bytes, 0);
         bufq_move(to, up);
         moved = HALF_MOVED;
@@ -138,6 +145,8 @@ static enum half up_by_copy(struct session *s)
     }
     /* Asked anew after the writes: an empty queue sends no event that would come back here. */
     queued = chain_queued(&s->in, CHAIN_RX) + to->bytes;
+    if (s->port)
+        return up->head && to->bytes <= LINGER_QUEUE ? HALF_AGAIN : moved;
     return s->client.readable && !in->eof && !waits && queued <= LINGER_QUEUE ? HALF_AGAIN : moved;
 }
 
@@ -151,7 +160,7 @@ static enum half down_by_copy(struct session *s)
     enum half moved = HALF_IDLE;
     size_t size =
         s->target.readable && !from->eof ? turn_size(s, &s->target, &s->client, queued) : 0;
-    bool waits = false;
+    bool waits = s->port && size == 0; /* for the carrier */
     if (size > 0 && s->brakes) {
         size = within_brake(s, &s->brakes->down, size);
         waits = size == 0;
@@ -261,7 +270,7 @@ static enum half down_by_splice(struct session *s)
 static bool may_splice(const struct session *s, enum chain_dir client_dir)
 {
     enum chain_dir target_dir = client_dir == CHAIN_RX ? CHAIN_TX : CHAIN_RX;
-    return chain_raw(&s->in, client_dir) == CHAIN_RAW_NOW &&
+    return s->port == NULL && chain_raw(&s->in, client_dir) == CHAIN_RAW_NOW &&
            chain_raw(&s->out, target_dir) == CHAIN_RAW_NOW;
 }
 

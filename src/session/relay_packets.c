@@ -1,5 +1,6 @@
 /* The one relay of datagrams: a queue of spans on the client's side, a full-cone UDP flow on the
  * other. */
+#include "session/port.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -55,7 +56,8 @@ static bool may_read_client(const struct session *s)
 static bool may_read_udp(const struct session *s)
 {
     return s->udp_readable && chain_queued(&s->in, CHAIN_TX) < LINGER_QUEUE &&
-           chain_down(&s->in)->count + chain_bottom_out(&s->in)->count < LINGER_COUNT;
+           chain_down(&s->in)->count + chain_bottom_out(&s->in)->count < LINGER_COUNT &&
+           (s->port == NULL || s->port->ops->room(s->port) > 0);
 }
 
 /* client -> targets */

@@ -7,6 +7,8 @@
 
 #include "codec/proxy_header.h"
 #include "io/sockaddr.h"
+#include "session/carrier.h"
+#include "session/port.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
@@ -66,6 +68,8 @@ void session_wake_by(struct session *s, uint64_t at_ms)
 static bool still_sending(const struct session *s)
 {
     int unsent = 0;
+    if (s->port)
+        return s->lingers < LINGER_MAX && chain_bottom_out(&s->in)->head && !removed_user(s);
     return s->spoke && !s->stranger && s->lingers < LINGER_MAX && conn_is_open(&s->client) &&
            chain_bottom_out(&s->in)->head == NULL && !removed_user(s) &&
            ioctl(s->client.watch.fd, SIOCOUTQ, &unsent) == 0 && unsent > 0;
@@ -98,6 +102,9 @@ static void deadline_passed(struct session *s)
     case SESSION_RELAY:
     case SESSION_PACKETS:
         session_end(s);
+        return;
+    case SESSION_CARRIER:
+        carrier_tick(s);
         return;
     case SESSION_FLUSHING:
         if (!still_sending(s)) {
@@ -163,6 +170,24 @@ static void count_in(struct session *s)
     list_add_tail(&wn->sessions, &s->node);
 }
 
+void session_init(struct session *s, struct worker_node *wn, struct view *view)
+{
+    struct worker *w = wn->worker;
+    s->wn = wn;
+    s->view = view_ref(view);
+    s->env = (struct env){.pool = w->pool,
+                          .rng = w->rng,
+                          .crypto = w->crypto,
+                          .users = view->users,
+                          .shared = view->shared,
+                          .info = &s->info,
+                          .heavy = &w->handshakes};
+    s->client.watch.fd = s->target.watch.fd = -1;
+    list_init(&s->node);
+    task_init(&s->task, on_task);
+    timer_init(&s->timer, on_timer);
+}
+
 void session_accept(struct worker_node *wn, int fd, const struct addr *peer)
 {
     struct worker *w = wn->worker;
@@ -176,21 +201,9 @@ void session_accept(struct worker_node *wn, int fd, const struct addr *peer)
     s = pool_alloc(w->pool, sizeof(*s));
     if (s == NULL)
         goto refuse;
-    s->wn = wn;
+    session_init(s, wn, wn->view);
     s->stranger = true;
     s->source = s->info.peer = *peer;
-    s->view = view_ref(wn->view);
-    s->env = (struct env){.pool = w->pool,
-                          .rng = w->rng,
-                          .crypto = w->crypto,
-                          .users = s->view->users,
-                          .shared = s->view->shared,
-                          .info = &s->info,
-                          .heavy = &w->handshakes};
-    s->target.watch.fd = -1;
-    list_init(&s->node);
-    task_init(&s->task, on_task);
-    timer_init(&s->timer, on_timer);
     if (session_aux_init(s, n) != ST_OK || build_chain(s) != ST_OK)
         goto refuse;
     if (conn_open(&s->client, w->loop, fd, false, on_client) != ST_OK) {
@@ -226,6 +239,10 @@ void session_close(struct session *s, bool reset)
     loop_task_del(w->loop, &s->task);
     direct_dial_cancel(&s->dial);
     direct_udp_close(s->udp);
+    carrier_stop(s, reset || s->failed);
+    carrier_free(s);
+    if (s->port)
+        s->port->ops->close(s->port, s->failed || s->target_failed);
     conn_close(&s->client, reset);
     conn_close(&s->target, reset && s->state == SESSION_RELAY);
     splice_fini(&s->up_pipe, w->pipes);
@@ -270,6 +287,15 @@ enum status session_flush_client(struct session *s)
 {
     struct bufq *out = chain_bottom_out(&s->in);
     int err = 0;
+    if (s->port) {
+        s->spoke |= out->head != NULL;
+        s->port->ops->moved(s->port);
+        return out->head ? ST_FULL : ST_OK;
+    }
+    if (s->cut) {
+        bufq_clear(out, worker_of(s)->pool);
+        return ST_OK;
+    }
     if (out->head) {
         if (!s->client.writable)
             return ST_FULL;
@@ -311,7 +337,7 @@ static void log_failure(struct session *s, const struct why *why)
 static bool lingered(struct session *s)
 {
     struct worker *w = worker_of(s);
-    if (!s->spoke || s->client.eof || s->client.broken)
+    if (!s->spoke || s->client.eof || s->client.broken || s->port)
         return true;
     conn_shutdown(&s->client);
     struct bufq waste;
@@ -339,11 +365,13 @@ static void flush_and_close(struct session *s)
         direct_dial_cancel(&s->dial);
         direct_udp_close(s->udp);
         s->udp = NULL;
+        carrier_stop(s, s->failed);
         conn_close(&s->target, false);
         splice_fini(&s->up_pipe, w->pipes);
         splice_fini(&s->down_pipe, w->pipes);
     }
-    enum status st = conn_is_open(&s->client) ? session_flush_client(s) : ST_E_CLOSED;
+    bool client = s->port || conn_is_open(&s->client);
+    enum status st = client ? session_flush_client(s) : ST_E_CLOSED;
     if (st == ST_OK && chain_queued(&s->in, CHAIN_TX) > 0) {
         /* More than the lowest queue could hold waited above it. */
         enum status ran = session_chain_run(s);
@@ -358,14 +386,25 @@ static void flush_and_close(struct session *s)
 void session_fail(struct session *s, const struct why *why)
 {
     log_failure(s, why);
+    s->failed = true;
     if (s->stranger)
         worker_count(&s->wn->stats->rejected, 1);
     flush_and_close(s);
 }
 
+/* Nothing is said to who does not belong here, in the way of a protocol that resets. */
+static void reset(struct session *s, const struct why *why)
+{
+    log_failure(s, why);
+    if (s->stranger)
+        worker_count(&s->wn->stats->rejected, 1);
+    session_close(s, true);
+}
+
 void session_give_up(struct session *s, const struct why *why)
 {
     log_failure(s, why);
+    s->failed = true;
     session_end(s);
 }
 
@@ -454,12 +493,16 @@ static void handshake(struct session *s)
     if (s->state == SESSION_PROXY && !read_proxy_header(s))
         return;
     (void)session_aux_read(s);
+    w->ev.request.addressed = w->ev.request.datagrams_only = false; /* what few protocols set */
     st = session_chain_run(s);
     if (st < 0) {
         struct why why = w->ev.why;
         if (why.text == NULL)
             why = (struct why){st, status_str(st), 0};
-        session_fail(s, &why);
+        if (w->ev.mask & EV_RESET)
+            reset(s, &why);
+        else
+            session_fail(s, &why);
         return;
     }
     uint32_t seen = w->ev.mask;
@@ -482,6 +525,8 @@ static void handshake(struct session *s)
 
 void session_run(struct session *s)
 {
+    if (session_run_cut(s))
+        return;
     switch (s->state) {
     case SESSION_PROXY:
     case SESSION_HANDSHAKE:
@@ -495,6 +540,9 @@ void session_run(struct session *s)
         return;
     case SESSION_PACKETS:
         relay_packets_run(s);
+        return;
+    case SESSION_CARRIER:
+        carrier_run(s);
         return;
     case SESSION_FLUSHING:
         flush_and_close(s);

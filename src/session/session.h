@@ -1,9 +1,13 @@
 /* session/session.h - one client connection from accept to close: handshake, request, dial, relay.
  *
  *   PROXY ----> HANDSHAKE --request--> DIALING ----> RELAY ---+
- *                   |                      ^   \---> PACKETS -+--> FLUSHING --> freed
- *                   +------ divert --------+                  |
- *                   +------ error ----------------------------+
+ *                 | |  |                   ^   \---> PACKETS -+--> FLUSHING --> freed
+ *                 | |  +------ divert -----+                  |
+ *                 | +--- many streams ---> CARRIER -----------+
+ *                 +------ error ------------------------------+
+ *
+ * A stream of a carrier is a session too, with a port in place of the client's socket; it begins
+ * at DIALING.
  *
  * Every wait has a deadline on the one timer. An open session holds its layers' state and two
  * connections, no blk while nothing moves. Single-threaded: belongs to its worker. */
@@ -20,6 +24,8 @@
 #include "stream/chain.h"
 
 struct worker_node;
+struct port;
+struct carrier;
 
 /* Of an adopted relay. */
 struct session_brakes {
@@ -32,7 +38,15 @@ enum session_state {
     SESSION_DIALING,   /* the target is resolved or connected to */
     SESSION_RELAY,     /* bytes, both ways */
     SESSION_PACKETS,   /* datagrams inside the client's stream */
+    SESSION_CARRIER,   /* streams inside the client's stream: session/carrier.h */
     SESSION_FLUSHING,  /* last bytes to the client (an alert, a Close frame), then close */
+};
+
+/* A stream's session whose carrier, or whose place in it, is gone. */
+enum session_cut {
+    SESSION_NOT_CUT,
+    SESSION_CUT_ENDED, /* by the client: what it sent still arrives */
+    SESSION_CUT_RESET,
 };
 
 struct session {
@@ -41,7 +55,9 @@ struct session {
     struct task task;   /* more to do, others first */
     struct timer timer; /* the deadline, or earlier: a layer's wake-up */
     struct conn client, target;
-    struct chain in, out; /* client's layers; target's layers */
+    struct port *port;       /* in place of the socket client; NULL: not, or no more (cut) */
+    struct carrier *carrier; /* of state CARRIER */
+    struct chain in, out;    /* client's layers; target's layers */
     struct env env;
     struct conn_info info;
     struct addr source;   /* admission counts by it: the socket's or the PROXY header's */
@@ -61,6 +77,8 @@ struct session {
     uint32_t wasted;         /* bytes thrown away after our FIN */
     uint8_t state;           /* enum session_state */
     uint8_t lingers;         /* deadlines of FLUSHING that were put off */
+    uint8_t cut;             /* enum session_cut */
+    bool failed;             /* ends for another reason than that client or target ended */
     bool stranger;           /* counted as one by admission */
     bool up_done, down_done; /* FIN passed on in that direction */
     bool udp_readable;       /* the UDP flow may have datagrams */
@@ -78,6 +96,9 @@ void session_close(struct session *s, bool reset);
 void session_end(struct session *s);
 
 /* ---- between the files of session/ ---- */
+
+/* Fills a zeroed @s: takes a reference of @view, no conn is open, nothing is counted. */
+void session_init(struct session *s, struct worker_node *wn, struct view *view);
 
 /* Runs the state machine once: reads, runs layers, writes. May free @s. */
 void session_run(struct session *s);
@@ -97,7 +118,7 @@ void session_wake_by(struct session *s, uint64_t at_ms);
 /* No blk to read into: runs the session again a little later. */
 void session_pause_for_memory(struct session *s);
 
-/* session_open.c: from the request to the relay. */
+/* session_open.c: from the request to the relay. Either may free @s. */
 void session_request(struct session *s, const struct request *req);
 void session_divert(struct session *s);
 /* EV_ADOPT: client and helper stream are relayed to each other from now on. */

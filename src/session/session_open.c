@@ -6,12 +6,15 @@
 #include "codec/proxy_header.h"
 #include "io/dial.h"
 #include "io/sockaddr.h"
+#include "session/carrier.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
 #define DIAL_DEADLINE_MS 15000
 #define RELAY_QUEUE_CAP  (1024u * 1024 + 256u * 1024) /* a bulk turn and what the last one left */
+#define MUX_NAME         "v1.mux.cool"                /* Xray-core common/mux/server.go; any port */
+#define SING_MUX_NAME    "sp.mux.sing-box.arpa"
 
 static void on_target(struct conn *c)
 {
@@ -167,8 +170,30 @@ static void keep_target(struct session *s, const struct target *t)
 static uint32_t packets_idle_ms(const struct session *s, const struct request *req)
 {
     uint32_t idle = s->view->node->timeouts.idle;
-    uint32_t most = req->target.addr.port == 53 && !req->addressed ? 20000 : 120000;
+    /* One question to a server of names, as far as that is all that the flow is for. */
+    bool dns = req->target.addr.port == 53 && !req->addressed && s->port == NULL;
+    uint32_t most = dns ? 20000 : 120000;
     return idle < most ? idle : most;
+}
+
+/* Names that are no targets but ask for another protocol inside the stream. Whether the request is
+ * done with: the session goes another way, or ends. */
+static bool asks_for_streams(struct session *s, const struct request *req)
+{
+    bool mux = req->network == NETWORK_MUX;
+    bool named = req->network == NETWORK_TCP && req->target.host_len > 0;
+    if (named && strcmp(req->target.host, SING_MUX_NAME) == 0) {
+        fail(s, ST_E_UNSUPPORTED, "sing-box's multiplex is not supported: turn it off", 0);
+        return true;
+    }
+    mux |= named && strcmp(req->target.host, MUX_NAME) == 0;
+    if (!mux)
+        return false;
+    if (s->port)
+        fail(s, ST_E_PROTO, "mux: a carrier inside a carrier", 0);
+    else
+        carrier_begin(s, req->datagrams_only);
+    return true;
 }
 
 void session_request(struct session *s, const struct request *req)
@@ -179,6 +204,8 @@ void session_request(struct session *s, const struct request *req)
     s->user = req->user;
     atomic_fetch_add_explicit(&s->user->sessions, 1, memory_order_relaxed);
     no_stranger_any_more(s);
+    if (asks_for_streams(s, req))
+        return;
     write_access_line(s, req);
     keep_target(s, &req->target);
     direct_conf_of(&conf, n);

@@ -50,17 +50,20 @@ enum events_mask {
     EV_ASK = 256,       /* stream/aux.h: events.ask is filled */
     EV_AUX_DONE = 512,
     EV_ADOPT = 1024, /* together with EV_DIVERT */
+    EV_RESET = 2048, /* with an error: the connection is to be reset, nothing more is said */
 };
 
 enum chain_dir { CHAIN_RX, CHAIN_TX };
 
-enum network { NETWORK_TCP = 1, NETWORK_UDP = 2 };
+/* MUX: Mux.Cool, many targets in the stream, none in the request. */
+enum network { NETWORK_TCP = 1, NETWORK_UDP = 2, NETWORK_MUX = 3 };
 
 struct request {
     enum network network;
     struct target target;
     /* NETWORK_UDP: every datagram has its own destination (span.peer), target is only the first */
     bool addressed;
+    bool datagrams_only; /* NETWORK_MUX: its streams must be of datagrams */
     struct user_rt *user; /* borrowed from env->users; the session takes its own reference */
 };
 

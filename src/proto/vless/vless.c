@@ -56,8 +56,6 @@ static enum status judge(const struct vless *v, const struct vless_header *h, st
         return turn_fail(t, ST_E_PROTO, "vless: UDP inside Vision", 0);
     if (!asks && v->conf->vision && h->command == VLESS_TCP)
         return turn_fail(t, ST_E_AUTH, "vless: the node's flow is Vision, the client has none", 0);
-    if (h->command == VLESS_MUX)
-        return turn_fail(t, ST_E_UNSUPPORTED, "vless: mux is not supported yet", 0);
     if (h->command == VLESS_REVERSE)
         return turn_fail(t, ST_E_UNSUPPORTED, "vless: reverse is not allowed for this user", 0);
     return ST_OK;
@@ -68,6 +66,11 @@ static enum status incomplete(struct turn *t)
     if (t->wire_in->eof)
         return turn_fail(t, ST_E_CLOSED, "vless: the client left before its request was whole", 0);
     return ST_MORE;
+}
+
+static enum network network_of(enum vless_command command)
+{
+    return command == VLESS_UDP ? NETWORK_UDP : command == VLESS_MUX ? NETWORK_MUX : NETWORK_TCP;
 }
 
 static enum status rx_header(struct vless *v, struct turn *t)
@@ -108,8 +111,9 @@ static enum status rx_header(struct vless *v, struct turn *t)
         t->ev->mask |= EV_UNITS_OFF;
     }
     bufq_drop(t->wire_in, h.len, v->layer.env->pool);
-    t->ev->request.network = h.command == VLESS_UDP ? NETWORK_UDP : NETWORK_TCP;
+    t->ev->request.network = network_of(h.command);
     t->ev->request.target = h.target;
+    t->ev->request.datagrams_only = h.command == VLESS_MUX && v->conf->vision;
     t->ev->request.user = user;
     t->ev->mask |= EV_REQUEST | EV_READY;
     v->mode = h.command == VLESS_UDP ? MODE_UDP : v->vision ? MODE_VISION : MODE_TCP;

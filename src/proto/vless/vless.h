@@ -6,7 +6,7 @@
  *      +--not ours, conf.fallback--> EV_DIVERT
  *
  * Source: Xray-core 25.12.1 proxy/vless. Single-threaded, one per connection; no memory beyond its
- * state, but for Vision's while it pads. Mux and reverse are refused. */
+ * state, but for Vision's while it pads. Reverse is refused. */
 #ifndef PROTO_VLESS_VLESS_H
 #define PROTO_VLESS_VLESS_H
 

@@ -286,7 +286,6 @@ static void refuses_what_it_does_not_do(void **state)
         const char *hex;
         enum status st;
     } cases[] = {
-        {ID "03", ST_E_UNSUPPORTED},
         {ID "04", ST_E_UNSUPPORTED},
         {ID "05", ST_E_PROTO},
         {ID "00", ST_E_PROTO},
@@ -309,7 +308,7 @@ static void refuses_what_it_does_not_do(void **state)
     }
 }
 
-/* The table of docs/internals/reality-and-vision.md; mux is not there yet. */
+/* The table of docs/internals/reality-and-vision.md. */
 static void flows_are_judged_as_the_table_says(void **state)
 {
     static const struct vless_conf vision = {.vision = true};
@@ -317,13 +316,17 @@ static void flows_are_judged_as_the_table_says(void **state)
         const char *hex;
         bool tls13;
         enum status st;
+        enum network network;
     } cases[] = {
-        {VISION_HEX "0101bb0101020304", true, ST_OK},
-        {VISION_HEX "0101bb0101020304", false, ST_E_PROTO},
-        {VISION_HEX "0200350108080808", true, ST_E_PROTO},
-        {TCP_HEX, true, ST_E_AUTH},
-        {UDP_HEX, true, ST_OK},
-        {UDP_HEX, false, ST_OK},
+        {VISION_HEX "0101bb0101020304", true, ST_OK, NETWORK_TCP},
+        {VISION_HEX "0101bb0101020304", false, ST_E_PROTO, 0},
+        {VISION_HEX "0200350108080808", true, ST_E_PROTO, 0},
+        {VISION_HEX "03", true, ST_OK, NETWORK_MUX},
+        {VISION_HEX "03", false, ST_E_PROTO, 0},
+        {TCP_HEX, true, ST_E_AUTH, 0},
+        {UDP_HEX, true, ST_OK, NETWORK_UDP},
+        {UDP_HEX, false, ST_OK, NETWORK_UDP},
+        {ID "03", false, ST_OK, NETWORK_MUX},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -336,6 +339,9 @@ static void flows_are_judged_as_the_table_says(void **state)
         feed(&b, cases[i].hex);
         assert_int_equal(run(&b), cases[i].st);
         assert_int_equal(b.ev.mask & EV_REQUEST, cases[i].st == ST_OK ? EV_REQUEST : 0);
+        assert_int_equal(b.ev.request.network, cases[i].network);
+        if (cases[i].network == NETWORK_MUX)
+            assert_true(b.ev.request.datagrams_only);
         close_bench(&b);
     }
 }
@@ -718,7 +724,7 @@ static void keeps_the_laws_when_it_refuses(void **state)
                                   .env = &env,
                                   .arg = &nothing,
                                   .wire = wire,
-                                  .wire_len = bytes_of(wire, ID "03001122"),
+                                  .wire_len = bytes_of(wire, ID "04001122"),
                                   .plain = wire,
                                   .end = ST_E_UNSUPPORTED,
                                   .written = written_as_expected});

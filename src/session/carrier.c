@@ -1,0 +1,366 @@
+#include "session/carrier.h"
+
+#include "proto/mux/mux.h"
+#include "session/port.h"
+#include "session/worker.h"
+
+#define READ_TURN   (64u * 1024)
+#define EVENTS_TURN 256           /* frames, before others run */
+#define OUT_CAP     (128u * 1024) /* frames for the client that are not written yet */
+/* Beyond it sessions stop reading from their targets. */
+#define DOWN_MAX    (512u * 1024)
+#define WRITES_TURN 16
+#define GRANT       (32u * 1024) /* room there must be for each session that is woken to read */
+
+struct carrier {
+    struct mux mux;
+    struct session *s;
+    struct list waiting; /* streams whose sessions wait for room */
+    bool datagrams_only;
+    bool had_streams; /* since the last tick */
+};
+
+/* Exists until its End has gone out; its session may go before. */
+struct stream {
+    struct mux_stream mux;
+    struct port port; /* port.session NULL: gone */
+    struct carrier *carrier;
+    struct list waiting;
+    struct target *name; /* pool_alloc'ed: the name of a first target of datagrams */
+};
+
+static struct worker *worker_of(const struct session *s)
+{
+    return s->wn->worker;
+}
+
+static struct stream *of_mux(struct mux_stream *m)
+{
+    return LIST_ENTRY(m, struct stream, mux);
+}
+
+static struct stream *of_port(struct port *p)
+{
+    return LIST_ENTRY(p, struct stream, port);
+}
+
+static void run_soon(struct session *s)
+{
+    loop_task_add(worker_of(s)->loop, &s->task);
+}
+
+/* ---- a stream, seen from its session --------------------------------------------------------- */
+
+static void port_moved(struct port *p)
+{
+    struct stream *st = of_port(p);
+    struct carrier *c = st->carrier;
+
+    if (st->name != NULL && st->mux.name == NULL && p->session->udp != NULL &&
+        direct_udp_target(p->session->udp)->family != ADDR_NONE) {
+        st->mux.name = st->name;
+        st->mux.from = *direct_udp_target(p->session->udp);
+    }
+    if (mux_taken(&c->mux, &st->mux))
+        run_soon(c->s);
+    if (st->mux.down->head != NULL) {
+        mux_pushed(&c->mux, &st->mux);
+        run_soon(c->s);
+    }
+}
+
+static size_t room_of(const struct carrier *c)
+{
+    size_t used = c->mux.down_queued + chain_queued(&c->s->in, CHAIN_TX);
+
+    return used < DOWN_MAX ? DOWN_MAX - used : 0;
+}
+
+static size_t port_room(struct port *p)
+{
+    struct stream *st = of_port(p);
+    size_t room = room_of(st->carrier);
+
+    if (room == 0 && !list_linked(&st->waiting))
+        list_add_tail(&st->carrier->waiting, &st->waiting);
+    return room;
+}
+
+static void port_close(struct port *p, bool failed)
+{
+    struct stream *st = of_port(p);
+
+    p->session = NULL;
+    list_del(&st->waiting);
+    mux_close(&st->carrier->mux, &st->mux, failed);
+    run_soon(st->carrier->s);
+}
+
+static const struct port_ops stream_ops = {
+    .moved = port_moved,
+    .room = port_room,
+    .close = port_close,
+};
+
+/* ---- streams come and go --------------------------------------------------------------------- */
+
+/* Not in the mux any more. */
+static void stream_free(struct stream *st)
+{
+    struct pool *pool = st->carrier->mux.pool;
+
+    list_del(&st->waiting);
+    pool_release(pool, st->name, sizeof(*st->name));
+    pool_release(pool, st, sizeof(*st));
+}
+
+static void cut_off(struct stream *st, bool reset)
+{
+    if (st->port.session != NULL)
+        session_cut(st->port.session, reset);
+    stream_free(st);
+}
+
+/* Only for the label of answers: without memory they bear the address. */
+static void keep_name(struct stream *st, const struct target *t)
+{
+    if (!st->mux.udp || t->host_len == 0)
+        return;
+    st->name = pool_alloc(st->carrier->mux.pool, sizeof(*st->name));
+    if (st->name != NULL)
+        *st->name = *t;
+}
+
+static struct stream *stream_new(struct carrier *c)
+{
+    struct stream *st;
+
+    if (c->mux.count >= CARRIER_STREAMS_MAX || c->s->wn->removing)
+        return NULL;
+    st = pool_alloc(c->mux.pool, sizeof(*st));
+    if (st == NULL)
+        return NULL;
+    st->carrier = c;
+    st->port.ops = &stream_ops;
+    list_init(&st->waiting);
+    st->port.session = session_spawn(c->s, &st->port);
+    if (st->port.session == NULL) {
+        stream_free(st);
+        return NULL;
+    }
+    st->mux.up = chain_bottom_in(&st->port.session->in);
+    st->mux.down = chain_bottom_out(&st->port.session->in);
+    return st;
+}
+
+/* ST_OK, or an error that ends the carrier. */
+static enum status open_stream(struct carrier *c, const struct mux_frame *f, struct why *why)
+{
+    struct session *s = c->s;
+    struct stream *st;
+
+    if (c->datagrams_only && f->network != MUX_UDP)
+        return why_set(why, ST_E_PROTO, "mux: a TCP stream where the flow allows UDP only", 0);
+    c->had_streams = true;
+    st = stream_new(c);
+    if (st == NULL)
+        return mux_refuse(&c->mux, f, chain_down(&s->in));
+    mux_add(&c->mux, &st->mux, f, false);
+    keep_name(st, &f->target);
+    const struct request req = {
+        .network = f->network == MUX_UDP ? NETWORK_UDP : NETWORK_TCP,
+        .target = f->target,
+        .user = s->user,
+    };
+    session_request(st->port.session, &req);
+    return ST_OK;
+}
+
+static enum status take_event(struct carrier *c, const struct mux_event *ev, struct why *why)
+{
+    struct stream *st = ev->stream != NULL ? of_mux(ev->stream) : NULL;
+
+    switch (ev->kind) {
+    case MUX_EV_OPEN:
+        return open_stream(c, &ev->open, why);
+    case MUX_EV_DATA:
+        run_soon(st->port.session);
+        break;
+    case MUX_EV_ENDED:
+        cut_off(st, false);
+        break;
+    case MUX_EV_REPLACED:
+        cut_off(st, true);
+        break;
+    }
+    return ST_OK;
+}
+
+/* ---- the carrier ----------------------------------------------------------------------------- */
+
+void carrier_begin(struct session *s, bool datagrams_only)
+{
+    struct worker *w = worker_of(s);
+
+    s->carrier = pool_alloc(w->pool, sizeof(*s->carrier));
+    if (s->carrier == NULL) {
+        struct why why = {ST_E_NOMEM, "no memory for a carrier", 0};
+        session_give_up(s, &why);
+        return;
+    }
+    mux_init(&s->carrier->mux, w->pool);
+    list_init(&s->carrier->waiting);
+    s->carrier->s = s;
+    s->carrier->datagrams_only = datagrams_only;
+    s->carrier->had_streams = true;
+    conn_info_clear(w->pool, &s->info);
+    s->env.users = NULL;
+    chain_down(&s->in)->cap = OUT_CAP;
+    s->state = SESSION_CARRIER;
+    session_deadline(s, CARRIER_TICK_MS);
+    carrier_run(s);
+}
+
+void carrier_stop(struct session *s, bool reset)
+{
+    struct mux_stream *m;
+
+    if (s->carrier == NULL)
+        return;
+    while ((m = mux_first(&s->carrier->mux)) != NULL) {
+        mux_remove(&s->carrier->mux, m);
+        cut_off(of_mux(m), reset);
+    }
+}
+
+void carrier_free(struct session *s)
+{
+    if (s->carrier == NULL)
+        return;
+    mux_fini(&s->carrier->mux);
+    pool_release(worker_of(s)->pool, s->carrier, sizeof(*s->carrier));
+    s->carrier = NULL;
+}
+
+void carrier_tick(struct session *s)
+{
+    struct carrier *c = s->carrier;
+
+    if (c->mux.count == 0 && !c->had_streams) {
+        session_end(s);
+        return;
+    }
+    c->had_streams = c->mux.count > 0;
+    session_deadline(s, CARRIER_TICK_MS);
+}
+
+static bool may_read(const struct session *s)
+{
+    return s->client.readable && !chain_bottom_in(&s->in)->eof &&
+           chain_queued(&s->in, CHAIN_RX) < READ_TURN;
+}
+
+/* What the client sent. ST_OK: all of it; ST_FULL: a stream must be read first; ST_YIELD: there is
+ * more; or an error, ST_E_CLOSED when the client is gone. */
+static enum status read_frames(struct carrier *c, bool *starved, struct why *why)
+{
+    struct session *s = c->s;
+    struct worker *w = worker_of(s);
+    struct bufq *in = chain_bottom_in(&s->in);
+    struct mux_event ev;
+    enum status st = ST_OK;
+    int err = 0;
+
+    if (may_read(s)) {
+        st = conn_read(&s->client, in, READ_TURN, w->pool, &err);
+        if (st == ST_EOF)
+            in->eof = true;
+        *starved |= st == ST_E_NOMEM;
+        if (st < 0 && st != ST_E_NOMEM)
+            return ST_E_CLOSED;
+    }
+    st = session_chain_run(s);
+    if (st < 0) {
+        *why = w->ev.why;
+        return st == ST_E_CLOSED ? ST_E_PROTO : st;
+    }
+    for (unsigned i = 0; i < EVENTS_TURN; i++) {
+        st = mux_rx(&c->mux, chain_up(&s->in), chain_down(&s->in), &ev, why);
+        if (st == ST_OK)
+            st = take_event(c, &ev, why);
+        if (st != ST_OK)
+            return st == ST_MORE ? ST_OK : st;
+    }
+    return ST_YIELD;
+}
+
+/* Wakes the sessions whose bytes have gone out, and of those that wait for room as many as there
+ * is room for. */
+static void wake_streams(struct carrier *c)
+{
+    struct mux_stream *m;
+    size_t room = room_of(c);
+
+    while ((m = mux_take_drained(&c->mux)) != NULL)
+        run_soon(of_mux(m)->port.session);
+    while ((m = mux_take_closed(&c->mux)) != NULL)
+        stream_free(of_mux(m));
+    for (; room >= GRANT && !list_empty(&c->waiting); room -= GRANT) {
+        struct stream *st = LIST_ENTRY(c->waiting.next, struct stream, waiting);
+        list_del(&st->waiting);
+        run_soon(st->port.session);
+    }
+}
+
+/* ST_OK: all that was there is written; ST_FULL: the client must read first; ST_YIELD: there is
+ * more; or an error. */
+static enum status write_frames(struct carrier *c, struct why *why)
+{
+    struct session *s = c->s;
+
+    for (unsigned i = 0; i < WRITES_TURN; i++) {
+        enum status more = mux_tx(&c->mux, chain_down(&s->in)), st;
+        if (more < 0)
+            return why_set(why, more, "no memory for a frame", 0);
+        if (session_chain_run(s) < 0) {
+            *why = worker_of(s)->ev.why;
+            return ST_E_PROTO;
+        }
+        st = session_flush_client(s);
+        if (st != ST_OK)
+            return st < 0 ? ST_E_CLOSED : st;
+        /* The queues between the mux and the socket hold less than was there. */
+        if (more == ST_OK && chain_queued(&s->in, CHAIN_TX) == 0)
+            return ST_OK;
+    }
+    return ST_YIELD;
+}
+
+void carrier_run(struct session *s)
+{
+    struct carrier *c = s->carrier;
+    struct why why = {0};
+    bool starved = false;
+    enum status in = read_frames(c, &starved, &why), out = ST_OK;
+
+    if (in >= 0)
+        out = write_frames(c, &why);
+    enum status worst = in < 0 ? in : out;
+    if (worst == ST_E_CLOSED) {
+        session_close(s, true);
+        return;
+    }
+    if (worst < 0) {
+        session_fail(s, &why);
+        return;
+    }
+    wake_streams(c);
+    if (in == ST_OK && bufq_ended(chain_bottom_in(&s->in))) {
+        session_end(s); /* half a frame at the end means nothing */
+        return;
+    }
+    if (starved)
+        session_pause_for_memory(s);
+    else if (in == ST_YIELD || out == ST_YIELD || (in == ST_OK && may_read(s)))
+        run_soon(s);
+}
