@@ -219,6 +219,7 @@ static enum status build_chain(struct served_node *s, const struct node_config *
         return st;
     if ((st = add_encryption(s, c, &ctx, problem)) != ST_OK)
         return st;
+    ctx.bare = s->node.stage_count == 0;
     return add_proto(s, proto, c->object.node, &ctx, problem);
 }
 

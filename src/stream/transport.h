@@ -32,6 +32,7 @@ struct conf_context {
     const struct json_t *reality; /* RealityConfig: what it holds counts more than the panel's */
     /* the node has fallbacks: the protocol diverts what it does not know */
     bool fallback;
+    bool bare; /* of a protocol: it lies on the bare connection, nothing around it */
 };
 
 enum transport_role { TRANSPORT_SECURITY, TRANSPORT_NETWORK };
