@@ -145,8 +145,12 @@ static enum status add_proto(struct served_node *s, const struct proto *p,
         snprintf(problem, NODE_PROBLEM_MAX, "%.150s", err.text);
         return st;
     }
+    if (err.text[0] != '\0')
+        snprintf(s->notice, sizeof(s->notice), "%.180s", err.text);
     s->proto = p;
     s->proto_conf = conf;
+    s->node.packets = p->packets;
+    s->node.packets_conf = conf;
     return add_stage(s, p->server, conf, p->free_conf, problem);
 }
 

@@ -23,6 +23,7 @@
 #define VIEW_NODES_MAX  256
 
 struct layer_ops;
+struct packet_ops;
 
 /* Time bounds of sessions, in milliseconds (XrayConnectionConfig). */
 struct view_timeouts {
@@ -59,6 +60,8 @@ struct view_node {
     size_t proxy_from_count;
     struct view_stage stages[VIEW_STAGES_MAX]; /* tls, ws, vless; lowest first */
     unsigned stage_count;
+    const struct packet_ops *packets; /* stream/packet.h: datagrams to the same ports; NULL: none */
+    const void *packets_conf;
     struct view_timeouts timeouts;
     struct addr send_ip4, send_ip6; /* source of outgoing connections; family 0 = any */
     enum view_ip_strategy ip_strategy;

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "proto/shadowsocks/shadowsocks.h"
 #include "proto/trojan/trojan.h"
 #include "proto/vless/vless.h"
 #include "transport/raw/raw.h"
@@ -15,6 +16,7 @@ static const struct transport *const transports[] = {
 };
 
 static const struct proto *const protos[] = {
+    &proto_shadowsocks,
     &proto_trojan,
     &proto_vless,
 };

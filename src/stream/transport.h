@@ -8,10 +8,11 @@
 struct arena;
 struct json_t;
 struct user_index_ops; /* policy/user_index.h */
+struct packet_ops;     /* stream/packet.h */
 
 /* Names the setting that cannot be used; the node controller logs it with the node. */
 struct conf_error {
-    char text[200]; /* such as "ws path: must be a string" */
+    char text[200]; /* such as "ws path: must be a string"; with ST_OK: a notice, "" = none */
 };
 
 /* Who does TLS handshakes: the library, or our own code what is ordinary of them. */
@@ -68,6 +69,8 @@ struct proto {
     size_t shared_size;
     enum status (*shared_init)(void *shared, uint64_t seed);
     void (*shared_fini)(void *shared); /* NULL: nothing to do */
+    /* Its clients send datagrams of their own to the node's ports; NULL: they do not. */
+    const struct packet_ops *packets;
 };
 
 #endif
