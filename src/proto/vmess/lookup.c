@@ -1,0 +1,200 @@
+#include "proto/vmess/lookup.h"
+
+#include <string.h>
+
+#include "crypto/mem.h"
+#include "crypto/siphash.h"
+
+/* Below this a search of all is cheaper than thinking about whom to try first, and nobody can make
+ * us work with it. */
+#define CHEAP_US 4u
+
+/* Xray-core common/drain: the bytes a stranger must send before we close, the same for a server
+ * and a little more each time. */
+#define DRAIN_BASE_MAX   3266u
+#define DRAIN_SPREAD_MAX 64u
+
+/* ---- shared ---------------------------------------------------------------------------------- */
+
+/* Independent keys from one random number. */
+static void derive(uint64_t seed, uint8_t label, uint8_t out[16])
+{
+    uint8_t key[SIPHASH_KEY_LEN];
+
+    memcpy(key, &seed, 8);
+    memset(key + 8, label, 8);
+    for (uint8_t half = 0; half < 2; half++) {
+        uint64_t h = siphash(key, &half, 1);
+        memcpy(out + 8 * half, &h, 8);
+    }
+    crypto_wipe(key, sizeof(key));
+}
+
+enum status vmess_shared_init(void *shared, uint64_t seed)
+{
+    struct vmess_shared *s = shared;
+    uint8_t key[16];
+    uint32_t drain[4];
+
+    derive(seed, 1, key);
+    vmess_replay_init(&s->replay, key);
+    derive(seed, 2, key);
+    vmess_sources_init(&s->sources, key);
+    derive(seed, 3, s->replay_key[0]);
+    derive(seed, 4, s->replay_key[1]);
+    derive(seed, 5, key);
+    memcpy(drain, key, sizeof(drain));
+    s->drain_base = drain[0] % DRAIN_BASE_MAX;
+    s->drain_spread = 1 + drain[1] % DRAIN_SPREAD_MAX;
+    crypto_wipe(key, sizeof(key));
+    return ST_OK;
+}
+
+void vmess_shared_fini(void *shared)
+{
+    struct vmess_shared *s = shared;
+
+    vmess_replay_fini(&s->replay);
+    vmess_sources_fini(&s->sources);
+    crypto_wipe(s->replay_key, sizeof(s->replay_key));
+}
+
+enum status vmess_session_add(struct vmess_shared *shared, const uint8_t uuid[16],
+                              const struct vmess_header *h, uint64_t now_us)
+{
+    uint8_t all[16 + 2 * VMESS_KEY_LEN], key[VMESS_REPLAY_LEN];
+
+    memcpy(all, uuid, 16);
+    memcpy(all + 16, h->key, VMESS_KEY_LEN);
+    memcpy(all + 16 + VMESS_KEY_LEN, h->iv, VMESS_KEY_LEN);
+    for (unsigned half = 0; half < 2; half++) {
+        uint64_t sum = siphash(shared->replay_key[half], all, sizeof(all));
+        memcpy(key + 8 * half, &sum, 8);
+    }
+    crypto_wipe(all, sizeof(all));
+    return vmess_replay_add(&shared->replay, key, now_us);
+}
+
+/* ---- search ---------------------------------------------------------------------------------- */
+
+static uint32_t cost_of(const struct vmess_users *u)
+{
+    uint64_t us = (uint64_t)vmess_users_places(u) * u->scan->ns_per_key / 1000;
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+static void restart(struct vmess_lookup *l, const struct vmess_users *users,
+                    const struct vmess_shared *shared, const struct vmess_arrival *at)
+{
+    l->users = users;
+    l->serial = users->serial;
+    l->next = 0;
+    l->place = AES_SCAN_NONE;
+    l->tried = false;
+    if (!l->begun)
+        l->source = vmess_source_of(&shared->sources, at->peer);
+    l->begun = true;
+}
+
+/* Tries the places @likely. True: found. */
+static bool try_places(struct vmess_lookup *l, const uint32_t *likely, unsigned n,
+                       const uint8_t *auth_id, int64_t *time_s)
+{
+    for (unsigned i = 0; i < n && l->place == AES_SCAN_NONE; i++)
+        l->place = vmess_users_find(l->users, likely[i], (size_t)likely[i] + 1, auth_id, time_s);
+    return l->place != AES_SCAN_NONE;
+}
+
+static bool try_likely(struct vmess_lookup *l, struct vmess_shared *shared, const uint8_t *auth_id,
+                       int64_t *time_s)
+{
+    uint32_t likely[VMESS_RECENT_USERS];
+    unsigned n = vmess_source_users(&shared->sources, l->source, likely);
+
+    if (try_places(l, likely, n, auth_id, time_s))
+        return true;
+    n = vmess_recent_users(&shared->sources, likely);
+    return try_places(l, likely, n, auth_id, time_s);
+}
+
+/* ST_OK: found; ST_MORE: not among those tried so far; ST_YIELD, ST_E_AUTH, ST_E_REFUSED. */
+static enum status search(struct vmess_lookup *l, struct vmess_shared *shared,
+                          const struct vmess_arrival *at, const uint8_t *auth_id, int64_t *time_s,
+                          struct why *why)
+{
+    const struct vmess_users *u = l->users;
+    uint32_t cost = cost_of(u);
+    size_t places = vmess_users_places(u);
+    size_t slice = VMESS_LOOKUP_SLICE_NS / u->scan->ns_per_key;
+
+    if (!l->tried && cost > CHEAP_US && try_likely(l, shared, auth_id, time_s))
+        return ST_OK;
+    l->tried = true;
+    if (!l->paid && cost > CHEAP_US) {
+        if (!vmess_budget_take(&shared->sources, l->source, cost, at->now_us))
+            return why_set(why, ST_E_REFUSED, "vmess: too many unknown requests", 0);
+        l->paid = true;
+        l->cost_us = cost;
+    }
+    size_t end = places - l->next > slice ? l->next + slice : places;
+    l->place = vmess_users_find(u, l->next, end, auth_id, time_s);
+    l->next = end;
+    if (l->place != AES_SCAN_NONE)
+        return ST_OK;
+    return end < places ? ST_YIELD : why_set(why, ST_E_AUTH, "vmess: unknown user", 0);
+}
+
+/* Once for an AuthID, whoever opens it. */
+static enum status admit(struct vmess_shared *shared, const struct vmess_arrival *at,
+                         const uint8_t *auth_id, int64_t time_s, struct why *why)
+{
+    /* In this order of the subtraction neither side can overflow: time_s has 32 bits. */
+    int64_t off = at->unix_s - time_s;
+
+    if (off > VMESS_CLOCK_MAX_S || off < -VMESS_CLOCK_MAX_S)
+        return why_set(why, ST_E_AUTH, "vmess: the client's clock is off by seconds",
+                       (long)(off > INT32_MAX ? INT32_MAX : off));
+    enum status st = vmess_replay_add(&shared->replay, auth_id, at->now_us);
+    if (st == ST_E_REFUSED)
+        return why_set(why, st, "vmess: replayed request", 0);
+    return st == ST_OK ? st : why_set(why, st, "no memory to remember a request", 0);
+}
+
+enum status vmess_lookup_run(struct vmess_lookup *l, const struct vmess_users *users,
+                             struct vmess_shared *shared, const struct vmess_arrival *at,
+                             const uint8_t auth_id[VMESS_AUTH_ID_LEN], struct why *why)
+{
+    int64_t time_s = 0;
+    enum status st;
+
+    if (users == NULL)
+        return why_set(why, ST_E_AUTH, "vmess: unknown user", 0);
+    if (!l->begun || l->users != users || l->serial != users->serial)
+        restart(l, users, shared, at);
+    else if (l->place != AES_SCAN_NONE)
+        return ST_OK;
+    st = search(l, shared, at, auth_id, &time_s, why);
+    if (st == ST_OK && !l->admitted)
+        st = admit(shared, at, auth_id, time_s, why);
+    if (st != ST_OK)
+        return st;
+    l->admitted = true;
+    vmess_kdf_user(vmess_lookup_user(l)->uuid, l->key);
+    return ST_OK;
+}
+
+struct user_rt *vmess_lookup_user(const struct vmess_lookup *l)
+{
+    return vmess_users_at(l->users, l->place);
+}
+
+void vmess_lookup_proved(const struct vmess_lookup *l, struct vmess_shared *shared)
+{
+    if (cost_of(l->users) <= CHEAP_US)
+        return;
+    vmess_source_seen(&shared->sources, l->source, (uint32_t)l->place);
+    if (!l->paid)
+        return;
+    vmess_recent_add(&shared->sources, (uint32_t)l->place);
+    vmess_budget_return(&shared->sources, l->source, l->cost_us);
+}
