@@ -5,6 +5,7 @@
 #include "proto/shadowsocks/shadowsocks.h"
 #include "proto/trojan/trojan.h"
 #include "proto/vless/vless.h"
+#include "proto/vmess/vmess.h"
 #include "transport/raw/raw.h"
 #include "transport/reality/reality.h"
 #include "transport/tls/tls.h"
@@ -19,6 +20,7 @@ static const struct proto *const protos[] = {
     &proto_shadowsocks,
     &proto_trojan,
     &proto_vless,
+    &proto_vmess,
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

@@ -61,4 +61,28 @@ class Trojan:
         return {"users": [{"name": f"user{i}", "password": u} for i, u in node.users]}
 
 
-PROTOCOLS = {"vless": Vless(), "trojan": Trojan()}
+class Vmess:
+    """Options of a client: security, authenticated_length, global_padding (sing-box)."""
+
+    def panel(self, node):
+        return {}
+
+    def xray_outbound(self, node, client):
+        user = {"id": client.user, "security": client.options.get("security", "auto")}
+        if client.options.get("authenticated_length"):
+            user["experiments"] = "AuthenticatedLength"
+        return {"vnext": [{"address": client.connect_to or node.listen, "port": node.port, "users": [user]}]}
+
+    def xray_inbound(self, node):
+        return {"clients": [{"id": u, "email": f"user{i}"} for i, u in node.users]}
+
+    def singbox_outbound(self, node, client):
+        return {"uuid": client.user, "packet_encoding": client.packet_encoding,
+                **{k: client.options[k] for k in ("security", "authenticated_length", "global_padding")
+                   if k in client.options}}
+
+    def singbox_inbound(self, node):
+        return {"users": [{"name": f"user{i}", "uuid": u} for i, u in node.users]}
+
+
+PROTOCOLS = {"vless": Vless(), "trojan": Trojan(), "vmess": Vmess()}
