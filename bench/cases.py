@@ -121,11 +121,13 @@ def _idle(name, kind, i, work, results, cert, origins):
         idler = client = None
         try:
             base = _least_rss(server.process)
-            shape = {"vless-raw": "raw", "vless-tls": "tls", "vless-ws-tls": "ws-tls"}.get(name, "socks")
+            through_client = "socks-tls" if rig.is_vision(name) else "socks"
+            shape = {"vless-raw": "raw", "vless-tls": "tls", "vless-ws-tls": "ws-tls"}.get(name, through_client)
             where = (node.listen, str(node.port), str(count), str(origins.sink), shape, spec.USER)
-            if shape == "socks":
+            if shape == through_client:
                 client, proxy = rig.start_client(node, directory / "client")
-                where = (proxy[0], str(proxy[1]), str(count), str(origins.web), shape, "-")
+                port = origins.web if rig.is_vision(name) else origins.sink
+                where = (proxy[0], str(proxy[1]), str(count), str(port), shape, "-")
             idler = subprocess.Popen(
                 [sys.executable, "-B", os.path.join(os.path.dirname(os.path.abspath(__file__)), "idle.py"), *where],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -1,12 +1,13 @@
-"""Opens thousands of VLESS connections and leaves them alone. Runs as a process of its own:
+"""Opens thousands of proxied connections and leaves them alone. Runs as a process of its own:
 
     idle.py HOST PORT COUNT TARGET_PORT raw|tls|ws-tls UUID
-    idle.py HOST PORT COUNT TARGET_PORT socks -
+    idle.py HOST PORT COUNT TARGET_PORT socks|socks-tls -
 
 Prints "open" when every connection has moved one byte each way, then waits for its standard input to close. The real
-client would cost more than the server here; this one speaks the wire protocol itself, over epoll, 64 handshakes at a
-time, from many loopback addresses (as many users would). With `socks` HOST:PORT is the real client (it alone speaks
-REALITY), and inside is TLS 1.3 to a web server, one answered request old: both directions are raw by then."""
+client would cost more than the server here; this one speaks VLESS itself, over epoll, 64 handshakes at a time, from
+many loopback addresses (as many users would). With `socks` HOST:PORT is the real client, which speaks what this one
+does not; with `socks-tls` TLS 1.3 to a web server is inside, one answered request old: both directions of a Vision flow
+are raw by then."""
 import os
 import selectors
 import socket
@@ -28,15 +29,17 @@ class Opening:
         self.raw.bind((f"127.1.{i // 200 % 250}.{i % 200 + 1}", 0))
         self.raw.connect_ex(server)
         self.s, self.target_port = self.raw, target_port
-        request = b"" if shape == "socks" else vless.header(user, "127.0.0.1", target_port) + b"H\n"
+        request = b"H\n" if shape.startswith("socks") else vless.header(user, "127.0.0.1", target_port) + b"H\n"
         self.steps = self._run(shape, request)
 
     def _run(self, shape, request):
         yield selectors.EVENT_WRITE
-        if shape == "socks":
+        if shape.startswith("socks"):
             yield from self._through_client()
+        if shape == "socks-tls":
+            yield from self._answered_request()
             return
-        if shape != "raw":
+        if shape in ("tls", "ws-tls"):
             self.s = CONTEXT.wrap_socket(self.raw, server_hostname="node.test", do_handshake_on_connect=False)
             yield from self._tls(self.s.do_handshake)
         if shape == "ws-tls":
@@ -56,6 +59,8 @@ class Opening:
         assert (yield from self._read()) == b"\x05\x00"
         self.raw.send(b"\x05\x01\x00" + socks5.encode_address("127.0.0.1", self.target_port))
         assert (yield from self._read())[1] == 0
+
+    def _answered_request(self):
         self.s = CONTEXT.wrap_socket(self.raw, server_hostname="node.test", do_handshake_on_connect=False)
         yield from self._tls(self.s.do_handshake)
         yield from self._tls(lambda: self.s.send(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"))

@@ -10,6 +10,7 @@ TARGETS = {
     "vless-raw": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.7, "CPU-ms/connection": 0.6, "KiB/idle": "=3"},
     "vless-tls": {"down CPU-s/GB": 0.55, "up CPU-s/GB": 0.55, "CPU-ms/connection": 0.8, "KiB/idle": "=3.5"},
     "vless-ws-tls": {"down CPU-s/GB": 0.55, "up CPU-s/GB": 0.4, "CPU-ms/connection": 0.8, "KiB/idle": "=4"},
+    "trojan-tls": {"down CPU-s/GB": 0.55, "up CPU-s/GB": 0.55, "CPU-ms/connection": 0.8, "KiB/idle": "=3.5"},
     "vision-tls": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
     "vision-reality": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
     "rss": {"MiB at start": "=14", "MiB 100000 users": "=44"},

@@ -13,6 +13,7 @@ SHAPES = {
     "vless-raw": {},
     "vless-tls": {"tls": True},
     "vless-ws-tls": {"tls": True, "network": "ws", "path": "/chat"},
+    "trojan-tls": {"protocol": "trojan", "tls": True},
     "vision-tls": {"tls": True, "flow": spec.VISION},
     "vision-reality": {"flow": spec.VISION},
 }

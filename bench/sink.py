@@ -1,7 +1,7 @@
 """Origin of uploads and idle connections: reads and forgets, as cheaply as Python can.
 
-The first line of a connection says what it wants: "S <n>\\n" takes n bytes and answers "k"; "H\\n" answers "k" and holds
-the connection until the other side leaves.
+The first line of a connection says what it wants: "S <n>\\n" is answered "r", takes n bytes and answers "k"; "H\\n" is
+answered "k" and holds the connection until the other side leaves.
 
     sink.py PORT                over epoll
     sink.py PORT CERT KEY       inside TLS 1.3, a thread a connection, "S" only"""
@@ -33,6 +33,7 @@ class Connection:
                 self.s.send(b"k")
                 self.left = -1
                 return True
+            self.s.send(b"r")
             self.left = int(word.split()[1]) - len(rest)
         else:
             # MSG_TRUNC on TCP throws the bytes away inside the kernel.
@@ -79,6 +80,7 @@ def serve_tls(s):
         while b"\n" not in line:
             line += s.recv(64)
         word, _, rest = line.partition(b"\n")
+        s.send(b"r")
         left = int(word.split()[1]) - len(rest)
         while left > 0:
             got = s.recv_into(scratch)
