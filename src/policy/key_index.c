@@ -22,6 +22,8 @@ struct key_index {
     uint8_t hash_key[SIPHASH_KEY_LEN];
     size_t slots;
     struct slot *table;
+    struct user_rt **users; /* all it was built of, in their order: what the next one starts from */
+    size_t user_count, skipped;
 };
 
 static uint64_t hash_of(const struct key_index *ix, const uint8_t key[KEY_INDEX_LEN])
@@ -39,16 +41,28 @@ static bool same_key(const struct key_index *ix, const struct user_rt *u,
     return same;
 }
 
-/* The slot that holds @key, or the free one where it would go. There is always a free one. The high
- * half of hash * slots maps a hash to a slot without a division. */
+/* The high half of hash * slots maps a hash to a slot without a division. */
+static size_t first_slot(const struct key_index *ix, uint64_t hash)
+{
+    return (size_t)(((unsigned __int128)hash * ix->slots) >> 64);
+}
+
+/* The slot that holds @key, or the free one where it would go. There is always a free one. */
 static struct slot *probe(const struct key_index *ix, const uint8_t key[KEY_INDEX_LEN],
                           uint64_t hash)
 {
-    size_t i = (size_t)(((unsigned __int128)hash * ix->slots) >> 64);
+    size_t i = first_slot(ix, hash);
     while (ix->table[i].user != NULL &&
            (ix->table[i].hash != hash || !same_key(ix, ix->table[i].user, key)))
         i = i + 1 == ix->slots ? 0 : i + 1;
     return &ix->table[i];
+}
+
+static void skip(struct key_index *ix, const struct user_index_build *b, const struct user_rt *u,
+                 const char *why)
+{
+    ix->skipped++;
+    user_index_skip(b, u, why);
 }
 
 static void add(struct key_index *ix, const struct user_index_build *b, struct user_rt *u)
@@ -57,7 +71,7 @@ static void add(struct key_index *ix, const struct user_index_build *b, struct u
     const char *why = ix->key_of(ix->conf, u, key);
 
     if (why != NULL) {
-        user_index_skip(b, u, why);
+        skip(ix, b, u, why);
         return;
     }
     uint64_t hash = hash_of(ix, key);
@@ -65,14 +79,49 @@ static void add(struct key_index *ix, const struct user_index_build *b, struct u
     if (slot->user == NULL)
         ix->index.count++;
     else
-        user_index_skip(b, slot->user, "another user has the same credential");
+        skip(ix, b, slot->user, "another user has the same credential");
     *slot = (struct slot){hash, u};
     crypto_wipe(key, sizeof(key));
+}
+
+/* The keys of an index without skipped users are all different, so their hashes are enough to place
+ * them anew: no key is made again for who stays. */
+static void take_over(struct key_index *ix, const struct key_index *before)
+{
+    for (size_t i = 0; i < before->slots; i++) {
+        struct slot s = before->table[i];
+        if (s.user == NULL || atomic_load_explicit(&s.user->removed, memory_order_relaxed))
+            continue;
+        size_t at = first_slot(ix, s.hash);
+        while (ix->table[at].user != NULL)
+            at = at + 1 == ix->slots ? 0 : at + 1;
+        ix->table[at] = s;
+        ix->index.count++;
+    }
+}
+
+/* Both lists are in one order, and who is gone from the first is marked removed: whom the second
+ * has at another place is new. */
+static void add_new(struct key_index *ix, const struct user_index_build *b,
+                    const struct key_index *before)
+{
+    size_t old = 0;
+
+    for (size_t i = 0; i < b->count; i++) {
+        while (old < before->user_count &&
+               atomic_load_explicit(&before->users[old]->removed, memory_order_relaxed))
+            old++;
+        if (old < before->user_count && before->users[old] == b->users[i])
+            old++;
+        else
+            add(ix, b, b->users[i]);
+    }
 }
 
 enum status key_index_build(const struct user_index_build *b, key_index_key_fn *key_of,
                             const struct user_index_ops *ops, struct user_index **out)
 {
+    const struct key_index *before = (const struct key_index *)b->before;
     struct arena *a = arena_new();
     struct key_index *ix = a == NULL ? NULL : arena_alloc(a, sizeof(*ix));
 
@@ -87,10 +136,19 @@ enum status key_index_build(const struct user_index_build *b, key_index_key_fn *
     put_be64(ix->hash_key + 8, ~b->seed);
     ix->slots = b->count + b->count / 2 + 2;
     ix->table = arena_alloc(a, ix->slots * sizeof(struct slot));
-    if (ix->table == NULL)
+    ix->users = arena_alloc(a, (b->count + 1) * sizeof(struct user_rt *));
+    if (ix->table == NULL || ix->users == NULL)
         goto nomem;
-    for (size_t i = 0; i < b->count; i++)
-        add(ix, b, b->users[i]);
+    if (b->count > 0)
+        memcpy(ix->users, b->users, b->count * sizeof(struct user_rt *));
+    ix->user_count = b->count;
+    if (before != NULL && before->skipped == 0) {
+        take_over(ix, before);
+        add_new(ix, b, before);
+    } else {
+        for (size_t i = 0; i < b->count; i++)
+            add(ix, b, b->users[i]);
+    }
     *out = &ix->index;
     return ST_OK;
 

@@ -120,6 +120,85 @@ static void a_removed_user_is_not_found(void **state)
     free(users);
 }
 
+static struct user_index *rebuild(struct user_rt **list, size_t n, const struct user_index *before)
+{
+    struct user_index *ix;
+    struct user_index_build b = {.users = list,
+                                 .count = n,
+                                 .seed = 3,
+                                 .before = before,
+                                 .skipped = on_skip,
+                                 .arg = &skipped};
+    skipped = 0;
+    assert_int_equal(uuid_index_ops.build(&b, &ix), ST_OK);
+    return ix;
+}
+
+static void a_change_leads_to_what_a_fresh_build_would(void **state)
+{
+    enum { ROUNDS = 30 };
+    struct user_rt **all, *users = make_users(USERS, &all);
+    struct user_rt **list = calloc(USERS, sizeof(*list));
+    bool *in = calloc(USERS, sizeof(*in));
+    struct user_index *ix = NULL;
+    uint32_t x = 1;
+
+    (void)state;
+    assert_non_null(list);
+    assert_non_null(in);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t n = 0;
+        for (size_t i = 0; i < USERS; i++) {
+            x = x * 1664525u + 1013904223u;
+            /* Few, then nearly all, then few again; an object that comes back is a new user. */
+            bool stays = (x >> 24) < (uint32_t)(round % 10) * 28;
+            if (in[i] && !stays)
+                atomic_store(&users[i].removed, true);
+        }
+        struct user_index *old = ix;
+        for (size_t i = 0; i < USERS; i++) {
+            x = x * 1664525u + 1013904223u;
+            if (!in[i] && (x >> 24) < 100)
+                in[i] = true;
+            else if (atomic_load(&users[i].removed))
+                in[i] = false;
+            if (in[i])
+                list[n++] = &users[i];
+        }
+        ix = rebuild(list, n, old);
+        user_index_free(old);
+        assert_int_equal(skipped, 0);
+        assert_int_equal(ix->count, n);
+        for (size_t i = 0; i < USERS; i++) {
+            assert_ptr_equal(uuid_index_find(ix, users[i].uuid), in[i] ? &users[i] : NULL);
+            atomic_store(&users[i].removed, false); /* the next round's are new objects */
+        }
+    }
+    user_index_free(ix);
+    free(in);
+    free(list);
+    free(all);
+    free(users);
+}
+
+static void who_was_shadowed_comes_back(void **state)
+{
+    struct user_rt **list, *users = make_users(4, &list);
+
+    (void)state;
+    memcpy(users[3].uuid, users[0].uuid, UUID_LEN);
+    struct user_index *before = rebuild(list, 4, NULL);
+    assert_int_equal(skipped, 1);
+    atomic_store(&users[3].removed, true);
+    struct user_index *ix = rebuild(list, 3, before);
+    user_index_free(before);
+    assert_int_equal(skipped, 0);
+    assert_ptr_equal(uuid_index_find(ix, users[0].uuid), &users[0]);
+    user_index_free(ix);
+    free(list);
+    free(users);
+}
+
 static void works_without_users(void **state)
 {
     const uint8_t id[UUID_LEN] = {0};
@@ -140,6 +219,8 @@ int main(void)
         cmocka_unit_test(ignores_the_route_number),
         cmocka_unit_test(the_last_of_two_alike_wins),
         cmocka_unit_test(a_removed_user_is_not_found),
+        cmocka_unit_test(a_change_leads_to_what_a_fresh_build_would),
+        cmocka_unit_test(who_was_shadowed_comes_back),
         cmocka_unit_test(works_without_users),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ struct user_index {
 /* What an index is made of. Nothing of it but the users is kept. */
 struct user_index_build {
     const void *conf;             /* the protocol's, from parse_conf; NULL if it has none */
-    struct user_rt *const *users; /* borrowed; each lives as long as the index */
+    struct user_rt *const *users; /* borrowed, in order of their ids; each outlives the index */
     size_t count;
     uint64_t seed; /* random, one a process: nobody can choose keys that meet in one place */
     /* The index that this one replaces, made by the same ops with the same conf; NULL: none. Parts
