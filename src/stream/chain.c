@@ -147,7 +147,7 @@ static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, stru
     if (in->head == NULL && !in->eof)
         return ST_OK;
     /* While a layer above is undecided the next unit is opened only after it has seen the last. */
-    if (c->one_unit && c->layers[i]->ops->leave && (c->rx_full & (1u << (i + 1))))
+    if (c->one_unit && c->layers[i]->ops->leave && (c->rx_full & (1u << (i + 1))) && up->head)
         return ST_OK;
     if (up->eof) {
         /* The layer ended its direction in order: what the peer sends after its goodbye means
@@ -267,8 +267,14 @@ enum status chain_run(struct chain *c, struct events *ev, uint64_t now_us, int64
     enum status st = ST_OK;
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
         uint64_t before = position(c);
+        bool by_units = c->one_unit;
         st = run_round(c, ev, &base);
-        if (st != ST_OK || (ev->mask & EV_DIVERT) || position(c) == before)
+        if (st < 0 || (ev->mask & EV_DIVERT) || position(c) == before)
+            break;
+        /* A record layer held to one unit yields after it. Those above have seen it by now, and the
+         * next may be opened at once: a client whose uplink stays undecided (Xray-core as soon as
+         * its pieces do not end with inner records) would else have one record a turn. */
+        if (st == ST_YIELD && !by_units)
             break;
         if (round + 1 == ROUNDS_MAX)
             st = ST_YIELD;

@@ -19,6 +19,7 @@ struct script {
     uint32_t say;           /* events of the first rx with input */
     bool stay;              /* eats nothing, as a layer that diverts or waits */
     bool yields;            /* ST_YIELD after each unit */
+    bool full;              /* ST_FULL after each unit (judge) */
     const char *goodbye;    /* put in wire_out by shut */
     const char *last_words; /* put in wire_out before an error */
     uint64_t wake_us;
@@ -135,6 +136,75 @@ static const struct layer_ops leaving_ops = {
     .rx = scripted_rx,
     .tx = scripted_tx,
     .shut = scripted_shut,
+    .fini = scripted_fini,
+};
+
+/* A record layer in small: a byte is a unit, opening it makes it a capital. */
+static enum status opener_rx(struct layer *layer, struct turn *t)
+{
+    struct script *s = ((struct scripted *)(void *)layer)->s;
+    char c;
+    s->rx_calls++;
+    while (t->wire_in->bytes > 0) {
+        if (bufq_room(t->up) == 0)
+            return ST_FULL;
+        bufq_peek(t->wire_in, &c, 1);
+        bufq_drop(t->wire_in, 1, layer->env->pool);
+        c = (char)(c - 'a' + 'A');
+        assert_int_equal(bufq_put(t->up, &c, 1, layer->env->pool), ST_OK);
+        if (t->one_unit && t->wire_in->bytes > 0)
+            return ST_YIELD;
+    }
+    return ST_OK;
+}
+
+static bool opener_leave(struct layer *layer, enum chain_dir dir)
+{
+    (void)layer;
+    (void)dir;
+    return true;
+}
+
+static const struct layer_ops opener_ops = {
+    .name = "opener",
+    .size = sizeof(struct scripted),
+    .wire = PORT_BYTES,
+    .plain = PORT_BYTES,
+    .init = scripted_init,
+    .rx = opener_rx,
+    .tx = scripted_tx,
+    .leave = opener_leave,
+    .fini = scripted_fini,
+};
+
+/* Undecided until it meets an L (leaves with the opener) or a U (units are over). */
+static enum status judge_rx(struct layer *layer, struct turn *t)
+{
+    struct script *s = ((struct scripted *)(void *)layer)->s;
+    char c;
+    s->rx_calls++;
+    while (t->wire_in->bytes > 0) {
+        if (bufq_room(t->up) == 0)
+            return ST_FULL;
+        assert_true(!t->one_unit || t->wire_in->bytes == 1);
+        bufq_peek(t->wire_in, &c, 1);
+        (void)bufq_move_bytes(t->up, t->wire_in, 1, layer->env->pool);
+        t->ev->mask |= c == 'L' ? EV_LEAVE_RX_BOTTOM : c == 'U' ? EV_UNITS_OFF : 0;
+        if (s->full)
+            return ST_FULL;
+    }
+    return ST_OK;
+}
+
+static const struct layer_ops judge_ops = {
+    .name = "judge",
+    .size = sizeof(struct scripted),
+    .wire = PORT_BYTES,
+    .plain = PORT_BYTES,
+    .flags = LAYER_MAY_LEAVE | LAYER_ONE_UNIT,
+    .init = scripted_init,
+    .rx = judge_rx,
+    .tx = scripted_tx,
     .fini = scripted_fini,
 };
 
@@ -309,6 +379,66 @@ static void a_layer_that_yields_lets_others_run(void **state)
     expect(b, chain_up(&b->c), "yz");
 }
 
+static void build_undecided(struct bench *b)
+{
+    struct chain_stage stages[] = {{&opener_ops, &b->s[0]}, {&judge_ops, &b->s[1]}};
+    b->s[0].letter = b->s[1].letter = 0;
+    assert_int_equal(chain_init(&b->c, &b->env, stages, 2), ST_OK);
+}
+
+/* A unit a run made a turn of the event loop of each record of a Vision upload. */
+static void units_of_an_undecided_chain_go_up_in_one_run(void **state)
+{
+    struct bench *b = *state;
+    build_undecided(b);
+    feed(b, chain_bottom_in(&b->c), "abcd");
+    assert_int_equal(run(b), ST_OK);
+    expect(b, chain_up(&b->c), "ABCD");
+    assert_int_equal(b->s[0].rx_calls, 4);
+    assert_int_equal(b->s[1].rx_calls, 4); /* which saw one at a time */
+    feed(b, chain_bottom_in(&b->c), "abuefgh");
+    assert_int_equal(run(b), ST_OK);
+    expect(b, chain_up(&b->c), "ABUEFGH");
+    assert_int_equal(b->s[0].rx_calls, 4 + 4);
+}
+
+static void what_follows_the_unit_that_leaves_is_never_opened(void **state)
+{
+    struct bench *b = *state;
+    build_undecided(b);
+    feed(b, chain_bottom_in(&b->c), "ablxyz");
+    assert_int_equal(run(b), ST_OK);
+    expect(b, chain_up(&b->c), "ABLxyz");
+    assert_int_equal(chain_raw(&b->c, CHAIN_RX), CHAIN_RAW_NOW);
+}
+
+static void an_undecided_chain_lets_others_run_in_time(void **state)
+{
+    struct bench *b = *state;
+    static char text[301];
+    memset(text, 'a', 300);
+    build_undecided(b);
+    feed(b, chain_bottom_in(&b->c), text);
+    unsigned turns = 1;
+    for (; run(b) == ST_YIELD; turns++)
+        assert_int_equal(chain_up(&b->c)->bytes, 64 * turns);
+    assert_int_equal(turns, 5);
+    assert_int_equal(chain_up(&b->c)->bytes, 300);
+}
+
+/* A layer that had answered ST_FULL, and whose input was gone by then, was never asked again,
+ * while the one below waited for it. */
+static void an_undecided_layer_that_was_full_is_not_waited_for_for_ever(void **state)
+{
+    struct bench *b = *state;
+    build_undecided(b);
+    b->s[1].full = true;
+    feed(b, chain_bottom_in(&b->c), "abc");
+    for (int i = 0; i < 3; i++)
+        assert_true(run(b) >= 0);
+    expect(b, chain_up(&b->c), "ABC");
+}
+
 /* Moves in opposite directions cancelled out in the sum that told whether something had moved. */
 static void progress_both_ways_is_progress(void **state)
 {
@@ -467,6 +597,10 @@ int main(void)
         CASE(a_full_queue_stops_those_below_and_room_lets_them_go_on),
         CASE(a_chain_with_more_to_do_says_so),
         CASE(a_layer_that_yields_lets_others_run),
+        CASE(units_of_an_undecided_chain_go_up_in_one_run),
+        CASE(what_follows_the_unit_that_leaves_is_never_opened),
+        CASE(an_undecided_chain_lets_others_run_in_time),
+        CASE(an_undecided_layer_that_was_full_is_not_waited_for_for_ever),
         CASE(progress_both_ways_is_progress),
         CASE(an_error_below_leaves_those_above_alone),
         CASE(an_error_above_is_carried_down_by_those_below),
