@@ -3,6 +3,7 @@
 `settings` of a node hold what one protocol has and the others have not: VLESS and Trojan nothing, VMess and
 Shadowsocks see their classes. `options` of a client likewise.
 """
+from . import shadowsocks
 
 
 def of(node):
@@ -85,4 +86,4 @@ class Vmess:
         return {"users": [{"name": f"user{i}", "uuid": u} for i, u in node.users]}
 
 
-PROTOCOLS = {"vless": Vless(), "trojan": Trojan(), "vmess": Vmess()}
+PROTOCOLS = {"vless": Vless(), "trojan": Trojan(), "vmess": Vmess(), "shadowsocks": shadowsocks.Shadowsocks()}

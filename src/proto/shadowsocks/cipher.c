@@ -86,8 +86,8 @@ static enum status read_length(struct ss_cipher *c, struct crypto_ctx *cc, struc
     if (st != ST_OK)
         return st;
     bufq_drop(in, sizeof(sealed), p);
-    *want = get_be16(sealed);
-    return *want == 0 ? ST_EOF : ST_OK;
+    *want = get_be16(sealed) + SS_TAG;
+    return ST_OK;
 }
 
 static enum status deliver(struct pool *p, struct bufq *in, struct bufq *up, uint32_t len)
@@ -116,11 +116,11 @@ enum status ss_chunks_open(struct ss_cipher *c, struct crypto_ctx *cc, struct po
             st = read_length(c, cc, p, in, want);
         if (st != ST_OK || *want == 0)
             return st;
-        if (in->bytes < *want + SS_TAG)
+        if (in->bytes < *want)
             return ST_MORE;
-        st = ss_cipher_open_queued(c, cc, in, *want);
+        st = ss_cipher_open_queued(c, cc, in, *want - SS_TAG);
         if (st == ST_OK)
-            st = deliver(p, in, up, *want);
+            st = deliver(p, in, up, *want - SS_TAG);
         if (st != ST_OK)
             return st;
         *want = 0;

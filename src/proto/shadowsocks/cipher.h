@@ -35,12 +35,13 @@ NODISCARD enum status ss_cipher_open_queued(struct ss_cipher *c, struct crypto_c
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
-/* Eats chunks of @in, their payload goes to @up while it has room; *@want (0 at first) is the
- * length that was read and whose payload is not there yet. @max > 0: at most so many chunks.
+/* Eats chunks of @in, their payload goes to @up while it has room; *@want (0 at first) is what
+ * was read of a length and is not there yet, the tag included. Empty chunks are passed over:
+ * Xray-core's client sends one when its application has nothing to say at first. @max > 0: at most
+ * so many chunks.
  *   ST_OK     all eaten, or @max chunks
  *   ST_MORE   the beginning of a chunk stays in @in
  *   ST_FULL   @up is at its cap
- *   ST_EOF    a chunk of no bytes: Xray-core reads it as the end of the stream
  *   ST_E_AUTH, ST_E_CRYPTO, ST_E_NOMEM */
 NODISCARD enum status ss_chunks_open(struct ss_cipher *c, struct crypto_ctx *cc, struct pool *p,
                                      uint32_t *want, struct bufq *in, struct bufq *up,

@@ -108,7 +108,7 @@ static enum status take_salt(struct ss *s, struct turn *t)
 
 /* ---- where to? ------------------------------------------------------------------------------- */
 
-/* The target at the beginning of @q, whose bytes go on with eof or not. */
+/* The target at the beginning of @q and how many bytes it takes there. */
 static enum status read_target(const struct bufq *q, struct target *target, uint32_t *len)
 {
     uint8_t copy[PROXY_ADDRESS_MAX];
@@ -131,12 +131,11 @@ static enum status address(struct ss *s, struct turn *t)
 
     while ((st = read_target(plain, &target, &len)) == ST_MORE) {
         before = t->wire_in->bytes;
-        uint32_t had = plain->bytes;
         st = ss_chunks_open(&s->rx, s->layer.env->crypto, p, &s->want, t->wire_in, plain, 1);
         s->opening->eaten += before - t->wire_in->bytes;
         if (st == ST_E_NOMEM)
             return turn_fail(t, st, "no memory for a chunk", 0);
-        if (st == ST_MORE || (st == ST_OK && plain->bytes == had))
+        if (st == ST_MORE || (st == ST_OK && t->wire_in->bytes == before))
             return ss_incomplete(t);
         if (st != ST_OK)
             return refuse(s, t, SS_CAUSE_MALFORMED);

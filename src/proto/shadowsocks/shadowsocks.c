@@ -67,9 +67,6 @@ static enum status server_rx(struct layer *l, struct turn *t)
         return st;
     st = ss_chunks_open(&s->rx, l->env->crypto, l->env->pool, &s->want, t->wire_in, t->up, 0);
     switch (st) {
-    case ST_EOF:
-        t->up->eof = true;
-        return ST_OK;
     case ST_E_AUTH:
         return turn_fail(t, st, "shadowsocks: a chunk was altered", 0);
     case ST_E_NOMEM:
