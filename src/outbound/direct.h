@@ -95,6 +95,22 @@ NODISCARD enum status direct_udp_open(const struct direct_env *env, const struct
 NODISCARD enum status direct_udp_send(struct direct_udp *u, struct bufq *q);
 /* Reads into @q, see udp_recv: ST_OK drained, ST_YIELD more to come, ST_FULL, ST_E_NOMEM. */
 NODISCARD enum status direct_udp_recv(struct direct_udp *u, struct bufq *q);
+/* The sockets of a flow under way to another thread's worker. */
+struct direct_udp_sockets {
+    int fd[2]; /* -1: not open; the second for IPv6, with source addresses */
+    bool dual[2];
+    struct addr dflt;
+};
+/* Closes @u but for its sockets, which are the caller's now. */
+void direct_udp_take(struct direct_udp *u, struct direct_udp_sockets *out);
+/* Opens a flow with sockets of an earlier one, taken over also on error. ST_OK, ST_E_NOMEM,
+ * ST_E_IO. */
+NODISCARD enum status
+direct_udp_reopen(const struct direct_env *env, const struct direct_conf *conf,
+                  struct direct_udp_sockets *sockets, void *arg,
+                  void (*fn)(void *arg, uint32_t events, const struct why *why),
+                  struct direct_udp **out);
+void direct_udp_sockets_close(struct direct_udp_sockets *sockets);
 /* Where datagrams without peer go; family ADDR_NONE as long as its name is looked up. */
 const struct addr *direct_udp_target(const struct direct_udp *u);
 /* Datagrams not sent so far: private or refused by the kernel. */

@@ -122,18 +122,14 @@ static enum status find_target(struct direct_udp *u, const struct target *t)
     return u->resolving ? ST_OK : pin(u, &answer);
 }
 
-enum status direct_udp_open(const struct direct_env *env, const struct direct_conf *conf,
-                            const struct target *dflt, void *arg,
-                            void (*fn)(void *arg, uint32_t events, const struct why *why),
-                            struct direct_udp **out, struct why *why)
+static struct direct_udp *new_flow(const struct direct_env *env, const struct direct_conf *conf,
+                                   void *arg,
+                                   void (*fn)(void *arg, uint32_t events, const struct why *why))
 {
     struct direct_udp *u = pool_alloc(env->pool, sizeof(*u));
-    struct half *h;
-    enum status st = ST_OK;
 
-    *out = NULL;
     if (u == NULL)
-        return why_set(why, ST_E_NOMEM, "no memory for a UDP flow", ENOMEM);
+        return NULL;
     u->env = *env;
     u->conf = *conf;
     u->arg = arg;
@@ -142,6 +138,21 @@ enum status direct_udp_open(const struct direct_env *env, const struct direct_co
         u->half[i].watch.fd = -1;
         u->half[i].flow = u;
     }
+    return u;
+}
+
+enum status direct_udp_open(const struct direct_env *env, const struct direct_conf *conf,
+                            const struct target *dflt, void *arg,
+                            void (*fn)(void *arg, uint32_t events, const struct why *why),
+                            struct direct_udp **out, struct why *why)
+{
+    struct direct_udp *u = new_flow(env, conf, arg, fn);
+    struct half *h;
+    enum status st = ST_OK;
+
+    *out = NULL;
+    if (u == NULL)
+        return why_set(why, ST_E_NOMEM, "no memory for a UDP flow", ENOMEM);
     if (dflt != NULL)
         st = find_target(u, dflt);
     if (st == ST_OK && !has_source(conf))
@@ -152,6 +163,34 @@ enum status direct_udp_open(const struct direct_env *env, const struct direct_co
         direct_udp_close(u);
         return st;
     }
+    *out = u;
+    return ST_OK;
+}
+
+enum status direct_udp_reopen(const struct direct_env *env, const struct direct_conf *conf,
+                              struct direct_udp_sockets *sockets, void *arg,
+                              void (*fn)(void *arg, uint32_t events, const struct why *why),
+                              struct direct_udp **out)
+{
+    struct direct_udp *u = new_flow(env, conf, arg, fn);
+    enum status st = u != NULL ? ST_OK : ST_E_NOMEM;
+
+    *out = NULL;
+    for (unsigned i = 0; i < 2 && st == ST_OK; i++) {
+        if (sockets->fd[i] < 0)
+            continue;
+        u->half[i].dual = sockets->dual[i];
+        st = loop_watch_add(env->loop, &u->half[i].watch, sockets->fd[i],
+                            LOOP_IN | LOOP_OUT | LOOP_EDGE, on_ready);
+        if (st == ST_OK)
+            sockets->fd[i] = -1; /* the watch closes it */
+    }
+    direct_udp_sockets_close(sockets);
+    if (st != ST_OK) {
+        direct_udp_close(u);
+        return st;
+    }
+    u->dflt = sockets->dflt;
     *out = u;
     return ST_OK;
 }
@@ -272,6 +311,27 @@ const struct addr *direct_udp_target(const struct direct_udp *u)
 size_t direct_udp_dropped(const struct direct_udp *u)
 {
     return u->dropped;
+}
+
+void direct_udp_take(struct direct_udp *u, struct direct_udp_sockets *out)
+{
+    out->dflt = u->dflt;
+    for (unsigned i = 0; i < 2; i++) {
+        out->fd[i] = u->half[i].watch.fd;
+        out->dual[i] = u->half[i].dual;
+        loop_watch_del(u->env.loop, &u->half[i].watch);
+        u->half[i].watch.fd = -1;
+    }
+    direct_udp_close(u);
+}
+
+void direct_udp_sockets_close(struct direct_udp_sockets *sockets)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (sockets->fd[i] >= 0)
+            close(sockets->fd[i]);
+        sockets->fd[i] = -1;
+    }
 }
 
 void direct_udp_close(struct direct_udp *u)

@@ -3,6 +3,7 @@
 #include "proto/mux/mux.h"
 #include "session/port.h"
 #include "session/worker.h"
+#include "session/xudp.h"
 
 #define READ_TURN   (64u * 1024)
 #define EVENTS_TURN 256           /* frames, before others run */
@@ -26,7 +27,6 @@ struct stream {
     struct port port; /* port.session NULL: gone */
     struct carrier *carrier;
     struct list waiting;
-    struct target *name; /* pool_alloc'ed: the name of a first target of datagrams */
 };
 
 static struct worker *worker_of(const struct session *s)
@@ -51,16 +51,24 @@ static void run_soon(struct session *s)
 
 /* ---- a stream, seen from its session --------------------------------------------------------- */
 
+/* Answers of a first target that was asked for by name bear the name, as Xray-core's do. */
+static void label(struct stream *st)
+{
+    const struct session *s = st->port.session;
+
+    if (st->mux.name != NULL || s->udp == NULL || s->target_name == NULL ||
+        direct_udp_target(s->udp)->family == ADDR_NONE)
+        return;
+    st->mux.name = s->target_name;
+    st->mux.from = *direct_udp_target(s->udp);
+}
+
 static void port_moved(struct port *p)
 {
     struct stream *st = of_port(p);
     struct carrier *c = st->carrier;
 
-    if (st->name != NULL && st->mux.name == NULL && p->session->udp != NULL &&
-        direct_udp_target(p->session->udp)->family != ADDR_NONE) {
-        st->mux.name = st->name;
-        st->mux.from = *direct_udp_target(p->session->udp);
-    }
+    label(st);
     if (mux_taken(&c->mux, &st->mux))
         run_soon(c->s);
     if (st->mux.down->head != NULL) {
@@ -91,6 +99,7 @@ static void port_close(struct port *p, bool failed)
     struct stream *st = of_port(p);
 
     p->session = NULL;
+    st->mux.name = NULL;
     list_del(&st->waiting);
     mux_close(&st->carrier->mux, &st->mux, failed);
     run_soon(st->carrier->s);
@@ -110,28 +119,18 @@ static void stream_free(struct stream *st)
     struct pool *pool = st->carrier->mux.pool;
 
     list_del(&st->waiting);
-    pool_release(pool, st->name, sizeof(*st->name));
     pool_release(pool, st, sizeof(*st));
 }
 
 static void cut_off(struct stream *st, bool reset)
 {
-    if (st->port.session != NULL)
+    if (st->port.session != NULL && !session_park(st->port.session))
         session_cut(st->port.session, reset);
     stream_free(st);
 }
 
-/* Only for the label of answers: without memory they bear the address. */
-static void keep_name(struct stream *st, const struct target *t)
-{
-    if (!st->mux.udp || t->host_len == 0)
-        return;
-    st->name = pool_alloc(st->carrier->mux.pool, sizeof(*st->name));
-    if (st->name != NULL)
-        *st->name = *t;
-}
-
-static struct stream *stream_new(struct carrier *c)
+/* A stream with a new session, or with a flow that comes from elsewhere. */
+static struct stream *stream_new(struct carrier *c, struct session *flow)
 {
     struct stream *st;
 
@@ -143,36 +142,64 @@ static struct stream *stream_new(struct carrier *c)
     st->carrier = c;
     st->port.ops = &stream_ops;
     list_init(&st->waiting);
-    st->port.session = session_spawn(c->s, &st->port);
+    st->port.session = flow != NULL ? flow : session_spawn(c->s, &st->port);
     if (st->port.session == NULL) {
         stream_free(st);
         return NULL;
     }
+    if (flow != NULL)
+        session_move(flow, &st->port);
     st->mux.up = chain_bottom_in(&st->port.session->in);
     st->mux.down = chain_bottom_out(&st->port.session->in);
     return st;
+}
+
+/* As xudp_claim, but a flow that is ending already is none. */
+static enum xudp_claim claim_flow(struct worker *w, struct user_rt *user, const uint8_t *id,
+                                  struct xudp **x)
+{
+    enum xudp_claim claim = xudp_claim(w, user, id, x);
+
+    if (claim != XUDP_HERE || session_may_move((*x)->session))
+        return claim;
+    (*x)->session->xudp = NULL;
+    xudp_release(w, *x);
+    return xudp_claim(w, user, id, x);
 }
 
 /* ST_OK, or an error that ends the carrier. */
 static enum status open_stream(struct carrier *c, const struct mux_frame *f, struct why *why)
 {
     struct session *s = c->s;
+    struct xudp *x = NULL;
+    enum xudp_claim claim = XUDP_NEW;
     struct stream *st;
 
     if (c->datagrams_only && f->network != MUX_UDP)
         return why_set(why, ST_E_PROTO, "mux: a TCP stream where the flow allows UDP only", 0);
     c->had_streams = true;
-    st = stream_new(c);
+    if (f->has_global)
+        claim = claim_flow(worker_of(s), s->user, f->global_id, &x);
+    st = stream_new(c, claim == XUDP_HERE ? x->session : NULL);
+    if (st == NULL && x != NULL && claim != XUDP_HERE)
+        xudp_release(worker_of(s), x);
     if (st == NULL)
         return mux_refuse(&c->mux, f, chain_down(&s->in));
-    mux_add(&c->mux, &st->mux, f, false);
-    keep_name(st, &f->target);
+    mux_add(&c->mux, &st->mux, f, claim != XUDP_NEW);
+    if (claim == XUDP_HERE)
+        return ST_OK;
+    st->port.session->xudp = x;
+    if (x != NULL)
+        x->session = st->port.session;
     const struct request req = {
         .network = f->network == MUX_UDP ? NETWORK_UDP : NETWORK_TCP,
         .target = f->target,
         .user = s->user,
     };
-    session_request(st->port.session, &req);
+    if (claim == XUDP_ELSEWHERE)
+        session_request_moved(st->port.session, &req);
+    else
+        session_request(st->port.session, &req);
     return ST_OK;
 }
 

@@ -39,6 +39,15 @@ struct session *session_spawn(struct session *carrier, struct port *port);
 /* Its stream has ended: the port and the queues' other side are gone. Ends soon, by its own
  * task. */
 void session_cut(struct session *s, bool reset);
+/* The same for a flow that can move to another stream: it waits for one, a minute at most.
+ * False: it does not, session_cut is due. */
+bool session_park(struct session *s);
+/* Takes it out of the list of those that wait; harmless otherwise. */
+void session_unpark(struct session *s);
+/* A flow that can be moved: it has not begun to end. */
+bool session_may_move(const struct session *s);
+/* It goes over to @port, from where it was or from waiting. */
+void session_move(struct session *s, struct port *port);
 /* Runs one that is cut. False: session_run is to go on with it. True: done; @s may be freed. */
 bool session_run_cut(struct session *s);
 

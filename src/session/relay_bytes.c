@@ -7,6 +7,7 @@
  * process (io/splice.h); they are counted by what splice returned, so limits and accounting hold
  * there too. */
 #include "session/port.h"
+#include "session/relay.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"

@@ -1,6 +1,7 @@
 /* The one relay of datagrams: a queue of spans on the client's side, a full-cone UDP flow on the
  * other. */
 #include "session/port.h"
+#include "session/relay.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -38,6 +39,26 @@ void relay_packets_open(struct session *s, const struct direct_conf *conf,
     enum status st = direct_udp_open(&w->out, conf, target, s, on_udp, &s->udp, why);
     if (st != ST_OK)
         why_set(why, st, "opening a UDP flow", 0);
+}
+
+void relay_packets_reopen(struct session *s, const struct direct_conf *conf,
+                          struct direct_udp_sockets *sockets, struct why *why)
+{
+    enum status st = direct_udp_reopen(&worker_of(s)->out, conf, sockets, s, on_udp, &s->udp);
+    if (st != ST_OK)
+        why_set(why, st, "taking over a UDP flow", 0);
+    s->udp_readable = true;
+}
+
+void relay_packets_flush(struct session *s)
+{
+    struct bufq *up = chain_up(&s->in);
+    uint64_t before = up->bytes;
+    if (up->head == NULL)
+        return;
+    enum status st = direct_udp_send(s->udp, up);
+    (void)st; /* the next one tells */
+    relay_count(s, before - up->bytes, 0);
 }
 
 enum half {

@@ -9,8 +9,10 @@
 #include "io/sockaddr.h"
 #include "session/carrier.h"
 #include "session/port.h"
+#include "session/relay.h"
 #include "session/worker.h"
 #include "session/workers.h"
+#include "session/xudp.h"
 
 #define PROXY_DEADLINE_MS 10000
 #define FLUSH_DEADLINE_MS 1000
@@ -105,6 +107,9 @@ static void deadline_passed(struct session *s)
         return;
     case SESSION_CARRIER:
         carrier_tick(s);
+        return;
+    case SESSION_PARKED:
+        session_close(s, false);
         return;
     case SESSION_FLUSHING:
         if (!still_sending(s)) {
@@ -243,6 +248,10 @@ void session_close(struct session *s, bool reset)
     carrier_free(s);
     if (s->port)
         s->port->ops->close(s->port, s->failed || s->target_failed);
+    if (s->xudp) {
+        session_unpark(s);
+        xudp_release(w, s->xudp);
+    }
     conn_close(&s->client, reset);
     conn_close(&s->target, reset && s->state == SESSION_RELAY);
     splice_fini(&s->up_pipe, w->pipes);
@@ -544,6 +553,8 @@ void session_run(struct session *s)
     case SESSION_CARRIER:
         carrier_run(s);
         return;
+    case SESSION_PARKED:
+        return; /* what comes for it waits in its socket */
     case SESSION_FLUSHING:
         flush_and_close(s);
         return;

@@ -7,7 +7,7 @@
  *                 +------ error ------------------------------+
  *
  * A stream of a carrier is a session too, with a port in place of the client's socket; it begins
- * at DIALING.
+ * at DIALING. Without a stream a flow of XUDP waits (PARKED) until its client comes back.
  *
  * Every wait has a deadline on the one timer. An open session holds its layers' state and two
  * connections, no blk while nothing moves. Single-threaded: belongs to its worker. */
@@ -26,6 +26,8 @@
 struct worker_node;
 struct port;
 struct carrier;
+struct xudp;
+struct direct_udp_sockets;
 
 /* Of an adopted relay. */
 struct session_brakes {
@@ -39,6 +41,7 @@ enum session_state {
     SESSION_RELAY,     /* bytes, both ways */
     SESSION_PACKETS,   /* datagrams inside the client's stream */
     SESSION_CARRIER,   /* streams inside the client's stream: session/carrier.h */
+    SESSION_PARKED,    /* a flow of datagrams that waits for another stream */
     SESSION_FLUSHING,  /* last bytes to the client (an alert, a Close frame), then close */
 };
 
@@ -57,6 +60,7 @@ struct session {
     struct conn client, target;
     struct port *port;       /* in place of the socket client; NULL: not, or no more (cut) */
     struct carrier *carrier; /* of state CARRIER */
+    struct xudp *xudp;       /* a flow of datagrams that may move to other streams; NULL: not */
     struct chain in, out;    /* client's layers; target's layers */
     struct env env;
     struct conn_info info;
@@ -120,6 +124,10 @@ void session_pause_for_memory(struct session *s);
 
 /* session_open.c: from the request to the relay. Either may free @s. */
 void session_request(struct session *s, const struct request *req);
+/* session_request for datagrams, of a flow whose sockets another worker sends; then those, or none
+ * (fd -1), which are taken over. */
+void session_request_moved(struct session *s, const struct request *req);
+void session_flow_given(struct session *s, struct direct_udp_sockets *sockets);
 void session_divert(struct session *s);
 /* EV_ADOPT: client and helper stream are relayed to each other from now on. */
 void session_adopt(struct session *s);
@@ -133,15 +141,5 @@ void session_aux_free(struct session *s);
 bool session_aux_read(struct session *s);
 /* Carries out what the layers said of it in @seen (events), then writes to it. */
 void session_aux_after(struct session *s, uint32_t seen, const struct aux_dest *dest);
-
-/* session/relay_bytes.c, relay_packets.c */
-void relay_bytes_run(struct session *s);
-/* Opens the UDP side; @target: where datagrams without destination go, or NULL. On failure
- * @why->text is set. */
-void relay_packets_open(struct session *s, const struct direct_conf *conf,
-                        const struct target *target, struct why *why);
-void relay_packets_run(struct session *s);
-/* Adds payload to the user's counters and to the node's, in one place. */
-void relay_count(struct session *s, uint64_t up, uint64_t down);
 
 #endif

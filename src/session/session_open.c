@@ -7,6 +7,7 @@
 #include "io/dial.h"
 #include "io/sockaddr.h"
 #include "session/carrier.h"
+#include "session/relay.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -57,12 +58,21 @@ static void write_access_line(struct session *s, const struct request *req)
         w->access->write(w->access, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
+static void forget_target(struct session *s)
+{
+    pool_release(s->wn->worker->pool, s->target_name, sizeof(*s->target_name));
+    s->target_name = NULL;
+}
+
 /* The target (or fallback) is connected: relay from now on. Frees what only the opening needed. */
 static void begin_relay(struct session *s)
 {
     struct worker *w = s->wn->worker;
-    pool_release(w->pool, s->target_name, sizeof(*s->target_name));
-    s->target_name = NULL;
+    /* The answers of a stream's flow are labelled with the name. */
+    bool label =
+        s->port && s->state == SESSION_PACKETS && s->target_name && s->target_name->host_len;
+    if (!label)
+        forget_target(s);
     conn_info_clear(w->pool, &s->info);
     s->env.users = NULL;
     s->fallback = NULL;
@@ -196,37 +206,79 @@ static bool asks_for_streams(struct session *s, const struct request *req)
     return true;
 }
 
-void session_request(struct session *s, const struct request *req)
+/* Counts the user in. False: nothing is left to open. */
+static bool begin_request(struct session *s, const struct request *req)
 {
-    const struct view_node *n = s->view->node;
-    struct direct_conf conf;
+    const struct view_timeouts *t = &s->view->node->timeouts;
     user_ref(req->user);
     s->user = req->user;
     atomic_fetch_add_explicit(&s->user->sessions, 1, memory_order_relaxed);
     no_stranger_any_more(s);
     if (asks_for_streams(s, req))
-        return;
+        return false;
     write_access_line(s, req);
     keep_target(s, &req->target);
-    direct_conf_of(&conf, n);
-    s->uplink_only_ms = n->timeouts.uplink_only;
-    s->downlink_only_ms = n->timeouts.downlink_only;
+    s->uplink_only_ms = t->uplink_only;
+    s->downlink_only_ms = t->downlink_only;
+    s->idle_ms = req->network == NETWORK_TCP ? t->idle : packets_idle_ms(s, req);
+    return true;
+}
+
+static void packets_opened(struct session *s, const struct why *why)
+{
+    if (why->text)
+        session_give_up(s, why);
+    else
+        begin_relay(s);
+}
+
+void session_request(struct session *s, const struct request *req)
+{
+    struct direct_conf conf;
+    struct why why = {0};
+    if (!begin_request(s, req))
+        return;
+    direct_conf_of(&conf, s->view->node);
     if (req->network == NETWORK_TCP) {
-        s->idle_ms = n->timeouts.idle;
         /* TCP_FASTOPEN_CONNECT sends its SYN with the first bytes: without any the target, which
          * may be the one to speak first, would never hear of it. */
         conf.tfo = conf.tfo && chain_up(&s->in)->head != NULL;
         dial(s, &conf, &req->target);
         return;
     }
-    struct why why = {0};
-    s->idle_ms = packets_idle_ms(s, req);
     s->state = SESSION_PACKETS;
     relay_packets_open(s, &conf, req->addressed ? NULL : &req->target, &why);
-    if (why.text)
-        session_give_up(s, &why);
-    else
-        begin_relay(s);
+    packets_opened(s, &why);
+}
+
+void session_request_moved(struct session *s, const struct request *req)
+{
+    if (!begin_request(s, req))
+        return;
+    s->state = SESSION_DIALING;
+    session_deadline(s, DIAL_DEADLINE_MS);
+}
+
+void session_flow_given(struct session *s, struct direct_udp_sockets *sockets)
+{
+    struct direct_conf conf;
+    struct why why = {0};
+    bool parked = s->state == SESSION_PARKED;
+    direct_conf_of(&conf, s->view->node);
+    if (sockets->fd[0] >= 0 || sockets->fd[1] >= 0) {
+        forget_target(s); /* the flow had another first target */
+        relay_packets_reopen(s, &conf, sockets, &why);
+    } else if (s->target_name) {
+        relay_packets_open(s, &conf, s->target_name, &why);
+    } else {
+        why_set(&why, ST_E_NOMEM, "no memory for a UDP flow", 0);
+    }
+    if (parked && why.text == NULL) {
+        s->state = SESSION_PARKED;
+        return;
+    }
+    s->state = SESSION_PACKETS;
+    packets_opened(s, &why);
 }
 
 void session_divert(struct session *s)

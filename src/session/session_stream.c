@@ -1,12 +1,15 @@
 /* Sessions whose client is a stream of a carrier (session/port.h): how they begin, and what is left
  * of them when the stream ends before they do. */
 #include "session/port.h"
+#include "session/relay.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
+#include "session/xudp.h"
 
 #define CUT_IDLE_MS  10000 /* for a target that does not take what the client sent before it left */
 #define DISCARD_TURN (64u * 1024)
+#define PARKED_MS    60000 /* Xray-core common/mux/server.go: 60 to 120 s */
 
 static struct worker *worker_of(const struct session *s)
 {
@@ -46,8 +49,71 @@ refuse:
     return NULL;
 }
 
+/* ---- flows that move ------------------------------------------------------------------------- */
+
+/* A socket each, and nobody behind them: an eighth of the sessions at most. */
+static bool too_many_parked(const struct worker *w)
+{
+    return w->parked_count > w->admission.sessions_max / 8;
+}
+
+bool session_may_move(const struct session *s)
+{
+    bool awaits = s->state == SESSION_DIALING && s->xudp != NULL && s->xudp->awaits;
+
+    return s->cut == SESSION_NOT_CUT &&
+           (s->state == SESSION_PACKETS || s->state == SESSION_PARKED || awaits);
+}
+
+bool session_park(struct session *s)
+{
+    struct worker *w = worker_of(s);
+
+    if (s->xudp == NULL || s->wn->removing || !session_may_move(s) ||
+        atomic_load_explicit(&s->user->removed, memory_order_relaxed))
+        return false;
+    s->port = NULL;
+    if (s->udp != NULL)
+        relay_packets_flush(s);
+    bufq_clear(chain_bottom_in(&s->in), w->pool);
+    s->state = SESSION_PARKED;
+    session_deadline(s, PARKED_MS);
+    list_add_tail(&w->parked, &s->xudp->parked);
+    w->parked_count++;
+    if (too_many_parked(w))
+        session_cut(LIST_ENTRY(w->parked.next, struct xudp, parked)->session, true);
+    return true;
+}
+
+void session_unpark(struct session *s)
+{
+    if (s->xudp == NULL || !list_linked(&s->xudp->parked))
+        return;
+    list_del(&s->xudp->parked);
+    worker_of(s)->parked_count--;
+}
+
+void session_move(struct session *s, struct port *port)
+{
+    struct worker *w = worker_of(s);
+
+    session_unpark(s);
+    if (s->port != NULL)
+        s->port->ops->close(s->port, false);
+    s->port = port;
+    if (s->state != SESSION_PARKED)
+        return;
+    s->state = s->udp != NULL ? SESSION_PACKETS : SESSION_DIALING;
+    s->active_ms = loop_now_ms(w->loop);
+    session_deadline(s, s->idle_ms);
+    loop_task_add(w->loop, &s->task);
+}
+
+/* ---- streams that were cut off --------------------------------------------------------------- */
+
 void session_cut(struct session *s, bool reset)
 {
+    session_unpark(s);
     s->port = NULL;
     s->cut = reset ? SESSION_CUT_RESET : SESSION_CUT_ENDED;
     s->down_done = true;

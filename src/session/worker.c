@@ -65,6 +65,7 @@ enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_
 {
     w->log_tokens = LOG_LINES_SECOND;
     list_init(&w->handshakes.held);
+    list_init(&w->parked);
     w->handshakes.max = HANDSHAKES_MAX;
     timer_init(&w->second, every_second);
     w->loop = loop_new();

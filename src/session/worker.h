@@ -21,6 +21,7 @@
 #include "stream/layer.h"
 
 struct workers;
+struct xudp_table;
 
 /* Sums of one node in one worker: written by the worker, read by the control thread at any time,
  * so they outlive the worker_node. */
@@ -56,6 +57,9 @@ struct worker {
     struct meter meter;
     struct admission admission;
     struct heavy handshakes; /* env.heavy of all sessions */
+    struct xudp_table *xudp; /* shared by all workers */
+    struct list parked;      /* flows without a stream, oldest first: session_park */
+    unsigned parked_count;
     const struct log *log;
     struct log_sink *access;          /* NULL: no access log */
     struct timer second;              /* trims pools, resumes accepting */

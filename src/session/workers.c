@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "session/worker.h"
+#include "session/xudp.h"
 
 #define HAND_OVER_MIN 100 /* thousandths of busyness below which nobody is worth relieving */
 
@@ -16,6 +17,7 @@ struct workers {
     struct mailbox *to_control;
     struct worker *list[WORKERS_MAX];
     unsigned made, running;
+    struct xudp_table *xudp;
     /* workers that still have a removed node; control thread only */
     unsigned gone_pending[VIEW_NODES_MAX];
 };
@@ -378,6 +380,16 @@ void workers_plane(struct workers *ws, struct plane *plane)
                             .stats = plane_stats};
 }
 
+struct worker *workers_get(struct workers *ws, unsigned no)
+{
+    return ws->list[no];
+}
+
+bool workers_running(const struct workers *ws)
+{
+    return ws->running > 0;
+}
+
 void workers_log_overload(struct worker *w)
 {
     if (worker_may_log(w))
@@ -418,6 +430,7 @@ static enum status make_worker(struct workers *ws, unsigned i)
     ws->list[ws->made++] = w;
     w->no = i;
     w->all = ws;
+    w->xudp = ws->xudp;
     w->rng = ws->conf.rngs[i];
     w->crypto = ws->conf.cryptos[i];
     w->meter = ws->conf.meters[i];
@@ -438,6 +451,9 @@ enum status workers_new(const struct workers_conf *conf, struct workers **out)
     ws->to_control = mailbox_new(conf->control, ws);
     if (ws->to_control == NULL)
         st = ST_E_IO;
+    ws->xudp = xudp_table_new();
+    if (ws->xudp == NULL)
+        st = ST_E_NOMEM;
     for (unsigned i = 0; i < conf->count && st == ST_OK; i++)
         st = make_worker(ws, i);
     for (unsigned i = 0; i < conf->count && st == ST_OK; i++) {
@@ -484,6 +500,7 @@ void workers_free(struct workers *ws)
         worker_fini(ws->list[i]);
         free(ws->list[i]);
     }
+    xudp_table_free(ws->xudp);
     mailbox_free(ws->to_control);
     free(ws);
 }

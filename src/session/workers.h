@@ -49,6 +49,9 @@ bool workers_hand_over(struct worker *from, uint32_t node_no, int fd, const stru
 /* Drops a reference to @u from any thread; the last one is reported to the sink. */
 void workers_user_unref(struct workers *ws, struct user_rt *u);
 void workers_log_overload(struct worker *w);
+/* Worker @no; false once the threads have ended and mailboxes may be gone. */
+struct worker *workers_get(struct workers *ws, unsigned no);
+bool workers_running(const struct workers *ws);
 /* The first worker has the port: the others open their listeners. */
 void workers_open_rest(struct worker *first, uint32_t node_no);
 /* The port was taken from under @w: the first worker tries again later, for all. */
