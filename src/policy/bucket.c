@@ -1,0 +1,103 @@
+#include "policy/bucket.h"
+
+#define TICKS_US   16000u
+#define TICKS_MBPS 128000u /* of one byte at 1 Mbit/s: 8 us */
+#define BYTES_MS   125u    /* of 1 Mbit/s in a millisecond */
+#define QUANTUM_MS 10u
+#define BURST_MS   100u
+
+static uint64_t cost(uint64_t bytes, uint32_t mbps)
+{
+    return bytes * TICKS_MBPS / mbps;
+}
+
+static uint32_t quantum(uint32_t mbps)
+{
+    uint64_t n = (uint64_t)mbps * BYTES_MS * QUANTUM_MS;
+
+    return n < BUCKET_QUANTUM_MIN   ? BUCKET_QUANTUM_MIN
+           : n > BUCKET_QUANTUM_MAX ? BUCKET_QUANTUM_MAX
+                                    : (uint32_t)n;
+}
+
+/* Ticks by which a rested user may run ahead of his rate. */
+static uint64_t burst(uint32_t mbps)
+{
+    uint64_t least = cost(BUCKET_BURST_MIN, mbps), usual = BURST_MS * 1000u * (uint64_t)TICKS_US;
+
+    return least > usual ? least : usual;
+}
+
+/* Spends @bytes unless they would have to wait for more than @slack ticks (false). *@wait: ticks
+ * before they may be used. */
+static bool spend(struct bucket *b, uint64_t bytes, uint32_t mbps, uint64_t now, uint64_t slack,
+                  uint64_t *wait)
+{
+    uint64_t ahead = burst(mbps), price = cost(bytes, mbps);
+    uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed), from;
+
+    do {
+        from = spent > now ? spent : now; /* what was not used in the past is gone */
+        *wait = from > now + ahead ? from - now - ahead : 0;
+        if (*wait > slack)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&b->spent, &spent, from + price,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_us)
+{
+    uint64_t wait;
+
+    if (mbps != p->mbps) { /* booked at a rate that does not count any more */
+        p->granted = 0;
+        p->mbps = mbps;
+    }
+    if (mbps == 0)
+        return SIZE_MAX;
+    if (p->granted == 0) {
+        uint32_t n = quantum(mbps);
+        (void)spend(b, n, mbps, now_us * TICKS_US, UINT64_MAX, &wait);
+        p->granted = n;
+        p->at_us = now_us + (wait + TICKS_US - 1) / TICKS_US;
+    }
+    return p->at_us <= now_us ? p->granted : 0;
+}
+
+void pace_take(struct pace *p, size_t n)
+{
+    p->granted -= n < p->granted ? (uint32_t)n : p->granted;
+}
+
+uint64_t pace_wake_us(const struct pace *p, uint64_t now_us)
+{
+    uint64_t look = now_us + BUCKET_LOOK_US;
+
+    return p->at_us < look ? p->at_us : look;
+}
+
+void pace_end(struct pace *p, struct bucket *b)
+{
+    if (p->granted > 0 && p->mbps > 0) {
+        uint64_t back = cost(p->granted, p->mbps);
+        uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed), less;
+        do
+            less = spent > back ? spent - back : 0;
+        while (!atomic_compare_exchange_weak_explicit(&b->spent, &spent, less, memory_order_relaxed,
+                                                      memory_order_relaxed));
+    }
+    *p = (struct pace){.granted = 0};
+}
+
+bool bucket_pass(struct bucket *b, uint32_t mbps, size_t n, uint64_t now_us, uint64_t slack_us)
+{
+    uint64_t wait;
+
+    return mbps == 0 || spend(b, n, mbps, now_us * TICKS_US, slack_us * TICKS_US, &wait);
+}
+
+void bucket_reset(struct bucket *b)
+{
+    atomic_store_explicit(&b->spent, 0, memory_order_relaxed);
+}
