@@ -10,7 +10,7 @@
  *
  * EV_ADOPT: chain_divert; then client and helper are relayed to each other as they are, ends and
  * resets included. What chain_up() holds was not sent to the helper yet; what @out holds still has
- * to be, before it; what @in holds goes to the client. Nothing was sent to the client so far. */
+ * to be, before it; what @in holds goes to the client, behind what the layer has written. */
 #ifndef STREAM_AUX_H
 #define STREAM_AUX_H
 

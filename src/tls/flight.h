@@ -75,7 +75,9 @@ struct flight {
     struct record_keys handshake; /* the client's, for its Finished */
     uint8_t finished[RECORD_SECRET_MAX];
     uint8_t finished_len;
-    uint8_t skipped;           /* change_cipher_spec records that came */
+    uint8_t skipped; /* change_cipher_spec records that came, */
+    bool opened;     /* and a record that only the holder of the client's key can have made */
+    uint32_t passed; /* bytes of those change_cipher_spec records */
     struct record_keys rx, tx; /* application data; tx counts a FLIGHT_EXTRA already sent */
 };
 
@@ -87,9 +89,11 @@ struct flight {
 NODISCARD enum status flight_build(struct flight *f, const struct flight_input *in,
                                    struct crypto_ctx *cc, struct pool *p, struct bufq *out);
 
-/* Eats change_cipher_spec and the client's Finished from the head of @in; its bytes must be viewed
- * by no other span. ST_OK; ST_MORE; ST_E_PROTO, ST_E_LIMIT, ST_E_AUTH with note->alert;
- * ST_E_CLOSED with note->peer_alert; ST_E_NOMEM, ST_E_CRYPTO. */
+/* Eats change_cipher_spec and the client's Finished from the head of @in, at once, when both are
+ * there and good; until then, and after any error, @in is as it was. ST_OK; ST_MORE; ST_E_PROTO,
+ * ST_E_LIMIT, ST_E_AUTH with note->alert; ST_E_CLOSED with note->peer_alert; ST_E_NOMEM,
+ * ST_E_CRYPTO. After an error f->opened tells the client from somebody who does not know the keys.
+ */
 NODISCARD enum status flight_finish(struct flight *f, struct crypto_ctx *cc, struct pool *p,
                                     struct bufq *in, struct record_note *note);
 void flight_wipe(struct flight *f);

@@ -22,19 +22,19 @@ static enum status fail(struct record_note *note, enum status st, uint8_t alert,
     return st;
 }
 
-static enum status take_ccs(struct flight *f, struct pool *p, struct bufq *in, uint32_t len,
+static enum status take_ccs(struct flight *f, const struct bufq *in, uint32_t len,
                             struct record_note *note)
 {
     uint8_t byte;
 
     if (len != 1)
         return fail(note, ST_E_PROTO, TLS_ALERT_UNEXPECTED_MESSAGE, "malformed change_cipher_spec");
-    if (!bufq_peek_at(in, RECORD_HEADER, &byte, 1))
+    if (!bufq_peek_at(in, f->passed + RECORD_HEADER, &byte, 1))
         return ST_MORE;
     if (byte != 1 || ++f->skipped > SKIP_MAX)
         return fail(note, ST_E_PROTO, TLS_ALERT_UNEXPECTED_MESSAGE,
                     "unexpected change_cipher_spec");
-    bufq_drop(in, RECORD_HEADER + 1, p);
+    f->passed += RECORD_HEADER + 1;
     return ST_OK;
 }
 
@@ -47,11 +47,12 @@ static enum status take_alert(const uint8_t *msg, uint32_t len, struct record_no
 }
 
 /* A client that cannot use our hello says so in the clear. */
-static enum status take_plain_alert(const struct bufq *in, uint32_t len, struct record_note *note)
+static enum status take_plain_alert(const struct flight *f, const struct bufq *in, uint32_t len,
+                                    struct record_note *note)
 {
     uint8_t msg[2] = {0};
 
-    if (len == sizeof(msg) && !bufq_peek_at(in, RECORD_HEADER, msg, sizeof(msg)))
+    if (len == sizeof(msg) && !bufq_peek_at(in, f->passed + RECORD_HEADER, msg, sizeof(msg)))
         return ST_MORE;
     return take_alert(msg, len, note);
 }
@@ -86,7 +87,7 @@ static enum status take_finished(struct flight *f, struct crypto_ctx *cc, struct
                     "not the Finished message of a TLS handshake");
     if (len < RECORD_TAIL)
         return fail(note, ST_E_PROTO, TLS_ALERT_BAD_RECORD_MAC, "TLS record too short");
-    if (!bufq_peek_at(in, RECORD_HEADER, data, len))
+    if (!bufq_peek_at(in, f->passed + RECORD_HEADER, data, len))
         return ST_MORE;
     uint32_t inner = len - AEAD_TAG_LEN;
     record_nonce(&f->handshake, nonce);
@@ -94,10 +95,11 @@ static enum status take_finished(struct flight *f, struct crypto_ctx *cc, struct
                                RECORD_HEADER, data, inner, data + inner);
     if (st == ST_E_AUTH)
         st = fail(note, st, TLS_ALERT_BAD_RECORD_MAC, "TLS record fails authentication");
+    f->opened = st == ST_OK;
     if (st == ST_OK)
         st = judge(f, data, inner, note);
     if (st == ST_OK)
-        bufq_drop(in, RECORD_HEADER + len, p);
+        bufq_drop(in, f->passed + RECORD_HEADER + len, p);
     crypto_wipe(data, sizeof(data));
     return st;
 }
@@ -109,13 +111,13 @@ enum status flight_finish(struct flight *f, struct crypto_ctx *cc, struct pool *
         uint8_t header[RECORD_HEADER];
         enum status st;
 
-        if (!bufq_peek_at(in, 0, header, sizeof(header)))
+        if (!bufq_peek_at(in, f->passed, header, sizeof(header)))
             return ST_MORE;
         uint32_t len = get_be16(header + 3);
         if (header[0] == RECORD_CCS)
-            st = take_ccs(f, p, in, len, note);
+            st = take_ccs(f, in, len, note);
         else if (header[0] == RECORD_ALERT)
-            return take_plain_alert(in, len, note);
+            return take_plain_alert(f, in, len, note);
         else if (header[0] == RECORD_DATA && header[1] == 3)
             return take_finished(f, cc, p, in, header, len, note);
         else

@@ -163,16 +163,14 @@ def test_probes_that_authenticate(place):
                     ("an alert behind it", [place.caught.wire + b"\x15\x03\x03\x00\x02\x02\x28"])], fin=False, wait=1)
 
 
-def test_fin_after_an_authenticated_hello(place, request):
-    if place.kind == "s_server":
-        request.applymarker(pytest.mark.xfail(strict=True, reason="OpenSSL's alert before its FIN is not copied"))
+@pytest.mark.sanitizer
+def test_fin_after_an_authenticated_hello(place):
     place.all_same([("replayed", [place.caught.wire]), ("fresh", [place.caught.forge(place.key, SHORT_ID)])])
 
 
-def test_much_behind_an_authenticated_hello(place, request):
-    """More than a server reads before it gives up."""
-    if place.kind == "nginx":
-        request.applymarker(pytest.mark.xfail(reason="nginx leaves it unread, so the kernel resets; we read it, so it does not"))
+@pytest.mark.sanitizer
+def test_much_behind_an_authenticated_hello(place):
+    """More than a server reads before it gives up: what it leaves unread resets the connection."""
     much = b"\x17\x03\x03\x48\x00" + bytes(0x4800)
     place.all_same([("replayed", [place.caught.wire, 0.3, much])], fin=False, wait=1)
 
@@ -185,9 +183,6 @@ def _split(record, at):
 def altered(place, offsets):
     wire = place.caught.wire
     assert place.same([wire], fin=False, wait=1).data
-    # The version of the record is not part of what is authenticated; the end of such a probe is another test's.
-    if place.kind == "s_server":
-        offsets = [i for i in offsets if i not in (1, 2)]
     place.all_same((f"byte {i} altered", [wire[:i] + bytes([wire[i] ^ 1]) + wire[i + 1:]]) for i in offsets)
 
 
@@ -198,7 +193,7 @@ def test_one_altered_byte(place):
     if place.kind == "nginx":
         altered(place, [*range(0, 100), *range(100, n, 37)])
     else:
-        altered(place, [0, 1, 3, 4, 5, 8, 9, 10, 11, 43, 44, 60, 75, 76, 80, *range(100, n, 331)])
+        altered(place, [0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 43, 44, 60, 75, 76, 80, *range(100, n, 331)])
 
 
 @pytest.mark.slow
@@ -233,9 +228,12 @@ def test_timeouts_are_the_targets(module_stage, place, what):
         begin = time.monotonic()
         view = probe.look(address, pieces, fin=False, wait=20)
         return view, time.monotonic() - begin
-    with ThreadPoolExecutor(2) as pool:
-        (a, direct), (b, through) = pool.map(took, (place.direct, place.through))
-    assert a == b and abs(direct - through) < 0.7, f"{direct:.2f} s and {through:.2f} s\n{a}\n{b}"
+    for last in (False, False, True):        # a busy machine may be late once, not three times
+        with ThreadPoolExecutor(2) as pool:
+            (a, direct), (b, through) = pool.map(took, (place.direct, place.through))
+        if a == b and abs(direct - through) < 0.7:
+            return
+        assert not last, f"{direct:.2f} s and {through:.2f} s\n{a}\n{b}"
 
 
 # -- somebody who watches

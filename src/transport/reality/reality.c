@@ -12,15 +12,17 @@
 #include "transport/reality/target_watch.h"
 
 /*  HELLO --authenticated--> TARGET --its flight is whole--> CLIENT --Finished--> RECORDS
- *    |                        |
- *    +------------------------+--> EV_ADOPT: the session drops this layer
- *  CLIENT and RECORDS go to DEAD by an error: nothing may follow the alert that was sent. */
+ *    |                        |                               |
+ *    +------------------------+-------------------------------+--> EV_ADOPT: the session drops
+ *                                                                  this layer
+ *  RECORDS goes to DEAD by an error: nothing may follow the alert that was sent. */
 enum state { HELLO, TARGET, CLIENT, RECORDS, DEAD };
 
 /* What only the handshake needs. */
 struct handshake {
     uint32_t forwarded; /* bytes at the head of wire_in that the target has got too */
     uint32_t wire;      /* bytes of wire_in that carry the hello */
+    uint32_t imitated;  /* bytes of the target's flight that are still in aux->in, or to come */
     uint32_t msg_len;
     uint8_t *msg; /* the hello; pool_alloc'ed, from TARGET on */
     struct hello hello;
@@ -184,9 +186,6 @@ static enum status send_flight(struct reality_server *s, struct turn *t)
     (void)bufq_peek_at(&env->aux->in, RECORD_HEADER, server_hello, in.server_hello_len);
     if (server_hello_parse(server_hello, in.server_hello_len, &sh) == ST_OK)
         hs->suite = sh.suite;
-    /* It may be the target's answer, an alert, to what followed the hello; that we answer too. */
-    if (hs->forwarded > hs->wire)
-        hs->watch.shape.len[FLIGHT_EXTRA] = 0;
     rng_bytes(env->rng, secrets, sizeof(secrets));
     enum status st = flight_build(&hs->flight, &in, env->crypto, env->pool, t->wire_out);
     crypto_wipe(secrets, sizeof(secrets));
@@ -198,7 +197,8 @@ static enum status follow_target(struct reality_server *s, struct turn *t)
     const struct env *env = s->base.env;
     struct aux *aux = env->aux;
 
-    if (t->wire_in->eof)
+    /* A user says nothing more before we have answered. */
+    if (t->wire_in->eof || t->wire_in->bytes > s->hs->wire)
         return adopt(s, t);
     enum status st = target_watch_run(&s->hs->watch, &aux->in);
     if (st == ST_MORE && !aux->in.eof && !aux->failed && bufq_room(&aux->in) > 0)
@@ -211,6 +211,9 @@ static enum status follow_target(struct reality_server *s, struct turn *t)
     if (st != ST_OK)
         return adopt(s, t);
     bufq_drop(t->wire_in, s->hs->wire, env->pool);
+    s->hs->forwarded = 0;
+    for (unsigned i = 0; i < FLIGHT_PARTS; i++)
+        s->hs->imitated += s->hs->watch.shape.len[i];
     s->state = CLIENT;
     return ST_OK;
 }
@@ -273,24 +276,37 @@ static enum status finish(struct reality_server *s, struct turn *t)
     return ST_OK;
 }
 
+/* The target's flight has been answered by ours; what it says after it may still be wanted. */
+static void drop_flight(struct handshake *hs, const struct env *env)
+{
+    size_t n = env->aux->in.bytes < hs->imitated ? env->aux->in.bytes : hs->imitated;
+
+    bufq_drop(&env->aux->in, n, env->pool);
+    hs->imitated -= (uint32_t)n;
+}
+
+/* What does not open with the client's key was not said by a user: somebody has repeated his hello.
+ * For the target it is as wrong as for us, but only the target knows how it answers that, and how
+ * it ends. */
 static enum status hear_finished(struct reality_server *s, struct turn *t)
 {
     const struct env *env = s->base.env;
+    struct handshake *hs = s->hs;
     struct record_note note = {0};
+    bool over = env->aux->in.eof || env->aux->failed;
 
-    /* Nobody needs to know what else the target says; that it goes is what the client would see. */
-    bufq_clear(&env->aux->in, env->pool);
-    s->records.tx = s->hs->flight.tx;
-    enum status st = flight_finish(&s->hs->flight, env->crypto, env->pool, t->wire_in, &note);
+    drop_flight(hs, env);
+    s->records.tx = hs->flight.tx;
+    enum status st = flight_finish(&hs->flight, env->crypto, env->pool, t->wire_in, &note);
     if (st == ST_OK)
         return finish(s, t);
-    if (st < 0)
+    if (st == ST_MORE && !t->wire_in->eof && !over)
+        return ST_MORE;
+    if (st == ST_E_NOMEM || st == ST_E_CRYPTO || (st < 0 && hs->flight.opened))
         return record_pair_fail(&s->records, env, t, st, &note);
-    if (env->aux->in.eof || env->aux->failed)
+    if (hs->imitated > 0 && over)
         return turn_fail(t, ST_E_CLOSED, "the REALITY target closed during the handshake", 0);
-    if (t->wire_in->eof)
-        return turn_fail(t, ST_E_CLOSED, "the client left during the handshake", 0);
-    return st;
+    return hs->imitated > 0 ? ST_MORE : adopt(s, t);
 }
 
 /* ---- the layer ------------------------------------------------------------------------------- */

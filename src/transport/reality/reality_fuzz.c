@@ -1,7 +1,7 @@
 /* The REALITY layer between a client and a target that both say anything, in any order. Input:
  * mode, then commands: who speaks (or ends, or fails), how much. Modes 1 and 2 begin with a true
- * hello, 2 also with a true answer of the target. Laws: nothing is sent before the target answered,
- * an adopted connection has sent nothing and lost nothing. */
+ * hello, 2 also with a true answer of the target. Laws: nothing is sent before the target answered;
+ * of an adopted connection nothing is lost but the answer that ours replaced. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,8 @@ struct fuzz {
     struct chain chain;
     struct test_peer peer;
     enum status st;
-    bool adopted, ready, sent;
+    bool adopted, ready;
+    size_t sent;                   /* to the client */
     size_t said, heard, forwarded; /* by the client, by the target; to the target */
 };
 
@@ -65,9 +66,9 @@ static void prepare(void)
 
 static void check_adopted(struct fuzz *f)
 {
-    must(!f->sent && !f->ready && chain_bottom_out(&f->chain)->bytes == 0);
+    must(!f->ready);
     must(f->forwarded + f->aux.out.bytes + chain_bottom_in(&f->chain)->bytes == f->said);
-    must(f->aux.in.bytes == f->heard);
+    must(f->aux.in.bytes + f->sent == f->heard);
     chain_divert(&f->chain);
 }
 
@@ -82,11 +83,11 @@ static void run(struct fuzz *f)
     must(f->st >= 0 || ev.why.text != NULL);
     f->adopted = (ev.mask & EV_ADOPT) != 0;
     f->ready |= (ev.mask & EV_READY) != 0;
+    f->sent += chain_bottom_out(&f->chain)->bytes;
     if (f->adopted) {
         check_adopted(f);
         return;
     }
-    f->sent |= chain_bottom_out(&f->chain)->bytes > 0;
     must(!f->sent || f->heard > 0);
     bufq_clear(chain_bottom_out(&f->chain), f->pool);
     bufq_clear(chain_up(&f->chain), f->pool);

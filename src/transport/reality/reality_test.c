@@ -428,6 +428,32 @@ static void to_finished(struct bench *b)
     assert_int_equal(b->events, EV_ASK);
 }
 
+/* The same, and our flight has reached the client, who has answered into to_server. */
+static void to_answer(struct bench *b)
+{
+    uint8_t piece[65536];
+
+    to_finished(b);
+    size_t n = bufq_peek(chain_bottom_out(&b->chain), piece, sizeof(piece));
+    bufq_drop(chain_bottom_out(&b->chain), n, b->pool);
+    test_peer_hear(&b->peer, piece, n, &b->to_server);
+    assert_true(b->peer.ready);
+}
+
+/* After our flight: what was said since is there for the target, and nothing of its own flight is
+ * left for the client. */
+static void check_given_back(struct bench *b, const uint8_t *said, size_t len)
+{
+    uint8_t got[65536];
+
+    assert_true(b->adopted);
+    assert_int_equal(b->st, ST_OK);
+    assert_false(b->events & (EV_READY | EV_AUX_DONE));
+    assert_int_equal(b->aux.out.bytes, 0);
+    assert_int_equal(bufq_peek(chain_up(&b->chain), got, sizeof(got)), len);
+    assert_memory_equal(got, said, len);
+}
+
 static void test_target_ends_first(void **state)
 {
     struct bench b;
@@ -435,32 +461,100 @@ static void test_target_ends_first(void **state)
     (void)state;
     open_bench(&b, &FRIEND, &TARGETS[0], 65536);
     to_finished(&b);
+    assert_int_equal(bufq_put(&b.aux.in, "bye", 3, b.pool), ST_OK);
     b.aux.in.eof = true;
     run_chain(&b);
-    assert_int_equal(b.st, ST_E_CLOSED);
+    check_given_back(&b, NULL, 0);
+    assert_int_equal(b.aux.in.bytes, 3);
     close_bench(&b);
 }
 
-static void test_wrong_finished(void **state)
+static void test_client_ends_first(void **state)
 {
     struct bench b;
-    uint8_t piece[65536];
 
     (void)state;
     open_bench(&b, &FRIEND, &TARGETS[0], 65536);
     to_finished(&b);
+    assert_int_equal(bufq_put(chain_bottom_in(&b.chain), "\x14\3\3\0\1\1\x17", 7, b.pool), ST_OK);
+    run_chain(&b);
+    assert_false(b.adopted);
+    chain_bottom_in(&b.chain)->eof = true;
+    run_chain(&b);
+    check_given_back(&b, (const uint8_t *)"\x14\3\3\0\1\1\x17", 7);
+    close_bench(&b);
+}
+
+/* Whoever does not know the keys is heard by the target from there on, whatever he says. */
+static void test_wrong_finished(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+    } cases[] = {
+        {NULL, 0}, /* the right one but for its last byte */
+        {"GET / HTTP/1.1\r\n", 16},
+        {"\x15\3\3\0\2\2\x28", 7},
+        {"\x14\3\3\0\2\1\1", 7},
+        {"\x14\3\3\0\1\1\x17\3\3\0\5hello", 16},
+        {"\x14\3\3\0\1\1\x14\3\3\0\1\1\x17\3\3\x48\0", 17},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bench b;
+        uint8_t piece[65536];
+        open_bench(&b, &FRIEND, &TARGETS[i % 3], 65536);
+        to_answer(&b);
+        size_t n = bufq_peek(&b.to_server, piece, sizeof(piece));
+        if (i == 0) {
+            piece[n - 1] ^= 1;
+        } else {
+            n = cases[i].len;
+            memcpy(piece, cases[i].text, n);
+        }
+        assert_int_equal(bufq_put(chain_bottom_in(&b.chain), piece, n, b.pool), ST_OK);
+        run_chain(&b);
+        check_given_back(&b, piece, n);
+        assert_int_equal(b.aux.in.bytes, 0);
+        assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
+        close_bench(&b);
+    }
+}
+
+/* More in one go with the hello than a user says: the flight is the target's own. */
+static void test_more_than_a_hello(void **state)
+{
+    struct bench b;
+    uint8_t record[4300];
+
+    (void)state;
+    open_bench(&b, &FRIEND, &TARGETS[0], 65536);
+    size_t n = test_peer_hello(&b.peer, record);
+    memcpy(record + n, "\x14\3\3\0\1\1", 6);
+    assert_int_equal(bufq_put(&b.to_server, record, n + 6, b.own), ST_OK);
+    settle(&b);
+    check_adopted(&b, record, n + 6);
+    close_bench(&b);
+}
+
+/* A client that does know them is answered under them. */
+static void test_wrong_finished_of_a_user(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    open_bench(&b, &FRIEND, &TARGETS[0], 65536);
+    to_finished(&b);
+    uint8_t piece[65536];
     size_t n = bufq_peek(chain_bottom_out(&b.chain), piece, sizeof(piece));
     bufq_drop(chain_bottom_out(&b.chain), n, b.pool);
+    b.peer.wrong_finished = true;
     test_peer_hear(&b.peer, piece, n, &b.to_server);
-    assert_true(b.peer.ready);
-    n = bufq_peek(&b.to_server, piece, sizeof(piece));
-    bufq_clear(&b.to_server, b.own);
-    piece[n - 1] ^= 1;
-    assert_int_equal(bufq_put(chain_bottom_in(&b.chain), piece, n, b.pool), ST_OK);
-    run_chain(&b);
-    assert_int_equal(b.st, ST_E_AUTH);
     settle(&b);
-    assert_int_equal(b.peer.alert, TLS_ALERT_BAD_RECORD_MAC);
+    assert_false(b.adopted);
+    assert_int_equal(b.st, ST_E_AUTH);
+    assert_int_equal(b.peer.alert, TLS_ALERT_DECRYPT_ERROR);
     close_bench(&b);
 }
 
@@ -557,7 +651,10 @@ int main(void)
         cmocka_unit_test(test_targets_that_do_not_fit),
         cmocka_unit_test(test_target_cannot_be_reached),
         cmocka_unit_test(test_target_ends_first),
+        cmocka_unit_test(test_client_ends_first),
         cmocka_unit_test(test_wrong_finished),
+        cmocka_unit_test(test_more_than_a_hello),
+        cmocka_unit_test(test_wrong_finished_of_a_user),
         cmocka_unit_test(test_tail),
         cmocka_unit_test(test_without_memory),
     };

@@ -200,6 +200,7 @@ static bool answer(struct test_peer *c, struct bufq *out)
     put16(put(record, "\x17\3\3", 3), n + 21);
     record[5] = 20;
     put_be24(record + 6, (uint32_t)n);
+    record[9] ^= c->wrong_finished;
     record[9 + n] = RECORD_HANDSHAKE;
     record_nonce(&k, nonce);
     if (aead_seal(c->cc, (enum aead_alg)k.alg, k.key, nonce, record, 5, record + 5, n + 5,

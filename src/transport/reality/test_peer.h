@@ -32,7 +32,8 @@ struct test_peer {
     size_t server_hello_len;
     uint8_t secrets[2][RECORD_SECRET_MAX]; /* handshake: client, server */
     struct record_keys rx, tx;
-    struct bufq data; /* application data received */
+    struct bufq data;    /* application data received */
+    bool wrong_finished; /* set it: its Finished is sealed well, but wrong */
     bool ready, failed, eof;
     unsigned alert;
 };
