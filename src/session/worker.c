@@ -8,6 +8,7 @@
 
 #include "io/sockaddr.h"
 #include "session/session.h"
+#include "session/udp_service.h"
 #include "session/workers.h"
 
 #define HANDSHAKES_MAX   256 /* objects of 45 KiB: oldest over 3 s dropped */
@@ -103,6 +104,7 @@ static void close_listeners(struct worker_node *wn)
 static void node_free(struct worker *w, struct worker_node *wn)
 {
     close_listeners(wn);
+    udp_service_close(wn);
     LIST_FOREACH(n, tmp, &wn->sessions)
     session_close(LIST_ENTRY(n, struct session, node), false);
     loop_timer_del(w->loop, &wn->retry);
@@ -212,6 +214,11 @@ static void open_listeners(struct worker_node *wn)
         if (st != ST_OK)
             why_set(&why, st, "cannot listen", err);
     }
+    if (why.text == NULL) {
+        enum status st = udp_service_sync(wn, &where, &err);
+        if (st != ST_OK)
+            why_set(&why, st, "cannot listen (UDP)", err);
+    }
     /* Only the first worker tries again: another that took the port before it would make its
      * probe fail for ever. */
     if (why.text && w->no == 0)
@@ -304,6 +311,8 @@ void worker_publish(struct worker *w, struct view *v)
     wn->removing = false;
     loop_timer_del(w->loop, &wn->drain);
     repin_sessions(wn, v);
+    if (wn->view != NULL && wn->view->node != v->node)
+        udp_service_reset(wn, v->node); /* flows of another configuration */
     view_unref(wn->view);
     wn->view = v;
     /* The first worker finds out whether the port is free; the others follow when it is. */
@@ -318,6 +327,7 @@ void worker_close_removed(struct worker *w, uint32_t node_no)
     struct worker_node *wn = w->nodes[node_no];
     if (wn == NULL)
         return;
+    udp_service_close_removed(wn);
     LIST_FOREACH(n, tmp, &wn->sessions)
     {
         struct session *s = LIST_ENTRY(n, struct session, node);
@@ -335,6 +345,7 @@ void worker_remove(struct worker *w, uint32_t node_no, uint32_t drain_ms)
     }
     wn->removing = true;
     close_listeners(wn);
+    udp_service_close(wn);
     loop_timer_del(w->loop, &wn->retry);
     loop_timer_in(w->loop, &wn->drain, drain_ms);
     if (drain_ms == 0 || list_empty(&wn->sessions))
@@ -357,6 +368,7 @@ void worker_stop_accepting(struct worker *w)
             continue;
         loop_timer_del(w->loop, &w->nodes[i]->retry);
         close_listeners(w->nodes[i]);
+        udp_service_stop(w->nodes[i]);
     }
 }
 
@@ -376,5 +388,6 @@ struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t
         alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);
         s->unreported = 0;
     }
+    udp_service_take_alive(wn);
     return alive_take(&wn->alive, n);
 }

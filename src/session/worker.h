@@ -20,6 +20,7 @@
 #include "session/listener.h"
 #include "stream/layer.h"
 
+struct udp_service;
 struct workers;
 struct xudp_table;
 
@@ -39,6 +40,7 @@ struct worker_node {
     struct timer retry; /* opens listeners that were busy */
     struct timer drain; /* armed while the node is being removed */
     bool removing;
+    struct udp_service *udp; /* the node's own UDP ports, if it has some and they are here */
     struct alive_table alive;
     struct worker_stats *stats; /* = worker->stats[node_no] */
 };

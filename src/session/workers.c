@@ -198,6 +198,11 @@ static void on_user_released(struct message *msg, void *receiver)
     free(t);
 }
 
+unsigned workers_count(const struct workers *ws)
+{
+    return ws->made;
+}
+
 void workers_user_unref(struct workers *ws, struct user_rt *u)
 {
     if (!user_unref(u))

@@ -46,6 +46,8 @@ void workers_free(struct workers *ws);
 
 /* Gives a fresh connection to a worker that is clearly less busy. False: keep it. */
 bool workers_hand_over(struct worker *from, uint32_t node_no, int fd, const struct addr *peer);
+/* How many there are. */
+unsigned workers_count(const struct workers *ws);
 /* Drops a reference to @u from any thread; the last one is reported to the sink. */
 void workers_user_unref(struct workers *ws, struct user_rt *u);
 void workers_log_overload(struct worker *w);

@@ -43,23 +43,21 @@ struct packet {
     struct packet_key key;
     struct user_rt *user; /* borrowed from env->users; by identify or, of a new flow, by open */
     struct target target;
-    uint64_t wake_us; /* in/out: lowered where open answers ST_MORE */
 };
 
 struct packet_ops {
-    /* A flow ends after so long without a datagram; one whose first target is a DNS server after
-     * dns_idle_ms. */
-    uint32_t idle_ms, dns_idle_ms;
+    /* A flow ends after so long without a datagram; @dns: its first target is a DNS server. */
+    uint32_t (*idle_ms)(const void *conf, bool dns);
     size_t (*flow_size)(const void *conf);
-    /* Tells the flow of @s, whose source is @p->from: fills p->key. May change the bytes of @s in
-     * place. ST_OK; ST_E_PROTO, ST_E_AUTH: to be dropped. */
+    /* Tells the flow of @s, whose source is @p->from: fills p->key. A protocol whose open never
+     * yields may change the bytes of @s in place; others are asked again. ST_OK; ST_E_PROTO,
+     * ST_E_AUTH: to be dropped. */
     enum status (*identify)(const struct packet_env *e, struct span *s, struct packet *p);
     /* Opens @s in place: it becomes the payload alone. @flow is zeroed for the first datagram with
      * its key, and is a flow once the answer was ST_OK.
      *   ST_OK     p->target, and p->user if the flow is new
-     *   ST_YIELD  work is left: call again with the same arguments, others first
-     *   ST_MORE   the same, not before p->wake_us
-     *   ST_E_AUTH, ST_E_PROTO, ST_E_CRYPTO  to be dropped; a new flow is none */
+     *   ST_YIELD  a new flow: work is left, call again with the same arguments, others first
+     *   ST_E_AUTH, ST_E_PROTO, ST_E_LIMIT, ST_E_CRYPTO  to be dropped; a new flow is none */
     enum status (*open)(const struct packet_env *e, void *flow, struct span *s, struct packet *p);
     /* Seals an answer whose payload is @s and whose source is s->peer. Takes @s over; NULL: no
      * memory, it is dropped. The peer of what is returned means nothing. */

@@ -71,6 +71,15 @@ static size_t flow_size(const void *conf)
     return 0;
 }
 
+/* Xray-core keeps an AEAD association 120 s, a session of 2022 500 s, sing-box 300 s. A session must
+ * outlive the time in which its datagrams are fresh, for it remembers their numbers. */
+static uint32_t idle_ms(const void *conf, bool dns)
+{
+    if (((const struct ss_conf *)conf)->method->family == SS_2022)
+        return dns ? 65000 : 300000;
+    return dns ? 20000 : 120000;
+}
+
 static enum status identify(const struct packet_env *e, struct span *s, struct packet *p)
 {
     struct packet_key *k = &p->key;
@@ -117,8 +126,10 @@ static void fini(void *flow, size_t size)
 }
 
 const struct packet_ops ss_packet_ops = {
-    /* Xray-core keeps an AEAD association 120 s, a session of 2022 500 s, sing-box 300 s. A session
-     * must outlive the time in which its datagrams are fresh, for it remembers their numbers. */
-    .idle_ms = 300000,   .dns_idle_ms = 65000, .flow_size = flow_size, .identify = identify,
-    .open = open_packet, .seal = seal_packet,  .fini = fini,
+    .idle_ms = idle_ms,
+    .flow_size = flow_size,
+    .identify = identify,
+    .open = open_packet,
+    .seal = seal_packet,
+    .fini = fini,
 };

@@ -48,11 +48,13 @@ static enum status search(const struct packet_env *e, struct flow *f, const stru
                               .sealed = span_data(s) + m->key_len,
                               .len = s->len - m->key_len,
                               .datagram = true};
+    uint64_t wake_us = UINT64_MAX;
 
     if (!f->begun)
         ss_search_begin(&f->search, m, span_data(s));
     f->begun = true;
-    return ss_search_run(&f->search, &w, &p->user, f->key, subkey, &p->wake_us);
+    enum status st = ss_search_run(&f->search, &w, &p->user, f->key, subkey, &wake_us);
+    return st == ST_MORE ? ST_E_LIMIT : st; /* a datagram does not wait for the budget */
 }
 
 enum status ss_aead_open_packet(const struct packet_env *e, void *flow, struct span *s,

@@ -1,0 +1,34 @@
+/* session/udp_service.h - a node's own UDP ports (view_node.packets): sockets, flows and what goes
+ * between clients and targets. Lives on one worker, node number modulo workers, for a flow's
+ * datagrams come from anywhere. Single-threaded.
+ *
+ *   socket --> identify, open --> flow --> direct_udp --> target
+ *   socket <-- seal <------------ flow <-- direct_udp <-- target
+ *
+ * Datagrams that cannot be opened are dropped without a word and counted by the protocol. */
+#ifndef SESSION_UDP_SERVICE_H
+#define SESSION_UDP_SERVICE_H
+
+#include "base/addr.h"
+#include "base/status.h"
+
+struct udp_service;
+struct view_node;
+struct worker_node;
+
+/* Opens the sockets that wn->view wants and closes others; nothing to do on other workers. ST_OK;
+ * ST_E_BUSY, ST_E_IO with *@where and *@err, ST_E_NOMEM. */
+NODISCARD enum status udp_service_sync(struct worker_node *wn, const struct addr **where, int *err);
+/* Ends all flows: the protocol's configuration is about to become @next's. Sockets stay open for
+ * it if it is of the same protocol. */
+void udp_service_reset(struct worker_node *wn, const struct view_node *next);
+/* Takes no new flows; those that are open go on. */
+void udp_service_stop(struct worker_node *wn);
+/* Ends everything. Harmless without a service. */
+void udp_service_close(struct worker_node *wn);
+/* Ends the flows of removed users. */
+void udp_service_close_removed(struct worker_node *wn);
+/* Adds what flows have moved to wn->alive; open ones count even with nothing. */
+void udp_service_take_alive(struct worker_node *wn);
+
+#endif
