@@ -27,15 +27,19 @@ class Process:
     def __init__(self, name, argv, directory, env=None, cwd=None):
         self.name, self.argv = name, [str(a) for a in argv]
         self.log_path = os.path.join(directory, f"{name}.log")
+        self.cwd, self.env = cwd, {**os.environ, **(env or {})}
+        self.start()
+
+    # -- life
+
+    def start(self):
+        """Begins, or begins again after the end, with a log() that is empty."""
         self._log_start = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self._child = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                cwd=cwd, env={**os.environ, **(env or {})})
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=self.cwd, env=self.env)
         self.pid = self._child.pid
         self.stopped = False             # a test has asked it to end
-
-    # -- life
 
     def alive(self):
         return self._child.poll() is None

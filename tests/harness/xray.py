@@ -1,6 +1,8 @@
 """Configurations and processes of the real Xray-core, as client and as server."""
 import json
 import os
+import signal
+import time
 
 from . import paths, ports, protocols
 from .process import Process
@@ -88,12 +90,44 @@ def _start(name, config, directory):
     return Process(name, [paths.peer("xray"), "run", "-c", path], directory)
 
 
+_clients = {}                           # their SOCKS address: process
+
+
 def start_client(node, client, directory, name="xray-client", loglevel="info"):
     """Returns (process, (host, port) of its SOCKS inbound), ready for connections."""
     port = ports.free_port()
-    p = _start(name, client_config(node, client, port, loglevel), str(directory))
-    p.wait_port(port)
-    return p, ("127.0.0.1", port)
+    return start_client_of(client_config(node, client, port, loglevel), directory, name)
+
+
+def start_client_of(config, directory, name="xray-client"):
+    """As start_client(), for a configuration that client_config() does not make."""
+    proxy = "127.0.0.1", config["inbounds"][0]["port"]
+    p = _clients[proxy] = _start(name, config, str(directory))
+    p.wait_port(proxy[1])
+    return p, proxy
+
+
+def hung(proxy):
+    """True when the client behind this SOCKS address has hung itself; it is dead then. Xray-core 25.12.1 turns in
+    proxy.IsCompleteRecord for ever when a piece of an upload that its Vision still pads, cut wherever the read ended, has
+    two zero bytes where it takes them for the length of a record: one piece of 64 KiB in some ten thousand, with any
+    server. The stack says so."""
+    p = _clients.get(proxy)
+    if p is None or not p.alive():
+        return False
+    before = p.cpu_seconds()
+    time.sleep(2)
+    if p.cpu_seconds() - before < 0.1:
+        return False
+    p.signal(signal.SIGQUIT)             # Go prints all stacks, and exits
+    p.wait()
+    return "proxy.IsCompleteRecord(" in p.log()
+
+
+def revive(proxy):
+    """Starts such a client again, in its place."""
+    _clients[proxy].start()
+    _clients[proxy].wait_port(proxy[1])
 
 
 def start_server(node, directory, name="xray-server"):

@@ -39,20 +39,20 @@ def test_sizes_down_and_up(link, inner, kind):
     few = link.kind == "xray" and kind == "plain"
     for n in SIZES[::3] if few else SIZES:
         visit.download(link.proxy, inner[kind], n, seed=n)
-        visit.upload(link.proxy, inner[kind], n, seed=n)
+        visit.insist(link.proxy, lambda n=n: visit.upload(link.proxy, inner[kind], n, seed=n))
 
 
 @pytest.mark.parametrize("kind", INNER)
 def test_64_mib_down_and_up(link, inner, kind):
     visit.download(link.proxy, inner[kind], 64 << 20)
-    visit.upload(link.proxy, inner[kind], 64 << 20)
+    visit.insist(link.proxy, lambda: visit.upload(link.proxy, inner[kind], 64 << 20))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", INNER)
 def test_1_gib_down_and_up(link, inner, kind):
     visit.download(link.proxy, inner[kind], 1 << 30)
-    visit.upload(link.proxy, inner[kind], 1 << 30)
+    visit.insist(link.proxy, lambda: visit.upload(link.proxy, inner[kind], 1 << 30))
 
 
 @pytest.mark.sanitizer
@@ -87,7 +87,7 @@ def test_both_directions_at_once(link, inner, kind):
             for _ in range(8):
                 s.say(data[:60_000])
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(one, range(4)))
+        visit.insist(link.proxy, lambda: list(pool.map(one, range(4))))
 
 
 @pytest.mark.sanitizer
@@ -98,7 +98,7 @@ def test_origin_dribbles(link, inner, kind):
         with tap.Tap(inner[kind].address, dribble=seed) as t:
             t.tls = inner[kind].tls
             visit.download(link.proxy, t, 150_000, seed=seed)
-            visit.upload(link.proxy, t, 50_000, seed=seed)
+            visit.insist(link.proxy, lambda: visit.upload(link.proxy, t, 50_000, seed=seed))
 
 
 def settle(value):
@@ -133,7 +133,7 @@ def test_200_at_once(link, inner):
         visit.upload(link.proxy, o, 60_000 + i, seed=i)
         visit.echo(link.proxy, o)
     with ThreadPoolExecutor(200) as pool:
-        list(pool.map(one, range(200)))
+        visit.insist(link.proxy, lambda: list(pool.map(one, range(200))))
 
 
 def repeat(link, origin, times):
@@ -189,18 +189,20 @@ def web(module_stage):
 @pytest.mark.parametrize("kind", INNER)
 def test_nginx(link, web, kind):
     """Pages on a connection that stays, a big file, and an upload."""
-    c = web.open(link.proxy, kind)
-    for name in ("small", "page", "small", "page", "big", "small"):
-        c.request("GET", f"/{name}")
-        assert c.getresponse().read() == (web.www / name).read_bytes()
-    for n in (1, 70_000, 5 << 20):
-        body, name = random.Random(n).randbytes(n), f"{link.kind}-{link.transport}-{kind}-{n}"
-        c.request("PUT", f"/{name}", body)
-        answer = c.getresponse()
-        answer.read()
-        assert answer.status in (201, 204)
-        assert (web.www / name).read_bytes() == body
-    c.close()
+    def pages():
+        c = web.open(link.proxy, kind)
+        for name in ("small", "page", "small", "page", "big", "small"):
+            c.request("GET", f"/{name}")
+            assert c.getresponse().read() == (web.www / name).read_bytes()
+        for n in (1, 70_000, 5 << 20):
+            body, name = random.Random(n).randbytes(n), f"{link.kind}-{link.transport}-{kind}-{n}"
+            c.request("PUT", f"/{name}", body)
+            answer = c.getresponse()
+            answer.read()
+            assert answer.status in (201, 204)
+            assert (web.www / name).read_bytes() == body
+        c.close()
+    visit.insist(link.proxy, pages)
 
 
 @pytest.mark.parametrize("kind", ["tls13", "tls12"])

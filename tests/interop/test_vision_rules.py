@@ -53,7 +53,7 @@ def test_sums_are_the_inner_stream(link, origin):
     with tapped(origin) as t:
         for n in (1, 900, 40_000, 3_000_000):
             visit.download(link.proxy, t, n)
-            visit.upload(link.proxy, t, n)
+            visit.insist(link.proxy, lambda n=n: visit.upload(link.proxy, t, n))
         link.client.stop()                   # it may keep tunnels open
         wait.until(lambda: t.closed == t.opened, 10, "all sessions end")
         link.server.panel.wait_sum(1, t.up, t.down)

@@ -1,7 +1,5 @@
 """VLESS encryption (mlkem768x25519plus) with the real Xray client: modes, key chains, both round-trip counts, Vision."""
 import dataclasses
-import json
-import os
 import re
 import socket
 import threading
@@ -87,14 +85,9 @@ class Link:
         port = ports.free_port()
         config = xray.client_config(self.node.with_(port=self.tap.port), spec.Client(idle=5), port)
         config["outbounds"][0]["settings"]["vnext"][0]["users"][0]["encryption"] = encryption
-        directory = str(self.stage.subdirectory("xray"))
-        path = os.path.join(directory, "xray.json")
-        with open(path, "w") as f:
-            json.dump(config, f)
-        p = process.Process("xray", [paths.peer("xray"), "run", "-c", path], directory)
+        p, proxy = xray.start_client_of(config, self.stage.subdirectory("xray"))
         self.stage.at_end(p.stop)
-        p.wait_port(port)
-        return "127.0.0.1", port
+        return proxy
 
 
 class Tap:
@@ -108,7 +101,7 @@ class Tap:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self):
-        self._listener.close()
+        ports.stop_listening(self._listener)
 
     def _accept(self):
         while True:
@@ -165,14 +158,14 @@ INNER = ("tls13", "tls12", "plain")
 def test_sizes_down_and_up(link, inner, kind):
     for n in SIZES:
         visit.download(link.proxy, inner[kind], n, seed=n)
-        visit.upload(link.proxy, inner[kind], n, seed=n)
+        visit.insist(link.proxy, lambda n=n: visit.upload(link.proxy, inner[kind], n, seed=n))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ("tls13", "plain"))
 def test_32_mib_down_and_up(link, inner, kind):
     visit.download(link.proxy, inner[kind], 32 << 20)
-    visit.upload(link.proxy, inner[kind], 32 << 20)
+    visit.insist(link.proxy, lambda: visit.upload(link.proxy, inner[kind], 32 << 20))
 
 
 @pytest.mark.sanitizer
@@ -183,7 +176,7 @@ def test_30_at_once(link, inner, kind):
         visit.upload(link.proxy, inner[kind], 100_000 + i, seed=i)
         visit.echo(link.proxy, inner[kind])
     with ThreadPoolExecutor(30) as pool:
-        list(pool.map(one, range(30)))
+        visit.insist(link.proxy, lambda: list(pool.map(one, range(30))))
 
 
 @pytest.mark.sanitizer
