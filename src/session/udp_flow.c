@@ -3,14 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/siphash.h"
-
 #define SIZE_MIN 64u
 
-void udp_flows_init(struct udp_flows *t, const uint8_t seed[16])
+void udp_flows_init(struct udp_flows *t, uint64_t seed)
 {
     memset(t, 0, sizeof(*t));
-    memcpy(t->seed, seed, sizeof(t->seed));
+    t->seed = seed;
     list_init(&t->idle[0]);
     list_init(&t->idle[1]);
 }
@@ -24,9 +22,23 @@ void udp_flows_fini(struct udp_flows *t)
     t->size = 0;
 }
 
+static size_t place_of(const struct udp_flows *t, size_t size, const void *bytes, size_t len)
+{
+    const uint8_t *p = bytes;
+    uint64_t h = t->seed;
+
+    for (size_t at = 0; at < len; at += sizeof(h)) {
+        uint64_t word = 0;
+        memcpy(&word, p + at, len - at < sizeof(word) ? len - at : sizeof(word));
+        h = (h ^ word) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 32;
+    }
+    return h & (size - 1);
+}
+
 static size_t place_of_key(const struct udp_flows *t, size_t size, const struct packet_key *k)
 {
-    return siphash_fast(t->seed, k->bytes, k->len) & (size - 1);
+    return place_of(t, size, k->bytes, k->len);
 }
 
 /* Without its port, and the half of an IPv6 address that a client chooses. */
@@ -39,7 +51,7 @@ static struct addr source_of(const struct addr *client)
 
 static size_t place_of_source(const struct udp_flows *t, size_t size, const struct addr *ip)
 {
-    return siphash_fast(t->seed, ip->ip, sizeof(ip->ip)) & (size - 1);
+    return place_of(t, size, ip->ip, sizeof(ip->ip));
 }
 
 static bool same_key(const struct packet_key *a, const struct packet_key *b)

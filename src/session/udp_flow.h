@@ -50,10 +50,10 @@ struct udp_flows {
     size_t size;                 /* a power of two; 0: nothing allocated yet */
     size_t count;
     struct list idle[2]; /* [dns] */
-    uint8_t seed[16];    /* clients choose keys and addresses */
+    uint64_t seed;       /* clients choose keys and addresses, if only those of users */
 };
 
-void udp_flows_init(struct udp_flows *t, const uint8_t seed[16]);
+void udp_flows_init(struct udp_flows *t, uint64_t seed);
 /* There must be no flow left. */
 void udp_flows_fini(struct udp_flows *t);
 /* NULL: none. */

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/frame.h"
-#include "crypto/rng.h"
 #include "io/sockaddr.h"
 #include "session/udp_flow.h"
 #include "session/worker.h"
@@ -518,14 +517,12 @@ static bool is_open(const struct udp_service *u, const struct addr *where)
 static struct udp_service *service_new(struct worker_node *wn)
 {
     struct udp_service *u = calloc(1, sizeof(*u));
-    uint8_t seed[16];
 
     if (u == NULL)
         return NULL;
     u->wn = wn;
     u->ops = wn->view->node->packets;
-    rng_bytes(wn->worker->rng, seed, sizeof(seed));
-    udp_flows_init(&u->flows, seed);
+    udp_flows_init(&u->flows, loop_now_us(wn->worker->loop) ^ (uintptr_t)u);
     list_init(&u->touched);
     task_init(&u->task, on_task);
     timer_init(&u->pause, on_pause);

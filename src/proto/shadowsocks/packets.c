@@ -71,8 +71,8 @@ static size_t flow_size(const void *conf)
     return 0;
 }
 
-/* Xray-core keeps an AEAD association 120 s, a session of 2022 500 s, sing-box 300 s. A session must
- * outlive the time in which its datagrams are fresh, for it remembers their numbers. */
+/* Xray-core keeps an AEAD association 120 s, a session of 2022 500 s, sing-box 300 s. A session
+ * must outlive the time in which its datagrams are fresh, for it remembers their numbers. */
 static uint32_t idle_ms(const void *conf, bool dns)
 {
     if (((const struct ss_conf *)conf)->method->family == SS_2022)
