@@ -68,13 +68,13 @@ static struct vmess_source_entry *to_front(struct vmess_source_stripe *t, uint64
     return b;
 }
 
-/* Doubles the table as soon as it pushes out more than it could keep. */
+/* Doubles the table as soon as it has pushed out a sixteenth of what it holds. */
 static void grow(struct vmess_source_stripe *t)
 {
     struct vmess_source_stripe old = *t;
     uint32_t buckets = old.buckets > 0 ? old.buckets * 2 : BUCKETS_FIRST;
 
-    if (old.buckets > 0 && (old.pushed_out < old.buckets || buckets > BUCKETS_MAX))
+    if (old.buckets > 0 && (old.pushed_out < old.buckets / 4 || buckets > BUCKETS_MAX))
         return;
     struct arena *a = arena_new();
     struct vmess_source_entry *entries =
