@@ -26,7 +26,7 @@
     "  --method CIPHER   Shadowsocks: aes-128-gcm (default), aes-256-gcm, "                        \
     "chacha20-ietf-poly1305,\n"                                                                    \
     "                    xchacha20-ietf-poly1305 or none; ss2022: 2022-blake3-aes-128-gcm\n"       \
-    "                    (default) or 2022-blake3-aes-256-gcm\n"                                   \
+    "                    (default), 2022-blake3-aes-256-gcm or 2022-blake3-chacha20-poly1305\n"    \
     "  --state DIR       where everything is kept (default ./state)\n"                             \
     "  --host NAME       name or IP that clients dial (default: this machine's own address)\n"     \
     "  --port N          port of the node (default: a free one, then the same again)\n"            \

@@ -7,6 +7,7 @@
 #include "app/node_shape.h"
 #include "app/reality_node.h"
 #include "crypto/mem.h"
+#include "panelserver/cipher.h"
 #include "panelserver/db.h"
 #include "panelserver/db_node.h"
 #include "panelserver/token.h"
@@ -41,7 +42,8 @@
     "                        is the clients' half\n"                                               \
     "  --cipher NAME         Shadowsocks: 2022-blake3-aes-128-gcm (default),\n"                    \
     "                        2022-blake3-aes-256-gcm, aes-128-gcm, aes-256-gcm,\n"                 \
-    "                        chacha20-ietf-poly1305, xchacha20-ietf-poly1305, or none\n"           \
+    "                        chacha20-ietf-poly1305, xchacha20-ietf-poly1305; for one user only\n" \
+    "                        2022-blake3-chacha20-poly1305, or none\n"                             \
     "  --server-key KEY      Shadowsocks 2022: 16 or 32 bytes in base64 (default: random)\n"       \
     "  --interval SECONDS    how often the node asks and reports (default 60)\n"                   \
     "  --push-interval S, --pull-interval S   the two apart\n"                                     \
@@ -202,6 +204,17 @@ static const char *carrier_of(const struct changes *c)
     return NULL;
 }
 
+static void warn_of_cipher(const char *name)
+{
+    const struct cipher *c = cipher_find(name);
+    if (c == NULL || !c->single)
+        return;
+    fprintf(stderr, "Warning: %s does not tell users apart: the node serves its first user only.\n",
+            name);
+    if (c->key_bytes == 0)
+        fprintf(stderr, "Warning: and anyone on the way can read and change what is sent.\n");
+}
+
 /* Returns -1 to go on, else the exit status. */
 static int apply_protocol(struct panel_cli *cli, const struct changes *c, struct db_node *n)
 {
@@ -221,9 +234,8 @@ static int apply_protocol(struct panel_cli *cli, const struct changes *c, struct
         return cmd_misused(cli->cmd, "%s", problem);
     if (st != ST_OK)
         return panel_failed(cli, "%s", problem);
-    if (strcmp(n->cipher, "none") == 0 && (c->cipher != NULL || c->type != NULL))
-        fprintf(stderr, "Warning: with the cipher none anyone on the way can read and change what "
-                        "users send.\n");
+    if (c->cipher != NULL || c->type != NULL)
+        warn_of_cipher(n->cipher);
     return -1;
 }
 

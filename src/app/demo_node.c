@@ -70,7 +70,7 @@ static const char *misfit(const struct demo_options *o)
     if (!ss && o->method != NULL)
         return "--method goes with --protocol shadowsocks or ss2022";
     if (o->method != NULL && o->kind == KIND_2022 && !is_2022(o->method))
-        return "--method: ss2022 takes 2022-blake3-aes-128-gcm or 2022-blake3-aes-256-gcm";
+        return "--method: ss2022 takes the ciphers that begin with 2022-blake3-";
     return NULL;
 }
 

@@ -61,7 +61,8 @@ static void what_does_not_go_together_is_named(void **state)
         {"ss", {.network = "ws"}, "Shadowsocks"},
         {"ss2022", {.method = "2022-blake3-aes-256-gcm"}, NULL},
         {"ss2022", {.method = "aes-256-gcm"}, "--method"},
-        {"ss2022", {.method = "2022-blake3-chacha20-poly1305"}, "--method 2022"},
+        {"ss2022", {.method = "2022-blake3-chacha20-poly1305"}, NULL},
+        {"ss2022", {.method = "2022-rc4"}, "--method 2022-rc4"},
     };
 
     (void)state;

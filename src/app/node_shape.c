@@ -187,9 +187,6 @@ static enum status shape_cipher(struct shape *s)
                        : n->cipher[0] != '\0' ? n->cipher
                                               : CIPHER_DEFAULT;
     const struct cipher *c = cipher_find(name);
-    if (is(name, "2022-blake3-chacha20-poly1305"))
-        return fail(s, ST_E_CONFIG,
-                    "--cipher %s: it cannot tell users apart; 2022-blake3-aes-256-gcm can", name);
     if (c == NULL)
         return fail(s, ST_E_CONFIG, "--cipher %.32s: " CIPHER_NAMES, name);
     (void)!snprintf(n->cipher, sizeof n->cipher, "%s", c->name);

@@ -66,8 +66,6 @@ static void what_shadowsocks_cannot_have_is_named(void **state)
     (void)state;
     struct db_node n = node("shadowsocks", "tcp", 0);
     refused(n, (struct node_wish){.cipher = "rc4-md5"}, "--cipher rc4-md5", "aes-128-gcm");
-    refused(n, (struct node_wish){.cipher = "2022-blake3-chacha20-poly1305"}, "--cipher 2022",
-            "users");
     refused(n, (struct node_wish){.cipher = "aes-128-gcm", .server_key = "abcd"}, "--server-key",
             "2022");
     refused(n, (struct node_wish){.server_key = "abcd"}, "--server-key", "24 characters");

@@ -106,6 +106,8 @@ static bool take_shadowsocks(struct sharelink *s, const struct db_node *n, const
         return false;
     if (c->key_bytes == 0)
         return copy(s->password, sizeof s->password, u->uuid);
+    if (c->single)
+        return copy(s->password, sizeof s->password, n->server_key);
     cipher_user_key(c, u->uuid, key);
     int len = snprintf(s->password, sizeof s->password, "%s:%s", n->server_key, key);
     bool good = key[0] != '\0';

@@ -318,6 +318,9 @@ static void shadowsocks_is_sip002(void **state)
     uri_is(&n, "ss://2022-blake3-aes-256-gcm:YctPZ6U7xPPcU%2Bgp3u%2B0tx%2FtRizJN9K8y%2BuKlW2qjlI%3D"
                "%3AYjgzMTM4MWQtNjMyNC00ZDUzLWFkNGYtOGNkYTQ4YjM%3D@n1.example.com:8443#anna");
     struct sharelink s = link_of(&n);
+    strcpy(n.cipher, "2022-blake3-chacha20-poly1305"); /* no users: the node's key is all */
+    uri_is(&n, "ss://2022-blake3-chacha20-poly1305:YctPZ6U7xPPcU%2Bgp3u%2B0tx%2FtRizJN9K8y%2B"
+               "uKlW2qjlI%3D@n1.example.com:8443#anna");
     assert_string_equal(s.password, "YctPZ6U7xPPcU+gp3u+0tx/tRizJN9K8y+uKlW2qjlI=:"
                                     "YjgzMTM4MWQtNjMyNC00ZDUzLWFkNGYtOGNkYTQ4YjM=");
 }

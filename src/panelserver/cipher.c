@@ -13,13 +13,14 @@ static const struct {
     const char *spelling;
     struct cipher cipher;
 } TABLE[] = {
-    {NULL, {"2022-blake3-aes-128-gcm", 16}},
-    {NULL, {"2022-blake3-aes-256-gcm", 32}},
-    {NULL, {"aes-128-gcm", 0}},
-    {NULL, {"aes-256-gcm", 0}},
-    {"chacha20-poly1305", {"chacha20-ietf-poly1305", 0}},
-    {"xchacha20-poly1305", {"xchacha20-ietf-poly1305", 0}},
-    {"plain", {"none", 0}},
+    {NULL, {"2022-blake3-aes-128-gcm", 16, false}},
+    {NULL, {"2022-blake3-aes-256-gcm", 32, false}},
+    {NULL, {"2022-blake3-chacha20-poly1305", 32, true}},
+    {NULL, {"aes-128-gcm", 0, false}},
+    {NULL, {"aes-256-gcm", 0, false}},
+    {"chacha20-poly1305", {"chacha20-ietf-poly1305", 0, false}},
+    {"xchacha20-poly1305", {"xchacha20-ietf-poly1305", 0, false}},
+    {"plain", {"none", 0, true}},
 };
 
 const struct cipher *cipher_find(const char *name)
@@ -64,6 +65,6 @@ enum status cipher_key_new(const struct cipher *c, char dst[CIPHER_KEY_TEXT])
 void cipher_user_key(const struct cipher *c, const char *uuid, char dst[CIPHER_KEY_TEXT])
 {
     dst[0] = '\0';
-    if (strlen(uuid) >= c->key_bytes)
+    if (!c->single && strlen(uuid) >= c->key_bytes)
         base64_encode(dst, uuid, c->key_bytes, 0);
 }

@@ -20,7 +20,9 @@ static void names_are_found_in_every_spelling(void **state)
     assert_ptr_equal(cipher_find("plain"), cipher_find("none"));
     assert_int_equal(cipher_find("2022-blake3-aes-128-gcm")->key_bytes, 16);
     assert_int_equal(cipher_find("2022-blake3-aes-256-gcm")->key_bytes, 32);
-    assert_null(cipher_find("2022-blake3-chacha20-poly1305"));
+    assert_true(cipher_find("2022-blake3-chacha20-poly1305")->single);
+    assert_true(cipher_find("none")->single);
+    assert_false(cipher_find("2022-blake3-aes-256-gcm")->single);
     assert_null(cipher_find("rc4-md5"));
     assert_null(cipher_find(""));
 }
@@ -69,6 +71,8 @@ static void a_users_key_is_the_beginning_of_his_uuid(void **state)
     cipher_user_key(cipher_find("2022-blake3-aes-256-gcm"), UUID, key);
     assert_string_equal(key, "YjgzMTM4MWQtNjMyNC00ZDUzLWFkNGYtOGNkYTQ4YjM=");
     cipher_user_key(cipher_find("2022-blake3-aes-256-gcm"), "short", key);
+    assert_string_equal(key, "");
+    cipher_user_key(cipher_find("2022-blake3-chacha20-poly1305"), UUID, key);
     assert_string_equal(key, "");
     cipher_user_key(cipher_find("aes-256-gcm"), UUID, key);
     assert_string_equal(key, "");

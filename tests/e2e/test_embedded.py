@@ -1,10 +1,10 @@
 """v2sp under its own panel, with the real clients on the panel's own share configuration."""
+import hashlib
 import json
-import re
 
 import pytest
 
-from harness import certs, embedded, origins, paths, ports, process, targets, v2sp, visit, wait
+from harness import certs, embedded, links, origins, paths, ports, process, socks5, targets, v2sp, visit, wait
 from harness.process import Process
 
 
@@ -18,7 +18,7 @@ class Setup:
         self.panel.call("node", "add", "--name", "first", "--port", self.port, "--host", "127.0.0.1", "--interval", "5",
                         "--token", v2sp.TOKEN, *node_options)
         self.anna = self.panel.json("user", "add", "anna")
-        entry = {"ApiHost": self.panel.url, "ApiKey": v2sp.TOKEN, "NodeID": 1, "NodeType": "vless",
+        entry = {"ApiHost": self.panel.url, "ApiKey": v2sp.TOKEN, "NodeID": 1,
                  "ListenIP": "127.0.0.1", "AllowPrivate": True, "CertConfig": {"CertMode": "self", "CertDomain": "n.test"}}
         self.config = v2sp.write_config(str(self.directory), [entry])
         self.node, self.lives = None, 0
@@ -54,7 +54,23 @@ SHAPES = {
     "raw": ("--tls", "none"),
     "tls": ("--tls", "tls", "--sni", "n.test", "--self-signed"),
     "ws-tls": ("--network", "ws", "--path", "/chat?ed=2048", "--tls", "tls", "--sni", "n.test", "--self-signed"),
+    "vmess-ws": ("--type", "vmess", "--network", "ws", "--path", "/m"),
+    "trojan": ("--type", "trojan", "--sni", "n.test", "--self-signed"),
+    "shadowsocks": ("--type", "shadowsocks", "--cipher", "chacha20-ietf-poly1305"),
+    "ss2022": ("--type", "shadowsocks", "--cipher", "2022-blake3-aes-256-gcm"),
 }
+
+
+def move(proxy, origin, protocol):
+    """Both ways, in the bounds of Xray's clients: Trojan's cannot begin with many bytes, and that of Shadowsocks 2022 does
+    not pass on an end."""
+    if protocol == "ss2022":
+        with visit.connect(proxy, origin) as s:
+            s.sendall(b"SOURCE 1000000 1\n")
+            assert hashlib.sha256(socks5.read_exactly(s, 1_000_000)).hexdigest() == origins.digest(1_000_000, 1)
+    else:
+        visit.download(proxy, origin, 1_000_000)
+    visit.upload(proxy, origin, 300_000, small_first=protocol == "trojan")
 
 
 @pytest.mark.sanitizer
@@ -64,10 +80,11 @@ def test_the_printed_configuration_works(stage, origin, shape, kind):
     """What the panel prints for a client connects, and what it moved is what the panel counted."""
     s = Setup(stage, *SHAPES[shape])
     proxy = s.client("anna", kind)
-    visit.download(proxy, origin, 1_000_000)
-    visit.upload(proxy, origin, 300_000)
-    wait.until(lambda: s.panel.user_sum("anna") == (origin.rx, origin.tx), 30,
-               lambda: f"panel {s.panel.user_sum('anna')}, origin {(origin.rx, origin.tx)}")
+    move(proxy, origin, shape)
+    s.expected_to_end = True
+    assert s.node.stop() == 0           # with a last report
+    booked = s.panel.user_sum("anna")
+    wait.until(lambda: booked == (origin.rx, origin.tx), 10, lambda: f"panel {booked}, origin {(origin.rx, origin.tx)}")
 
 
 def test_users_come_and_go(stage, origin):
@@ -134,36 +151,21 @@ def test_kill_9_of_both(stage, origin):
 class Demo:
     """Never without --tls or --target: by itself the demo looks for a public site to look like."""
     def __init__(self, stage, directory, name, *options):
-        if "--target" not in options:
+        if "--target" not in options and "--protocol" not in options:
             options += ("--tls",)
         self.process = Process(name, [paths.v2sp(), "demo", "--state", directory / "state", "--host", "127.0.0.1",
                                       "--allow-private", "--no-qr", *options], str(directory))
         stage.at_end(self.process.stop)
-        self.link = self.process.wait_log(r"vless://[^\s\x1b]+").group(0)
-        self.port = int(re.search(r"@[^/?]*:(\d+)", self.link).group(1))
+        self.link = self.process.wait_log(r"^(vless|vmess|trojan|ss)://[^\s\x1b]+").group(0)
+        self.port = links.parse(self.link).port
         self.process.wait_port(self.port)
 
 
 def client_of_link(stage, link, directory):
     """The Xray client configured from nothing but the share link."""
-    import urllib.parse
-    u = urllib.parse.urlsplit(link)
-    q = {k: v[0] for k, v in urllib.parse.parse_qs(u.query).items()}
     port = ports.free_port()
-    stream = {"network": {"tcp": "raw"}.get(q.get("type", "tcp"), q.get("type", "tcp"))}
-    if q.get("security") == "tls":
-        stream["security"] = "tls"
-        stream["tlsSettings"] = {"serverName": q.get("sni", ""), "allowInsecure": True}
-    if q.get("security") == "reality":
-        stream["security"] = "reality"
-        stream["realitySettings"] = {"serverName": q["sni"], "fingerprint": q["fp"], "publicKey": q["pbk"],
-                                     "shortId": q.get("sid", ""), "spiderX": q.get("spx", "/")}
-    if stream["network"] == "ws":
-        stream["wsSettings"] = {"path": q.get("path", "/"), "host": q.get("host", "")}
     config = {"inbounds": [{"listen": "127.0.0.1", "port": port, "protocol": "socks", "settings": {"udp": True}}],
-              "outbounds": [{"protocol": "vless", "streamSettings": stream, "settings": {"vnext": [{
-                  "address": u.hostname, "port": u.port, "users": [
-                      {"id": u.username, "encryption": "none", "flow": q.get("flow", "")}]}]}}]}
+              "outbounds": [links.xray_outbound(links.parse(link))]}
     file = directory / f"client-{port}.json"
     file.write_text(json.dumps(config))
     p = Process(f"client-{port}", [paths.peer("xray"), "run", "-c", file], str(directory))
@@ -234,3 +236,35 @@ def test_demo_needs_no_free_default_port(stage):
     assert a.port != b.port
     with origins.Tcp() as o:
         visit.echo(client_of_link(stage, b.link, stage.subdirectory("client")), o)
+
+
+DEMOS = {"trojan": ("trojan",), "vmess": ("vmess",), "vmess-plain": ("vmess", "--plain"), "shadowsocks": ("ss",),
+         "ss2022": ("ss2022",)}
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_demo_of_each_protocol(stage, name):
+    """The link alone is enough for a client."""
+    directory = stage.subdirectory("demo")
+    demo = Demo(stage, directory, "demo", "--protocol", *DEMOS[name])
+    with origins.Tcp() as o:
+        proxy = client_of_link(stage, demo.link, directory)
+        move(proxy, o, name)
+
+
+def test_demo_keeps_a_node_for_each_protocol(stage):
+    """One user, and for each protocol a port, keys and a link of its own, whatever was tried in between."""
+    import signal
+    directory = stage.subdirectory("demo")
+    found = []
+    for i, protocol in enumerate(["trojan", "ss2022", "vmess", "trojan", "ss2022"]):
+        demo = Demo(stage, directory, f"demo-{i}", "--protocol", protocol)
+        demo.process.signal(signal.SIGINT)
+        assert demo.process.wait(20) == 0, demo.process.tail()
+        found.append(demo.link)
+    assert found[3] == found[0] and found[4] == found[1] and len(set(found)) == 3
+    trojan, ss, vmess = (links.parse(text) for text in found[:3])
+    assert trojan.secret == vmess.secret
+    assert len({trojan.port, ss.port, vmess.port}) == 3
+    users = json.loads(process.run([paths.v2sp(), "panel", "user", "list", "--json", "--state", directory / "state"])[1])
+    assert [u["name"] for u in users] == ["demo"]
