@@ -281,44 +281,69 @@ void carrier_tick(struct session *s)
     session_deadline(s, CARRIER_TICK_MS);
 }
 
+/* A layer may need more than 64 KiB for one unit (a chunk of Shadowsocks), so what is asked first
+ * is what the mux has before it. */
 static bool may_read(const struct session *s)
 {
-    return s->client.readable && !chain_bottom_in(&s->in)->eof &&
-           chain_queued(&s->in, CHAIN_RX) < READ_TURN;
+    const struct bufq *in = chain_bottom_in(&s->in);
+
+    return s->client.readable && !in->eof && chain_up(&s->in)->bytes < READ_TURN &&
+           in->bytes < 2 * READ_TURN;
 }
 
-/* What the client sent. ST_OK: all of it; ST_FULL: a stream must be read first; ST_YIELD: there is
- * more; or an error, ST_E_CLOSED when the client is gone. */
-static enum status read_frames(struct carrier *c, bool *starved, struct why *why)
+/* Reads from the client. ST_OK, also when there was nothing; ST_E_CLOSED: it is gone. */
+static enum status read_client(struct session *s, bool *starved)
 {
-    struct session *s = c->s;
-    struct worker *w = worker_of(s);
     struct bufq *in = chain_bottom_in(&s->in);
-    struct mux_event ev;
-    enum status st = ST_OK;
     int err = 0;
 
-    if (may_read(s)) {
-        st = conn_read(&s->client, in, READ_TURN, w->pool, &err);
-        if (st == ST_EOF)
-            in->eof = true;
-        *starved |= st == ST_E_NOMEM;
-        if (st < 0 && st != ST_E_NOMEM)
-            return ST_E_CLOSED;
-    }
-    st = session_chain_run(s);
-    if (st < 0) {
-        *why = w->ev.why;
-        return st == ST_E_CLOSED ? ST_E_PROTO : st;
-    }
-    for (unsigned i = 0; i < EVENTS_TURN; i++) {
-        st = mux_rx(&c->mux, chain_up(&s->in), chain_down(&s->in), &ev, why);
+    if (!may_read(s))
+        return ST_OK;
+    enum status st = conn_read(&s->client, in, READ_TURN, worker_of(s)->pool, &err);
+    if (st == ST_EOF)
+        in->eof = true;
+    *starved |= st == ST_E_NOMEM;
+    return st < 0 && st != ST_E_NOMEM ? ST_E_CLOSED : ST_OK;
+}
+
+/* What the layers made of it, to the streams. ST_OK: all of it; ST_FULL: a stream must be read
+ * first; ST_YIELD: there is more; or an error. */
+static enum status take_frames(struct carrier *c, unsigned *left, struct why *why)
+{
+    struct session *s = c->s;
+    struct mux_event ev;
+
+    for (; *left > 0; --*left) {
+        enum status st = mux_rx(&c->mux, chain_up(&s->in), chain_down(&s->in), &ev, why);
         if (st == ST_OK)
             st = take_event(c, &ev, why);
         if (st != ST_OK)
             return st == ST_MORE ? ST_OK : st;
     }
     return ST_YIELD;
+}
+
+/* Answers as take_frames, and ST_E_CLOSED. */
+static enum status read_frames(struct carrier *c, bool *starved, struct why *why)
+{
+    struct session *s = c->s;
+    const struct bufq *in = chain_bottom_in(&s->in);
+    unsigned left = EVENTS_TURN;
+    enum status st = read_client(s, starved);
+    uint32_t before;
+
+    if (st != ST_OK)
+        return st;
+    do {
+        before = in->bytes;
+        if (session_chain_run(s) < 0) {
+            *why = worker_of(s)->ev.why;
+            return ST_E_PROTO;
+        }
+        st = take_frames(c, &left, why);
+        /* The queue between layers and mux holds less than one read. */
+    } while (st == ST_OK && in->bytes > 0 && in->bytes != before);
+    return st;
 }
 
 /* Wakes the sessions whose bytes have gone out, and of those that wait for room as many as there
