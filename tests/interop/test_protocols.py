@@ -13,10 +13,8 @@ from harness import origins, shadowsocks, socks5, spec, tap, visit, wait
 # name: (protocol of the node and its settings, transports[, clients])
 NODES = {
     "trojan": ({"protocol": "trojan"}, ("raw", "tls13", "ws-ed-tls")),
+    # The 2022 editions are in test_shadowsocks.py: their clients have flaws of their own.
     "ss-aead": ({"protocol": "shadowsocks", "settings": shadowsocks.node("aes-256-gcm")}, ("raw",)),
-    # Xray's client of 2022 does not tell its application of an end: test_shadowsocks.py has what it can do.
-    "ss-2022": ({"protocol": "shadowsocks", "settings": shadowsocks.node("2022-blake3-aes-128-gcm")}, ("raw",),
-                ("sing-box",)),
 }
 PAIRS = [(name, node, t, c) for name, (node, transports, *clients) in NODES.items()
          for t in transports for c in (clients or [matrix.CLIENTS])[0]]
