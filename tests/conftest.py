@@ -80,7 +80,7 @@ class Stage:
         """As watch(), for a v2sp.Served whose process may be replaced during the test."""
         def end():
             proc = served.process
-            alive = proc.alive()
+            alive = proc.alive() or proc.stopped
             served.stop()
             found = SANITIZER_REPORT.search(proc.log())
             assert not found, f"{proc.name}: {proc.log()[found.start():found.start() + 4000]}"

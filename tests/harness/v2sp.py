@@ -69,15 +69,15 @@ def write_config(directory, nodes, **top):
     return path
 
 
-def start(directory, config_path, name="v2sp", env=None):
-    return Process(name, [paths.v2sp(), "run", "-c", config_path], directory, env=env)
+def start(directory, config_path, name="v2sp", env=None, wrapper=()):
+    return Process(name, [*wrapper, paths.v2sp(), "run", "-c", config_path], directory, env=env)
 
 
 class Served:
     """A node that a scripted panel runs: the panel, the process, and what stops both."""
 
-    def __init__(self, node, directory, panel=None, node_id=1, extra=None, top=None, push=5, pull=5):
-        self.node, self.directory = node, str(directory)
+    def __init__(self, node, directory, panel=None, node_id=1, extra=None, top=None, push=5, pull=5, wrapper=()):
+        self.node, self.directory, self.wrapper = node, str(directory), wrapper
         self.own_panel = panel is None
         self.panel = panel or Panel()
         self.node_id = node_id
@@ -94,7 +94,7 @@ class Served:
         write_config(self.directory, nodes if nodes is not None else [entry], **(top or {}))
 
     def start(self, wait_port=True):
-        self.process = start(self.directory, self.config)
+        self.process = start(self.directory, self.config, wrapper=self.wrapper)
         if wait_port:
             self.process.wait_port(self.node.port, self.node.listen)
         return self
