@@ -117,6 +117,10 @@ int check_file(const struct cmd *c, const char *path, bool online)
     unsigned errors = cfg->errors + check_files(cfg);
     if (online)
         errors += check_online(cfg);
+    if (cfg->node_count == 0 && errors == 0) {
+        fprintf(stderr, "%s: error: there is no node, v2sp run would not start\n", path);
+        errors++;
+    }
     printf("%s: ", path);
     print_count("", (unsigned)cfg->node_count, "node");
     print_count(", ", errors, "error");

@@ -147,6 +147,7 @@ MISTAKES = {
              [r"config\.json:3:\d+", "NodeID"]),
     "typo": ('{"Nodes": [\n {"ApiHost": "http://p/api", "ApiKey": "k", "NodeID": 1,\n  "LisenIP": "0.0.0.0"}]}',
              [r"config\.json:3:\d+", "LisenIP", "ListenIP"]),
+    "no-node": ('{"Nodes": []}', ["no node"]),
     "twice": ('{"Nodes": [\n {"ApiHost": "http://p/api", "ApiKey": "k", "NodeID": 1},\n'
               ' {"ApiHost": "http://p/api", "ApiKey": "k", "NodeID": 1}]}', [r"config\.json:3:\d+"]),
 }
