@@ -175,6 +175,18 @@ static void print_list(struct printer *p, const char *key, const char *const *li
     close_group(p, ']');
 }
 
+static void print_reality_limit(struct printer *p, const char *key,
+                                const struct config_reality_limit *l)
+{
+    if (!l->given) /* zeros would replace the panel's */
+        return;
+    open_group(p, key, '{');
+    put_size(p, "AfterBytes", l->after);
+    put_size(p, "BytesPerSec", l->rate);
+    put_size(p, "BurstBytesPerSec", l->burst);
+    close_group(p, '}');
+}
+
 static void print_reality(struct printer *p, const struct config_options *o)
 {
     const struct config_reality *c = &o->reality;
@@ -191,6 +203,8 @@ static void print_reality(struct printer *p, const struct config_options *o)
     put_text(p, "MaxClientVer", c->max_client_ver);
     put_text(p, "MaxTimeDiff", c->max_time_diff);
     put_secret(p, "mldsa65Seed", c->mldsa65_seed);
+    print_reality_limit(p, "LimitFallbackUpload", &c->up);
+    print_reality_limit(p, "LimitFallbackDownload", &c->down);
     close_group(p, '}');
 }
 
@@ -247,7 +261,6 @@ static void print_options(struct printer *p, const struct config_node *n)
     print_reality(p, o);
     put_bool(p, "AllowPrivate", o->allow_private);
     put_bool(p, "MassDeleteGuard", o->mass_delete_guard);
-    put_text(p, "ReportPolicy", o->at_least_once ? "at-least-once" : "at-most-once");
     put_ms(p, "DrainTimeout", o->drain_ms);
     put_number(p, "HandshakesPerSource", o->source_max);
     put_text(p, "TlsEngine", o->tls_openssl ? "openssl" : "auto");

@@ -15,6 +15,7 @@
 
 #define KEY_LEN      32u
 #define KEY_TEXT_MAX 64u
+#define LIMIT_MAX    ((uint64_t)1 << 50)
 
 /* The text of a string, or of a whole number: people write 443 and 1.8 without quotes. */
 static bool read_text(struct config_reader *r, const struct config_path *at, const struct json_t *v,
@@ -209,6 +210,45 @@ static bool read_time_diff(struct config_reader *r, const struct config_path *at
     return true;
 }
 
+#define AMOUNT(field)                                                                              \
+    .kind = KIND_BYTES, .state = KEY_WORKS, .unit = 1, .max = LIMIT_MAX,                           \
+    .offset = offsetof(struct config_reality_limit, field)
+
+static const struct config_key limit_keys[] = {
+    {"AfterBytes", AMOUNT(after)},
+    {"BytesPerSec", AMOUNT(rate)},
+    {"BurstBytesPerSec", AMOUNT(burst)},
+};
+static const struct config_scope limit_scope = {
+    "LimitFallback", limit_keys, sizeof(limit_keys) / sizeof(limit_keys[0]), CONFIG_NO_BITS};
+
+static bool read_limit(struct config_reader *r, const struct config_path *at,
+                       const struct json_t *v, struct config_reality_limit *l)
+{
+    if (!json_is_object(v)) {
+        if (config_is_neutral(v))
+            return true;
+        config_report(r, CONFIG_ERROR, at,
+                      "must be an object with AfterBytes, BytesPerSec and BurstBytesPerSec");
+        return false;
+    }
+    l->given = true;
+    config_walk(r, at, v, &limit_scope, ~0u, l);
+    return true;
+}
+
+static bool read_limit_up(struct config_reader *r, const struct config_path *at,
+                          const struct json_t *v, void *dst)
+{
+    return read_limit(r, at, v, &((struct config_reality *)dst)->up);
+}
+
+static bool read_limit_down(struct config_reader *r, const struct config_path *at,
+                            const struct json_t *v, void *dst)
+{
+    return read_limit(r, at, v, &((struct config_reality *)dst)->down);
+}
+
 #define W(fn) .kind = KIND_CUSTOM, .state = KEY_WORKS, .read = (fn)
 
 static const struct config_key reality_keys[] = {
@@ -222,6 +262,8 @@ static const struct config_key reality_keys[] = {
     {"MaxTimeDiff", W(read_time_diff)},
     {"ShortIds", .alias = "ShortId", W(read_short_ids)},
     {"mldsa65Seed", W(read_seed)},
+    {"LimitFallbackUpload", W(read_limit_up)},
+    {"LimitFallbackDownload", W(read_limit_down)},
 };
 const struct config_scope config_scope_reality = {
     "RealityConfig", reality_keys, sizeof(reality_keys) / sizeof(reality_keys[0]), CONFIG_NO_BITS};
@@ -283,6 +325,16 @@ static void put_list(FILE *to, bool *first, const char *key, const char *const *
     fputc(']', to);
 }
 
+static void put_limit(FILE *to, bool *first, const char *key, const struct config_reality_limit *l)
+{
+    if (!l->given)
+        return;
+    put_key(to, first, key);
+    fprintf(to, "{\"afterBytes\":%llu,\"bytesPerSec\":%llu,\"burstBytesPerSec\":%llu}",
+            (unsigned long long)l->after, (unsigned long long)l->rate,
+            (unsigned long long)l->burst);
+}
+
 enum status config_reality_json(const struct config_reality *c, struct json_t **out)
 {
     char *text = NULL;
@@ -305,6 +357,8 @@ enum status config_reality_json(const struct config_reality *c, struct json_t **
     put_text(to, &first, "maxTimeDiff", c->max_time_diff);
     put_list(to, &first, "shortIds", c->short_ids, c->short_id_count);
     put_text(to, &first, "mldsa65Seed", c->mldsa65_seed);
+    put_limit(to, &first, "limitFallbackUpload", &c->up);
+    put_limit(to, &first, "limitFallbackDownload", &c->down);
     fputc('}', to);
     enum status st = ST_E_NOMEM;
     if (fclose(to) == 0 && !first)

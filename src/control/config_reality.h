@@ -11,6 +11,12 @@
 
 struct json_t;
 
+/* LimitFallbackUpload, LimitFallbackDownload: a brake on strangers, as struct aux_limit. */
+struct config_reality_limit {
+    bool given;
+    uint64_t after, rate, burst; /* bytes, bytes a second, bytes a second at times */
+};
+
 /* RealityConfig. "" and 0 items: the panel's word counts. */
 struct config_reality {
     const char *dest;        /* host:port, a port, a unix socket */
@@ -23,6 +29,7 @@ struct config_reality {
     const char *mldsa65_seed; /* secret; base64 */
     bool has_xver;
     uint8_t xver; /* PROXY protocol towards dest */
+    struct config_reality_limit up, down;
 };
 
 /* What @c holds as the object that conf_context.reality is; NULL if that is nothing. The caller's,

@@ -73,6 +73,32 @@ static void every_member_lands(void **state)
     config_unref(cfg);
 }
 
+static void brakes_on_strangers_replace_the_panels(void **state)
+{
+    (void)state;
+    const struct config *cfg = parse(
+        LOCAL("\"LimitFallbackUpload\":{},\"limitFallbackDownload\":"
+              "{\"afterBytes\":\"1m\",\"bytesPerSec\":\"20000\",\"BurstBytesPerSec\":30000}"));
+    assert_int_equal(cfg->finding_count, 0);
+    const struct config_reality *c = &cfg->nodes[0].options.reality;
+    struct json_t *v = NULL;
+    assert_int_equal(config_reality_json(c, &v), ST_OK);
+    const struct json_t *down = json_get(v, "limitFallbackDownload");
+    assert_int_equal(json_get_int(down, "afterBytes", 0), 1 << 20);
+    assert_int_equal(json_get_int(down, "bytesPerSec", 0), 20000);
+    assert_int_equal(json_get_int(down, "burstBytesPerSec", 0), 30000);
+    /* None is a word too. */
+    assert_int_equal(json_get_int(json_get(v, "limitFallbackUpload"), "bytesPerSec", 1), 0);
+    json_unref(v);
+    config_unref(cfg);
+    finding_is(LOCAL("\"LimitFallbackUpload\":5"),
+               "c.json:1:104: error: node n: Nodes[0].RealityConfig.LimitFallbackUpload: must be "
+               "an object with AfterBytes, BytesPerSec and BurstBytesPerSec");
+    finding_is(LOCAL("\"LimitFallbackUpload\":{\"BytesPerSecond\":5}"),
+               "c.json:1:127: warning: node n: Nodes[0].RealityConfig.LimitFallbackUpload."
+               "BytesPerSecond: unknown key, not read; did you mean \"BytesPerSec\"?");
+}
+
 static void mistakes_are_named_with_their_place(void **state)
 {
     (void)state;
@@ -275,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_lands),
+        cmocka_unit_test(brakes_on_strangers_replace_the_panels),
         cmocka_unit_test(mistakes_are_named_with_their_place),
         cmocka_unit_test(a_seed_needs_a_library_for_it),
         cmocka_unit_test(switched_off_it_is_not_read),
