@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import certs, embedded, links, origins, paths, ports, process, socks5, targets, v2sp, visit, wait
+from harness import certs, embedded, links, origins, paths, ports, process, socks5, spec, targets, v2sp, visit, wait
 from harness.process import Process
 
 
@@ -85,6 +85,20 @@ def test_the_printed_configuration_works(stage, origin, shape, kind):
     assert s.node.stop() == 0           # with a last report
     booked = s.panel.user_sum("anna")
     wait.until(lambda: booked == (origin.rx, origin.tx), 10, lambda: f"panel {booked}, origin {(origin.rx, origin.tx)}")
+
+
+ENCRYPTION = {
+    "native": ("--encryption", "native"),
+    "pq-vision": ("--encryption", "random", "--encryption-auth", "mlkem768", "--encryption-ticket", "0s", "--flow", spec.VISION),
+}
+
+
+@pytest.mark.parametrize("name", ENCRYPTION)
+def test_vless_encryption_by_link(stage, origin, name):
+    """The panel makes the pair: one half goes to the node, the other with the link."""
+    s = Setup(stage, *ENCRYPTION[name])
+    proxy = client_of_link(stage, s.panel.json("user", "link", "anna")[0]["link"], s.directory)
+    move(proxy, origin, name)
 
 
 def test_users_come_and_go(stage, origin):
@@ -250,6 +264,17 @@ def test_demo_of_each_protocol(stage, name):
     with origins.Tcp() as o:
         proxy = client_of_link(stage, demo.link, directory)
         move(proxy, o, name)
+
+
+@pytest.mark.parametrize("protocol", ["vmess", "trojan"])
+def test_demo_of_other_protocols_with_reality(stage, protocol):
+    directory = stage.subdirectory("demo-reality")
+    site = targets.Nginx(stage.subdirectory("site"), certs.make(directory, "site.test"))
+    stage.at_end(site.stop)
+    demo = Demo(stage, directory, "demo", "--protocol", protocol, "--target", f"127.0.0.1:{site.port}", "--sni", "site.test")
+    assert links.parse(demo.link).query["security"] == "reality"
+    with origins.Tcp() as o:
+        move(client_of_link(stage, demo.link, directory), o, protocol)
 
 
 def test_demo_keeps_a_node_for_each_protocol(stage):
