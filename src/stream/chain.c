@@ -137,6 +137,19 @@ static struct turn turn_of(struct chain *c, unsigned i, struct events *ev, const
     return t;
 }
 
+/* Layer @i may have told an end that its bytes carry (a VMess chunk without payload). Where no layer
+ * above it forbids it, the other direction goes on whatever lies below: the transport itself is as
+ * open as before. */
+static void note_end(struct chain *c, unsigned i)
+{
+    if (!c->no_half_close || !c->in[i + 1].eof || c->in[i].eof)
+        return;
+    for (unsigned j = i; j < c->count; j++)
+        if (c->layers[j]->ops->flags & LAYER_NO_HALF_CLOSE)
+            return;
+    c->no_half_close = false;
+}
+
 static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, struct turn *base)
 {
     struct bufq *in = &c->in[i], *up = &c->in[i + 1];
@@ -162,6 +175,7 @@ static enum status layer_rx(struct chain *c, unsigned i, struct events *ev, stru
     c->rx_full = (uint8_t)((c->rx_full & ~(1u << i)) | (st == ST_FULL ? 1u << i : 0));
     if (st < 0 || (ev->mask & EV_DIVERT))
         return st;
+    note_end(c, i);
     if (c->rx_gone & (1u << i))
         pass(up, in);
     else if (in->eof && st != ST_FULL && st != ST_YIELD && !up->eof) {

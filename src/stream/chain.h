@@ -33,7 +33,7 @@ struct chain {
     uint8_t sound;      /* layers from here on have failed and get no more calls */
     uint8_t divert_at;  /* the layer that reported EV_DIVERT */
     int8_t failed;      /* enum status: the first error, 0 while there is none */
-    bool no_half_close; /* a layer has LAYER_NO_HALF_CLOSE */
+    bool no_half_close; /* a layer has LAYER_NO_HALF_CLOSE, and none above it has told an end */
     struct layer *layers[CHAIN_LAYERS_MAX];
     struct bufq *in, *out; /* count+1 each, in one allocation; [0] is the bottom, [count] the top */
 };

@@ -20,6 +20,7 @@ struct script {
     bool stay;              /* eats nothing, as a layer that diverts or waits */
     bool yields;            /* ST_YIELD after each unit */
     bool full;              /* ST_FULL after each unit (judge) */
+    bool ends;              /* tells the end after the first bytes */
     const char *goodbye;    /* put in wire_out by shut */
     const char *last_words; /* put in wire_out before an error */
     uint64_t wake_us;
@@ -75,6 +76,7 @@ static enum status scripted_rx(struct layer *layer, struct turn *t)
         if (s->yields && t->wire_in->head)
             return ST_YIELD;
     }
+    t->up->eof |= s->ends;
     return ST_OK;
 }
 
@@ -132,6 +134,20 @@ static const struct layer_ops leaving_ops = {
     .wire = PORT_BYTES,
     .plain = PORT_BYTES,
     .flags = LAYER_MAY_LEAVE,
+    .init = scripted_init,
+    .rx = scripted_rx,
+    .tx = scripted_tx,
+    .shut = scripted_shut,
+    .fini = scripted_fini,
+};
+
+/* Like WebSocket. */
+static const struct layer_ops whole_ops = {
+    .name = "whole",
+    .size = sizeof(struct scripted),
+    .wire = PORT_BYTES,
+    .plain = PORT_BYTES,
+    .flags = LAYER_NO_HALF_CLOSE,
     .init = scripted_init,
     .rx = scripted_rx,
     .tx = scripted_tx,
@@ -304,6 +320,27 @@ static void the_end_goes_up_behind_the_bytes(void **state)
     assert_false(bufq_ended(chain_up(&b->c)));
     expect(b, chain_up(&b->c), "cbax");
     assert_true(bufq_ended(chain_up(&b->c)));
+}
+
+/* An end told inside a transport leaves it open; the transport's own end, or that of what carries
+ * it, ends both directions. */
+static void an_end_above_is_no_end_of_the_transport(void **state)
+{
+    struct bench *b = *state;
+
+    for (unsigned who = 0; who < 3; who++) {
+        const struct chain_stage stages[] = {
+            {&ops, &b->s[0]}, {&whole_ops, &b->s[1]}, {&ops, &b->s[2]}};
+        for (unsigned i = 0; i < 3; i++)
+            b->s[i].ends = i == who;
+        assert_int_equal(chain_init(&b->c, &b->env, stages, 3), ST_OK);
+        assert_true(b->c.no_half_close);
+        feed(b, chain_bottom_in(&b->c), "x");
+        assert_int_equal(run(b), ST_OK);
+        assert_true(chain_up(&b->c)->eof);
+        assert_int_equal(b->c.no_half_close, who < 2);
+        chain_fini(&b->c);
+    }
 }
 
 static void the_end_goes_down_with_each_layers_goodbye_once(void **state)
@@ -593,6 +630,7 @@ int main(void)
         CASE(bytes_go_up_and_down_in_order_of_the_layers),
         CASE(a_chain_without_layers_is_one_queue_each_way),
         CASE(the_end_goes_up_behind_the_bytes),
+        CASE(an_end_above_is_no_end_of_the_transport),
         CASE(the_end_goes_down_with_each_layers_goodbye_once),
         CASE(a_full_queue_stops_those_below_and_room_lets_them_go_on),
         CASE(a_chain_with_more_to_do_says_so),
