@@ -88,7 +88,13 @@ def _start(name, config, directory):
 def start_client(node, client, directory, name="singbox-client", loglevel="info"):
     """Returns (process, (host, port) of its SOCKS inbound), ready for connections."""
     port = ports.free_port()
-    p = _start(name, client_config(node, client, port, loglevel), str(directory))
+    return start_client_of(client_config(node, client, port, loglevel), directory, name)
+
+
+def start_client_of(config, directory, name="singbox-client"):
+    """As start_client(), for a configuration that client_config() does not make."""
+    port = config["inbounds"][0]["listen_port"]
+    p = _start(name, config, str(directory))
     p.wait_port(port)
     return p, ("127.0.0.1", port)
 
