@@ -82,10 +82,11 @@ static void show_line(struct demo *d)
         return;
     d->service.plane.stats(d->service.plane.self, UINT32_MAX, &st);
     uint64_t open = st.open - st.handshaking;
-    snprintf(line, sizeof(line), "%s, %u users, %llu connections, up %s, down %s, %s in all%s%s",
-             node.serving ? "serving" : node.state, node.users, (unsigned long long)open,
-             rate_str(up, st.up - d->up), rate_str(down, st.down - d->down),
-             demo_size_str(sum, st.up + st.down), node.problem[0] ? "; " : "", node.problem);
+    snprintf(line, sizeof(line), "%s, %u user%s, %llu connection%s, up %s, down %s, %s in all%s%s",
+             node.serving ? "serving" : node.state, node.users, node.users == 1 ? "" : "s",
+             (unsigned long long)open, open == 1 ? "" : "s", rate_str(up, st.up - d->up),
+             rate_str(down, st.down - d->down), demo_size_str(sum, st.up + st.down),
+             node.problem[0] ? "; " : "", node.problem);
     d->up = st.up;
     d->down = st.down;
     if (d->tty)

@@ -180,9 +180,9 @@ static void print_notes(const struct demo_options *o, const struct demo_setup *s
         printf("%s is a private address: from elsewhere give the public one with --host.\n",
                n->host);
     printf("A configuration for Xray or sing-box:\n"
-           "  v2sp panel user link " DEMO_USER " --node %lld --format xray|sing-box --state %s\n"
+           "  %s panel user link " DEMO_USER " --node %lld --format xray|sing-box --state %s\n"
            "Log: %s/v2sp.log   Ctrl-C ends it.\n\n",
-           (long long)n->id, o->state_dir, o->state_dir);
+           program_invocation_name, (long long)n->id, o->state_dir, o->state_dir);
 }
 
 void demo_print_welcome(const struct demo_options *o, const struct demo_setup *s)

@@ -157,8 +157,6 @@ static void sing_box_transport(const struct sharelink *s, struct textbuf *t)
 
 static void sing_box_user(const struct sharelink *s, struct textbuf *t)
 {
-    if (s->protocol == SHARELINK_VLESS)
-        textbuf_puts(t, ",\"packet_encoding\":\"\"");
     if (s->protocol == SHARELINK_VMESS)
         textbuf_puts(t, ",\"security\":\"auto\"");
     member(t, "uuid", s->uuid);

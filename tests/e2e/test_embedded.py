@@ -73,6 +73,16 @@ def move(proxy, origin, protocol):
     visit.upload(proxy, origin, 300_000, small_first=protocol == "trojan")
 
 
+def move_datagrams(proxy):
+    """Returns the bytes sent and received."""
+    sizes = (1, 700, 1400)
+    with origins.UdpEcho() as o, socks5.Udp(proxy) as u:
+        for n in sizes:
+            u.sendto(bytes(n), o.address)
+            assert u.recvfrom() == (bytes(n), o.address)
+    return sum(sizes), sum(sizes)
+
+
 @pytest.mark.sanitizer
 @pytest.mark.parametrize("kind", ["xray", "sing-box"])
 @pytest.mark.parametrize("shape", SHAPES)
@@ -81,10 +91,12 @@ def test_the_printed_configuration_works(stage, origin, shape, kind):
     s = Setup(stage, *SHAPES[shape])
     proxy = s.client("anna", kind)
     move(proxy, origin, shape)
+    up, down = move_datagrams(proxy)
     s.expected_to_end = True
     assert s.node.stop() == 0           # with a last report
     booked = s.panel.user_sum("anna")
-    wait.until(lambda: booked == (origin.rx, origin.tx), 10, lambda: f"panel {booked}, origin {(origin.rx, origin.tx)}")
+    wait.until(lambda: booked == (origin.rx + up, origin.tx + down), 10,
+               lambda: f"panel {booked}, origin {(origin.rx, origin.tx)} and datagrams {(up, down)}")
 
 
 ENCRYPTION = {
@@ -264,6 +276,7 @@ def test_demo_of_each_protocol(stage, name):
     with origins.Tcp() as o:
         proxy = client_of_link(stage, demo.link, directory)
         move(proxy, o, name)
+        move_datagrams(proxy)
 
 
 @pytest.mark.parametrize("protocol", ["vmess", "trojan"])
