@@ -4,6 +4,7 @@ import http.client
 import os
 import socket
 import ssl
+import struct
 import time
 import uuid
 
@@ -106,6 +107,23 @@ def test_handshake(stage, origin, rsa, name, kind):
     node = reality(f"127.0.0.1:{target.port}")
     stage.server(node)
     assert serves(stage, node, origin, kind)
+
+
+def test_the_group_is_the_targets(stage, origin):
+    """X25519MLKEM768, where client and target have it: our share has its length, and both compute the same."""
+    if not targets.go_target():
+        pytest.skip("no Go target: run tests/peers/install")
+    for options, group in (((), targets.MLKEM), (("-classic",), targets.X25519)):
+        target = targets.Go(stage.subdirectory("target"), stage.cert, *options)
+        stage.at_end(target.stop)
+        node = reality(f"127.0.0.1:{target.port}")
+        stage.server(node)
+        with tap.Tap((node.listen, node.port), keep=True) as t:
+            assert serves(stage, node.with_(port=t.port), origin, "xray", fingerprint="chrome")
+            hello_record = t.flows[0].down[5:5 + int.from_bytes(t.flows[0].down[3:5], "big")]
+            shares = [f for f in probe.server_hello(hello_record) if f[0] == 51]
+            length = 1120 if group == targets.MLKEM else 32
+            assert [(size, value) for _, size, value in shares] == [(4 + length, struct.pack("!HH", group, length))]
 
 
 @pytest.mark.parametrize("fingerprint", ["chrome", "firefox", "safari", "edge", "ios"])
