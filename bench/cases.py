@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 
+import crowd
 import load
 import polls
 import rig
 from harness import certs, spec
 
-NAMES = (*rig.SHAPES, "rss", "polls")
+NAMES = (*rig.SHAPES, "rss", "polls", "ss-users")
 IDLE = (3000, 9000)             # the second is less where the descriptor limit is low: a session needs up to three
 BULK = 2 * rig.GB
 REQUESTS = 4000
@@ -35,6 +36,9 @@ def run(name, servers, runs, only, work, results):
     try:
         if name == "rss":
             _rss(servers, runs, work, results, cert)
+            return
+        if name == "ss-users":
+            crowd.run(servers, runs, work, results, origins)
             return
         for i in range(runs):
             for kind in servers:

@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 
-from harness import fallback, ports, singbox, spec, v2sp, xray
+from harness import fallback, ports, shadowsocks, singbox, spec, v2sp, xray
 from harness.process import Process
 
 SERVERS = ("v2sp", "xray", "sing-box")
@@ -14,6 +14,8 @@ SHAPES = {
     "vless-tls": {"tls": True},
     "vless-ws-tls": {"tls": True, "network": "ws", "path": "/chat"},
     "trojan-tls": {"protocol": "trojan", "tls": True},
+    "ss2022": {"protocol": "shadowsocks", "settings": shadowsocks.node("2022-blake3-aes-128-gcm")},
+    "ss-aead": {"protocol": "shadowsocks", "settings": shadowsocks.node("aes-128-gcm")},
     "vision-tls": {"tls": True, "flow": spec.VISION},
     "vision-reality": {"flow": spec.VISION},
 }
