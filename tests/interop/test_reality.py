@@ -11,7 +11,9 @@ import uuid
 import matrix
 import pytest
 
-from harness import certs, fallback, hello, origins, ports, probe, socks5, spec, tap, targets, visit, vless, wait
+from harness import (certs, fallback, hello, origins, ports, probe, socks5, spec, tap, targets, v2sp, visit, vless,
+                     wait)
+from harness.panel import Panel
 
 SHORT_ID = "0123456789abcdef"
 
@@ -427,3 +429,36 @@ def test_fallback_inside(stage, origin, kind):
         assert got[0] == 1 and got[1] == "127.0.0.1"
         assert got[4][:17] == b"\0" + uuid.UUID(spec.BOB).bytes
         assert serves(stage, node, origin, kind)
+
+
+BAD = {                                  # what the panel says wrongly, and how the log names it
+    "privateKey": {"private_key": "c2hvcnQ"},
+    "shortIds": {"short_ids": ["0123", "xyz"]},
+    "serverNames": {"server_names": ["*.node.test"]},
+    "mldsa65Seed": {"mldsa65Seed": "AAAA"},
+    "dest": {"dest": "node.test:0"},
+    "maxTimeDiff": {"maxTimeDiff": "soon"},
+}
+
+
+@pytest.mark.v2sp_only
+@pytest.mark.sanitizer
+def test_a_bad_answer_changes_nothing(stage, origin, script):
+    """Node and field are named; the configuration that was good is served on."""
+    directory, panel, nodes = str(stage.subdirectory("bad")), Panel(), {}
+    stage.at_end(panel.close)
+    for i, field in enumerate(BAD, 1):
+        nodes[field] = reality(f"127.0.0.1:{script.port}")
+        panel.add_node(i, v2sp.TOKEN, v2sp.node_object(nodes[field]), v2sp.user_list(nodes[field]))
+    entries = [v2sp.node_entry(n, panel.url, i, Name=f"node-{field}") for i, (field, n) in enumerate(nodes.items(), 1)]
+    process = v2sp.start(directory, v2sp.write_config(directory, entries))
+    stage.watch(process, process.stop)
+    for n in nodes.values():
+        process.wait_port(n.port)
+    for i, (field, wrong) in enumerate(BAD.items(), 1):
+        answer = panel.nodes[i].config
+        panel.nodes[i].config = {**answer, "tls_settings": {**answer["tls_settings"], **wrong}}
+    for field in BAD:
+        process.wait_log(rf"(warning|error) \[node-{field}\].*{field}", 30)
+    for n in nodes.values():
+        assert serves(stage, n, origin, "xray")
