@@ -8,13 +8,13 @@ struct vision {
     struct vision_filter filter; /* shown both */
 };
 
-struct vision *vision_new(struct pool *p, const uint8_t uuid[UUID_LEN])
+struct vision *vision_new(struct pool *p, const uint8_t uuid[UUID_LEN], bool streams)
 {
     struct vision *v = pool_alloc(p, sizeof(*v));
     if (v == NULL)
         return NULL;
     vision_frame_init(&v->frame, uuid);
-    vision_pad_init(&v->pad, uuid, true);
+    vision_pad_init(&v->pad, uuid, !streams);
     vision_filter_init(&v->filter);
     return v;
 }

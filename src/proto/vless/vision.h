@@ -12,8 +12,9 @@
 
 struct vision;
 
-/* @uuid as the client sent it. NULL without memory. */
-struct vision *vision_new(struct pool *p, const uint8_t uuid[UUID_LEN]);
+/* @uuid as the client sent it. @streams: there are many in it (mux), so nobody below ever leaves
+ * the way down. NULL without memory. */
+struct vision *vision_new(struct pool *p, const uint8_t uuid[UUID_LEN], bool streams);
 void vision_free(struct pool *p, struct vision *v); /* wipes; NULL is fine */
 
 /* One call of the layer's rx and tx. What the direction came to is reported by EV_LEAVE_RX (plain

@@ -104,7 +104,8 @@ static enum status rx_header(struct vless *v, struct turn *t)
     if (st != ST_OK)
         return st;
     if (h.flow == VLESS_FLOW_IS_VISION) {
-        v->vision = vision_new(v->layer.env->pool, copy + VLESS_ID_AT);
+        bool streams = h.command == VLESS_MUX;
+        v->vision = vision_new(v->layer.env->pool, copy + VLESS_ID_AT, streams);
         if (v->vision == NULL)
             return turn_fail(t, ST_E_NOMEM, "no memory for Vision", 0);
     } else {
