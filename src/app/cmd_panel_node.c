@@ -21,7 +21,7 @@ const struct cmd cmd_panel_node_list = {
     "\n"
     "Lists all nodes: what they serve, when they were last heard of, and the traffic they "
     "reported.\n"
-    "Tokens are not shown; see `v2sp panel node show`.\n",
+    "Tokens and keys are not shown; see `v2sp panel node show`.\n",
     run_list,
 };
 
@@ -155,6 +155,20 @@ struct listing {
     size_t count;
 };
 
+/* Without REALITY's secrets. */
+static void list_json(struct listing *l, const struct db_node *n)
+{
+    struct db_node open = *n;
+    struct db *db = l->cli->db;
+    char *tls = open.tls_settings;
+    if (tls[0] != '\0' &&
+        (db_json_set(db, tls, sizeof open.tls_settings, "private_key", NULL) != ST_OK ||
+         db_json_set(db, tls, sizeof open.tls_settings, "mldsa65Seed", NULL) != ST_OK))
+        tls[0] = '\0';
+    write_json(&open, false, l->json);
+    crypto_wipe(&open, sizeof open);
+}
+
 static bool list_one(void *ctx, const struct db_node *n)
 {
     static const char *const security[] = {"", "+tls", "+reality"};
@@ -162,7 +176,7 @@ static bool list_one(void *ctx, const struct db_node *n)
     char text[DB_HOST_MAX + 64];
     if (l->cli->json) {
         textbuf_puts(l->json, l->count++ > 0 ? ",\n" : "");
-        write_json(n, false, l->json);
+        list_json(l, n);
         return true;
     }
     l->count++;
