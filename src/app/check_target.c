@@ -68,7 +68,7 @@ struct check_target *check_target_start(struct loop *l, struct resolver *r,
     return t;
 }
 
-static unsigned print(const struct check_target *t, const struct look *k)
+static unsigned print(const struct check_target *t, const struct look *k, unsigned *warnings)
 {
     static const char *const words[] = {"ok", "warning", "error"};
     const struct reality_conf *c = served_node_reality(t->served);
@@ -79,6 +79,7 @@ static unsigned print(const struct check_target *t, const struct look *k)
     for (size_t i = 0; i < n; i++) {
         enum reality_mark mark = lines[i].mark;
         bad += mark == REALITY_BAD;
+        *warnings += mark != REALITY_BAD && mark != REALITY_GOOD;
         fprintf(mark == REALITY_GOOD ? stdout : stderr,
                 "%s:%d:%d: %s: node %s: target %s%s%s: %s\n", t->node->file, t->node->line,
                 t->node->column, words[mark], t->node->tag,
@@ -88,13 +89,13 @@ static unsigned print(const struct check_target *t, const struct look *k)
     return bad;
 }
 
-unsigned check_target_end(struct check_target *t)
+unsigned check_target_end(struct check_target *t, unsigned *warnings)
 {
     unsigned bad = 0;
     if (t == NULL)
         return 0;
     for (size_t i = 0; i < t->count; i++) {
-        bad += print(t, &t->looks[i]);
+        bad += print(t, &t->looks[i], warnings);
         reality_probe_cancel(t->looks[i].probe);
     }
     served_node_unref(t->served);

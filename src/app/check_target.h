@@ -16,7 +16,8 @@ struct served_node;
 struct check_target *check_target_start(struct loop *l, struct resolver *r,
                                         const struct config_node *node, struct served_node *own_s,
                                         unsigned *open);
-/* Prints what was found and frees. Returns how many errors there were. NULL is fine. */
-unsigned check_target_end(struct check_target *t);
+/* Prints what was found and frees. Returns how many errors there were, adds to @warnings how many
+ * of those. NULL is fine. */
+unsigned check_target_end(struct check_target *t, unsigned *warnings);
 
 #endif

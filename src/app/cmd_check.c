@@ -75,7 +75,7 @@ static bool try_certificate(const struct config_node *n)
     return st == ST_OK;
 }
 
-static unsigned check_files(const struct config *cfg)
+static unsigned check_files(const struct config *cfg, unsigned *warnings)
 {
     unsigned errors = 0;
     for (size_t i = 0; i < cfg->node_count; i++) {
@@ -89,11 +89,13 @@ static unsigned check_files(const struct config *cfg)
             errors++;
         }
     }
-    if (access(cfg->state_dir, F_OK) == 0 && access(cfg->state_dir, W_OK) != 0)
+    if (access(cfg->state_dir, F_OK) == 0 && access(cfg->state_dir, W_OK) != 0) {
         fprintf(stderr,
                 "%s: warning: StateDir: %s cannot be written by this user; traffic that the panel "
                 "has not acknowledged would be lost at a restart\n",
                 cfg->file, cfg->state_dir);
+        (*warnings)++;
+    }
     return errors;
 }
 
@@ -114,9 +116,9 @@ int check_file(const struct cmd *c, const char *path, bool online)
         return 1;
     }
     check_print(cfg, stderr);
-    unsigned errors = cfg->errors + check_files(cfg);
+    unsigned warnings = cfg->warnings, errors = cfg->errors + check_files(cfg, &warnings);
     if (online)
-        errors += check_online(cfg);
+        errors += check_online(cfg, &warnings);
     if (cfg->node_count == 0 && errors == 0) {
         fprintf(stderr, "%s: error: there is no node, v2sp run would not start\n", path);
         errors++;
@@ -124,7 +126,7 @@ int check_file(const struct cmd *c, const char *path, bool online)
     printf("%s: ", path);
     print_count("", (unsigned)cfg->node_count, "node");
     print_count(", ", errors, "error");
-    print_count(", ", cfg->warnings, "warning");
+    print_count(", ", warnings, "warning");
     print_count(", ", cfg->notices, "notice");
     printf("\n");
     config_unref(cfg);

@@ -14,8 +14,8 @@ struct config;
 int check_file(const struct cmd *c, const char *path, bool online);
 /* Prints all findings. */
 void check_print(const struct config *cfg, FILE *to);
-/* Asks every panel for configuration and users; prints one line a node. Returns how many nodes
- * could not be served. */
-unsigned check_online(const struct config *cfg);
+/* Asks every panel for configuration and users; prints one line a node. Returns how many errors
+ * there were, adds to @warnings how many of those. */
+unsigned check_online(const struct config *cfg, unsigned *warnings);
 
 #endif

@@ -29,6 +29,7 @@ struct inquiry {
     struct v2sp_reply_error list_error;
     unsigned *open; /* inquiries that still run */
     uint64_t users, skipped;
+    unsigned warnings;
     char says[320];
     bool good;
 };
@@ -179,8 +180,11 @@ static bool read_config(struct inquiry *q, const struct panel_reply *r, char typ
                  strcmp(conf.security, "none") == 0 ? "" : conf.security,
                  conf.tls_elsewhere ? " (TLS ended elsewhere)" : "");
         snprintf(type, 32, "%.31s", conf.type);
-        if (conf.notice[0] != '\0')
-            fprintf(stderr, "%s: warning: node %s: %s\n", q->node->file, q->node->tag, conf.notice);
+        if (conf.notice[0] != '\0') {
+            fprintf(stderr, "%s:%d:%d: warning: node %s: %s\n", q->node->file, q->node->line,
+                    q->node->column, q->node->tag, conf.notice);
+            q->warnings++;
+        }
     } else {
         snprintf(q->says, sizeof(q->says), "config: %s", problem[0] ? problem : status_str(st));
     }
@@ -203,7 +207,7 @@ static void config_done(void *arg, const struct panel_reply *r)
         finish(q, false);
 }
 
-unsigned check_online(const struct config *cfg)
+unsigned check_online(const struct config *cfg, unsigned *warnings)
 {
     struct loop *loop = loop_new();
     struct panel_client *client = loop != NULL ? panel_client_new(loop, 100) : NULL;
@@ -237,7 +241,8 @@ unsigned check_online(const struct config *cfg)
         bad += !q->good;
         fprintf(q->good ? stdout : stderr, "%s:%d:%d: %s: node %s: %s\n", q->node->file,
                 q->node->line, q->node->column, q->good ? "ok" : "error", q->node->tag, q->says);
-        bad += check_target_end(q->target);
+        bad += check_target_end(q->target, warnings);
+        *warnings += q->warnings;
     }
 out:
     free(list);

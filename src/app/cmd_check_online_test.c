@@ -83,7 +83,7 @@ static unsigned ask(const struct panel *p, char *out, size_t cap)
     int saved_out = dup(STDOUT_FILENO), saved_err = dup(STDERR_FILENO);
     dup2(fileno(f), STDOUT_FILENO);
     dup2(fileno(f), STDERR_FILENO);
-    unsigned bad = check_online(cfg);
+    unsigned warnings = 0, bad = check_online(cfg, &warnings);
     fflush(stdout);
     fflush(stderr);
     dup2(saved_out, STDOUT_FILENO);
