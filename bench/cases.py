@@ -10,9 +10,10 @@ import crowd
 import load
 import polls
 import rig
+import vmess_users
 from harness import certs, spec
 
-NAMES = (*rig.SHAPES, "rss", "polls", "ss-users")
+NAMES = (*rig.SHAPES, "rss", "polls", "ss-users", "vmess-users")
 IDLE = (3000, 9000)             # the second is less where the descriptor limit is low: a session needs up to three
 BULK = 2 * rig.GB
 REQUESTS = 4000
@@ -30,6 +31,9 @@ WINDOW = 4                      # seconds in which the least RSS counts: garbage
 def run(name, servers, runs, only, work, results):
     if name == "polls":
         polls.run(runs, work, results)
+        return
+    if name == "vmess-users":
+        vmess_users.run(servers, runs, work, results)
         return
     cert = certs.make(work)
     origins = rig.Origins(work / f"origins-{name}", cert if rig.is_vision(name) else None)

@@ -16,6 +16,7 @@ SHAPES = {
     "trojan-tls": {"protocol": "trojan", "tls": True},
     "ss2022": {"protocol": "shadowsocks", "settings": shadowsocks.node("2022-blake3-aes-128-gcm")},
     "ss-aead": {"protocol": "shadowsocks", "settings": shadowsocks.node("aes-128-gcm")},
+    "vmess-ws": {"protocol": "vmess", "network": "ws", "path": "/chat"},
     "vision-tls": {"tls": True, "flow": spec.VISION},
     "vision-reality": {"flow": spec.VISION},
 }
