@@ -14,6 +14,7 @@
 
 struct session;
 struct port;
+struct worker_node;
 
 struct port_ops {
     /* The session has put something into its queue down, or taken something out of the one up. */
@@ -44,6 +45,8 @@ void session_cut(struct session *s, bool reset);
 bool session_park(struct session *s);
 /* Takes it out of the list of those that wait; harmless otherwise. */
 void session_unpark(struct session *s);
+/* Ends those of a node that goes. */
+void session_close_parked(struct worker_node *wn);
 /* A flow that can be moved: it has not begun to end. */
 bool session_may_move(const struct session *s);
 /* It goes over to @port, from where it was or from waiting. */

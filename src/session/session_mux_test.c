@@ -546,6 +546,21 @@ static void what_comes_while_a_flow_waits_is_delivered_when_it_is_back(void **st
     close(udp);
 }
 
+static void a_node_that_goes_does_not_wait_for_flows_that_wait(void **state)
+{
+    struct bench *b = *state;
+    uint16_t port;
+    int udp = udp_target(&port), fd = carrier(b, 0);
+    struct sockaddr_in from;
+    open_with_id(fd, 0, MUX_UDP, port, "hi", 2, "abcdefgh");
+    expect_datagram(udp, "hi", &from);
+    close(fd);
+    bench_wait_open(b, 1);
+    b->plane.remove(b->plane.self, 0, 600000);
+    bench_pump_until(b, &b->gone);
+    close(udp);
+}
+
 static void flows_that_wait_are_few(void **state)
 {
     /* Not the bench of the other cases: room for 16 sessions, so for two that wait. */
@@ -615,6 +630,7 @@ int main(void)
         CASE(a_flow_that_is_taken_over_ends_where_it_was),
         CASE(the_same_id_of_another_user_is_another_flow),
         CASE(what_comes_while_a_flow_waits_is_delivered_when_it_is_back),
+        CASE(a_node_that_goes_does_not_wait_for_flows_that_wait),
         cmocka_unit_test(flows_that_wait_are_few),
         cmocka_unit_test(a_full_worker_refuses_streams_and_keeps_the_carrier),
     };

@@ -85,6 +85,16 @@ bool session_park(struct session *s)
     return true;
 }
 
+void session_close_parked(struct worker_node *wn)
+{
+    LIST_FOREACH(n, tmp, &wn->worker->parked)
+    {
+        struct session *s = LIST_ENTRY(n, struct xudp, parked)->session;
+        if (s->wn == wn)
+            session_close(s, false);
+    }
+}
+
 void session_unpark(struct session *s)
 {
     if (s->xudp == NULL || !list_linked(&s->xudp->parked))

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "io/sockaddr.h"
+#include "session/port.h"
 #include "session/session.h"
 #include "session/udp_service.h"
 #include "session/workers.h"
@@ -345,6 +346,7 @@ void worker_remove(struct worker *w, uint32_t node_no, uint32_t drain_ms)
     }
     wn->removing = true;
     close_listeners(wn);
+    session_close_parked(wn);
     udp_service_close(wn);
     loop_timer_del(w->loop, &wn->retry);
     loop_timer_in(w->loop, &wn->drain, drain_ms);
