@@ -284,6 +284,10 @@ static bool set_limits(struct user_rt *u, const struct limits *l)
             continue;
         atomic_store_explicit(all[i].at, all[i].value, memory_order_relaxed);
         changed = true;
+        if (i == 0) {
+            bucket_reset(&u->up);
+            bucket_reset(&u->down);
+        }
     }
     return changed;
 }

@@ -65,9 +65,15 @@ size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_u
     return p->at_us <= now_us ? p->granted : 0;
 }
 
-void pace_take(struct pace *p, size_t n)
+void pace_take(struct pace *p, struct bucket *b, uint64_t n)
 {
-    p->granted -= n < p->granted ? (uint32_t)n : p->granted;
+    if (n <= p->granted) {
+        p->granted -= (uint32_t)n;
+        return;
+    }
+    if (p->mbps != 0)
+        atomic_fetch_add_explicit(&b->spent, cost(n - p->granted, p->mbps), memory_order_relaxed);
+    p->granted = 0;
 }
 
 uint64_t pace_wake_us(const struct pace *p, uint64_t now_us)

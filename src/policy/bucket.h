@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUCKET_QUANTUM_MIN 2048u         /* less is not worth a turn */
-#define BUCKET_QUANTUM_MAX (256u * 1024) /* more would hold others up */
+#define BUCKET_QUANTUM_MIN 2048u          /* less is not worth a turn */
+#define BUCKET_QUANTUM_MAX (1024u * 1024) /* a bulk turn of the relay */
 #define BUCKET_BURST_MIN   (16u * 1024) /* bytes that a rested user may move at once, at any rate */
 #define BUCKET_LOOK_US     250000u      /* who waits looks again after that: rates change */
 
@@ -36,8 +36,8 @@ struct pace {
 /* How many bytes the session may move now: SIZE_MAX without a limit; 0: none before
  * pace_wake_us. */
 size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_us);
-/* @n bytes, at most what pace_room said, were moved. */
-void pace_take(struct pace *p, size_t n);
+/* @n bytes were moved. What is more than was granted becomes a debt of the bucket. */
+void pace_take(struct pace *p, struct bucket *b, uint64_t n);
 /* When to ask again, after pace_room was 0. */
 uint64_t pace_wake_us(const struct pace *p, uint64_t now_us);
 /* The session ends: what it booked and did not use is the others'. */

@@ -42,7 +42,7 @@ static void saturate(struct bucket *b, uint32_t mbps, unsigned sessions, size_t 
             continue;
         }
         size_t n = room < turn ? room : turn;
-        pace_take(&paces[next], n);
+        pace_take(&paces[next], b, n);
         moved[next] += n;
     }
     for (unsigned i = 0; i < sessions; i++)
@@ -102,7 +102,7 @@ static void what_was_not_used_is_given_back(void **state)
     (void)state;
     assert_int_equal(pace_room(&p, &b, 8, SECOND_US), 10000);
     uint64_t whole = atomic_load(&b.spent);
-    pace_take(&p, 4000);
+    pace_take(&p, &b, 4000);
     pace_end(&p, &b);
     assert_int_equal(p.granted, 0);
     assert_int_equal(whole - atomic_load(&b.spent), UINT64_C(6000) * 16000); /* a byte a us */
@@ -110,15 +110,28 @@ static void what_was_not_used_is_given_back(void **state)
     assert_int_equal(whole - atomic_load(&b.spent), UINT64_C(6000) * 16000);
 }
 
+static void more_than_was_granted_is_a_debt(void **state)
+{
+    struct bucket b = {0};
+    struct pace p = {0};
+
+    (void)state;
+    assert_int_equal(pace_room(&p, &b, 8, SECOND_US), 10000);
+    pace_take(&p, &b, 10000 + 1000000); /* a second of the rate */
+    assert_int_equal(pace_room(&p, &b, 8, SECOND_US), 0);
+    assert_in_range(p.at_us, 2 * SECOND_US - SECOND_US / 10, 2 * SECOND_US);
+}
+
 static void a_new_rate_counts_at_once(void **state)
 {
     struct bucket b = {0};
     struct pace p = {0};
     uint64_t now = SECOND_US;
+    size_t room;
 
     (void)state;
-    while (pace_room(&p, &b, 1, now) > 0)
-        pace_take(&p, SIZE_MAX);
+    while ((room = pace_room(&p, &b, 1, now)) > 0)
+        pace_take(&p, &b, room);
     bucket_reset(&b);
     assert_int_equal(pace_room(&p, &b, 100, now), 125000); /* 10 ms of it */
     assert_int_equal(pace_room(&p, &b, 0, now), SIZE_MAX);
@@ -134,7 +147,7 @@ static void a_rested_user_moves_a_tenth_of_a_second_at_once(void **state)
 
     (void)state;
     while ((room = pace_room(&p, &b, 80, now)) > 0) {
-        pace_take(&p, room);
+        pace_take(&p, &b, room);
         moved += room;
     }
     assert_in_range(moved, 1000000, 1000000 + 2 * 100000);
@@ -160,6 +173,7 @@ int main(void)
         cmocka_unit_test(the_average_is_the_rate),
         cmocka_unit_test(nobody_waits_long_when_many_ask),
         cmocka_unit_test(what_was_not_used_is_given_back),
+        cmocka_unit_test(more_than_was_granted_is_a_debt),
         cmocka_unit_test(a_new_rate_counts_at_once),
         cmocka_unit_test(a_rested_user_moves_a_tenth_of_a_second_at_once),
         cmocka_unit_test(datagrams_pass_or_are_dropped),

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/uuid.h"
+#include "policy/bucket.h"
 
 #define USER_SECRET_MAX 36
 
@@ -27,6 +28,7 @@ struct user_rt {
     _Atomic uint32_t sessions; /* open now, over all workers */
     _Atomic bool removed;      /* no new session; open ones end within a second */
     _Atomic uint32_t speed_mbps, device_limit, conn_limit; /* 0 = unlimited */
+    struct bucket up, down;                                /* of speed_mbps */
 };
 
 /* The credential as the panel wrote it: the password of protocols that have one. Returns @buf,

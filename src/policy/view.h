@@ -65,6 +65,7 @@ struct view_node {
     struct view_timeouts timeouts;
     struct addr send_ip4, send_ip6; /* source of outgoing connections; family 0 = any */
     enum view_ip_strategy ip_strategy;
+    bool speed_shared; /* one rate for both directions of a user together, not one for each */
     bool allow_private;                    /* users may reach loopback and private addresses */
     const struct fallback_table *fallback; /* NULL: none */
     uint32_t source_max;                   /* unauthenticated connections of one source address */

@@ -9,6 +9,7 @@
 #include "session/port.h"
 #include "session/relay.h"
 #include "session/session.h"
+#include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
@@ -19,7 +20,9 @@
 #define SPLICE_TURN  (1024u * 1024)
 #define TURN_ALL     (4u * 1024 * 1024) /* shared by the flows that are ready */
 #define POOL_TIGHT   75                 /* percent: turns shrink to one block */
-#define LINGER_QUEUE (64u * 1024)       /* unsent bytes beyond which nothing more is read */
+/* Unsent bytes beyond which nothing more is read; more than the largest unit of a layer, which could
+ * never be whole otherwise (a chunk of Shadowsocks 2022: 64 KiB and its tags). */
+#define LINGER_QUEUE (80u * 1024)
 
 static struct worker *worker_of(const struct session *s)
 {
@@ -35,6 +38,7 @@ void relay_count(struct session *s, uint64_t up, uint64_t down)
     if (s->user == NULL)
         return; /* a fallback: nobody's traffic */
     meter_add(&wn->worker->meter, s->user->slot, up, down);
+    speed_count(s, up, down);
     s->unreported += up + down;
     worker_count(&wn->stats->up, up);
     worker_count(&wn->stats->down, down);
@@ -61,15 +65,6 @@ static size_t turn_size(const struct session *s, const struct conn *src, const s
     if (size > most)
         size = most;
     return size < SMALL_TURN ? SMALL_TURN : size;
-}
-
-/* How much of @want a direction may read now; 0: nothing before the timer comes back. */
-static size_t within_brake(struct session *s, struct brake *b, size_t want)
-{
-    size_t room = brake_room(b, loop_now_us(worker_of(s)->loop));
-    if (room == 0)
-        session_wake_by(s, brake_ready_us(b) / 1000 + 1);
-    return room < want ? room : want;
 }
 
 enum half {
@@ -100,16 +95,15 @@ static enum half up_by_copy(struct session *s)
     int err = 0;
     enum half moved = HALF_IDLE;
     size_t size = s->client.readable && !in->eof ? turn_size(s, &s->client, &s->target, queued) : 0;
-    bool waits = false; /* for memory or the brake: the timer comes back */
-    if (size > 0 && s->brakes) {
-        size = within_brake(s, &s->brakes->up, size);
+    bool waits = false; /* for memory or a limit: the timer comes back */
+    if (size > 0) {
+        size = speed_room(s, true, size);
         waits = size == 0;
     }
     if (size > 0) {
         size_t before = in->bytes;
         enum status st = conn_read(&s->client, in, size, w->pool, &err);
-        if (s->brakes)
-            brake_take(&s->brakes->up, in->bytes - before);
+        speed_read(s, true, in->bytes - before);
         if (st == ST_EOF)
             in->eof = true;
         if (st == ST_E_NOMEM) {
@@ -126,9 +120,15 @@ static enum half up_by_copy(struct session *s)
     struct bufq *up = chain_up(&s->in);
     /* A carrier fills the queue up itself: it goes on when there is room again. */
     bool takes = s->port == NULL || to->bytes <= LINGER_QUEUE;
-    if (up->head && !s->target_failed && takes) {
-        relay_count(s, up->bytes, 0);
-        bufq_move(to, up);
+    size_t most = s->port && up->head && takes ? speed_room(s, true, up->bytes) : up->bytes;
+    if (up->head && !s->target_failed && takes && most > 0) {
+        if (most < up->bytes) {
+            most = bufq_move_bytes(to, up, most, w->pool);
+        } else {
+            most = up->bytes;
+            bufq_move(to, up);
+        }
+        relay_count(s, most, 0);
         moved = HALF_MOVED;
     } else if (s->target_failed) {
         bufq_clear(up, w->pool);
@@ -147,7 +147,7 @@ static enum half up_by_copy(struct session *s)
     /* Asked anew after the writes: an empty queue sends no event that would come back here. */
     queued = chain_queued(&s->in, CHAIN_RX) + to->bytes;
     if (s->port)
-        return up->head && to->bytes <= LINGER_QUEUE ? HALF_AGAIN : moved;
+        return up->head && to->bytes <= LINGER_QUEUE && most > 0 ? HALF_AGAIN : moved;
     return s->client.readable && !in->eof && !waits && queued <= LINGER_QUEUE ? HALF_AGAIN : moved;
 }
 
@@ -162,15 +162,14 @@ static enum half down_by_copy(struct session *s)
     size_t size =
         s->target.readable && !from->eof ? turn_size(s, &s->target, &s->client, queued) : 0;
     bool waits = s->port && size == 0; /* for the carrier */
-    if (size > 0 && s->brakes) {
-        size = within_brake(s, &s->brakes->down, size);
+    if (size > 0) {
+        size = speed_room(s, false, size);
         waits = size == 0;
     }
     if (size > 0) {
         size_t before = from->bytes;
         enum status st = conn_read(&s->target, from, size, w->pool, &err);
-        if (s->brakes)
-            brake_take(&s->brakes->down, from->bytes - before);
+        speed_read(s, false, from->bytes - before);
         if (st == ST_E_NOMEM) {
             session_pause_for_memory(s);
             waits = true;
@@ -210,19 +209,14 @@ static enum status by_splice(struct session *s, struct splice *pipe, struct conn
                              struct conn *dst, size_t *moved)
 {
     struct splice_pool *pipes = worker_of(s)->pipes;
-    struct brake *brake = NULL;
-    size_t in = 0, most = SPLICE_TURN;
+    bool up = src == &s->client;
+    size_t in = 0, most = speed_room(s, up, SPLICE_TURN);
     int err = 0;
-    enum status got = ST_FULL; /* the brake: as if nothing more could be taken */
-    if (s->brakes) {
-        brake = src == &s->client ? &s->brakes->up : &s->brakes->down;
-        most = within_brake(s, brake, most);
-    }
+    enum status got = ST_FULL; /* a limit: as if nothing more could be taken */
     if (most > 0)
         got = splice_fill(pipe, pipes, src, most, &in, &err);
-    if (brake)
-        brake_take(brake, in);
-    relay_count(s, src == &s->client ? in : 0, src == &s->client ? 0 : in);
+    speed_read(s, up, in);
+    relay_count(s, up ? in : 0, up ? 0 : in);
     /* What was read before the source failed still arrives. */
     enum status put = splice_drain(pipe, pipes, dst, moved, &err);
     return put != ST_OK ? put : got;

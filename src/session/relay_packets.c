@@ -3,11 +3,13 @@
 #include "session/port.h"
 #include "session/relay.h"
 #include "session/session.h"
+#include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
 #define LAST_ANSWERS_MS 1000
 #define READ_TURN       (64u * 1024)
+#define READ_QUEUE      (80u * 1024) /* more than the largest unit of a layer */
 #define UNSENT_COUNT    4096u /* datagrams that wait for a name or a full socket */
 #define LINGER_COUNT    512u  /* a datagram costs a blk however small it is */
 /* datagrams waiting for a slow client: beyond it they stay in the socket, which drops */
@@ -50,15 +52,22 @@ void relay_packets_reopen(struct session *s, const struct direct_conf *conf,
     s->udp_readable = true;
 }
 
-void relay_packets_flush(struct session *s)
+/* Sends what the client sent, but for what is over his limit. */
+static enum status send_up(struct session *s)
 {
     struct bufq *up = chain_up(&s->in);
+    speed_filter(s, true, up, s->up_paid);
     uint64_t before = up->bytes;
-    if (up->head == NULL)
-        return;
-    enum status st = direct_udp_send(s->udp, up);
-    (void)st; /* the next one tells */
+    enum status st = up->head ? direct_udp_send(s->udp, up) : ST_OK;
     relay_count(s, before - up->bytes, 0);
+    s->up_paid = up->count;
+    return st;
+}
+
+void relay_packets_flush(struct session *s)
+{
+    enum status st = send_up(s);
+    (void)st; /* the next one tells */
 }
 
 enum half {
@@ -71,7 +80,7 @@ enum half {
 static bool may_read_client(const struct session *s)
 {
     return s->client.readable && !chain_bottom_in(&s->in)->eof &&
-           chain_queued(&s->in, CHAIN_RX) < READ_TURN && chain_up(&s->in)->count < UNSENT_COUNT;
+           chain_queued(&s->in, CHAIN_RX) < READ_QUEUE && chain_up(&s->in)->count < UNSENT_COUNT;
 }
 
 static bool may_read_udp(const struct session *s)
@@ -97,13 +106,8 @@ static enum half run_up(struct session *s, bool *starved)
     }
     if (session_chain_run(s) < 0)
         return HALF_FAILED;
-    if (up->head) {
-        uint64_t before = up->bytes;
-        enum status st = direct_udp_send(s->udp, up);
-        relay_count(s, before - up->bytes, 0);
-        if (st < 0)
-            return HALF_ENDED;
-    }
+    if (send_up(s) < 0)
+        return HALF_ENDED;
     if (!bufq_ended(up) || s->up_done)
         return HALF_GOES_ON;
     /* As with streams answers may still come, but a moment is enough: Xray-core and sing-box never
@@ -123,7 +127,9 @@ static enum half run_down(struct session *s, bool *starved)
     struct bufq *down = chain_down(&s->in);
     if (may_read_udp(s)) {
         uint64_t before = down->bytes;
+        uint32_t paid = down->count;
         enum status st = direct_udp_recv(s->udp, down);
+        speed_filter(s, false, down, paid);
         relay_count(s, 0, down->bytes - before);
         s->udp_readable = st == ST_YIELD || st == ST_FULL || st == ST_E_NOMEM;
         *starved |= st == ST_E_NOMEM;

@@ -10,6 +10,7 @@
 #include "session/carrier.h"
 #include "session/port.h"
 #include "session/relay.h"
+#include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
 #include "session/xudp.h"
@@ -268,6 +269,7 @@ void session_close(struct session *s, bool reset)
     }
     admission_leave(&w->admission);
     worker_count_down(&wn->stats->open);
+    speed_end(s);
     if (s->user) {
         if (s->unreported)
             alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);

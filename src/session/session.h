@@ -72,7 +72,9 @@ struct session {
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
     struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
-    struct session_brakes *brakes; /* pool_alloc'ed; NULL: none, as for most */
+    struct pace up_pace, down_pace; /* of the user's speed limit */
+    uint32_t up_paid;               /* PACKETS: datagrams of the queue up that have been let in */
+    struct session_brakes *brakes;  /* pool_alloc'ed; NULL: none, as for most */
     uint64_t deadline_ms;          /* of the current state */
     uint64_t active_ms;            /* last payload */
     uint64_t unreported;           /* payload bytes since the last alive report */
