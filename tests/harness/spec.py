@@ -38,6 +38,7 @@ class Node:
     protocol: str = "vless"         # see protocols.PROTOCOLS
     settings: dict = dataclasses.field(default_factory=dict)    # of the protocol
     users: list = dataclasses.field(default_factory=lambda: [(1, USER)])   # (id, uuid)
+    limits: dict = dataclasses.field(default_factory=dict)      # user id: what the panel says of him besides
     network: str = "tcp"            # tcp | ws
     path: str = "/"                 # ws
     host: str = ""                  # ws: Host the server insists on

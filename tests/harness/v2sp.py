@@ -28,7 +28,7 @@ def node_object(node, push=5, pull=5):
 
 
 def user_list(node):
-    return [{"id": i, "uuid": u} for i, u in node.users]
+    return [{"id": i, "uuid": u, **node.limits.get(i, {})} for i, u in node.users]
 
 
 def node_entry(node, panel_url, node_id=1, token=TOKEN, **extra):
