@@ -24,7 +24,7 @@ void vmess_sources_fini(struct vmess_sources *s)
         arena_free(s->stripe[i].arena);
         s->stripe[i].arena = NULL;
         s->stripe[i].entries = NULL;
-        s->stripe[i].buckets = 0;
+        s->stripe[i].buckets = s->stripe[i].used = 0;
     }
     crypto_wipe(s->hash_key, sizeof(s->hash_key));
 }
@@ -61,21 +61,28 @@ static struct vmess_source_entry *to_front(struct vmess_source_stripe *t, uint64
         i++;
     if (b[i].source == source)
         found = b[i];
-    else if (b[i].source != 0)
-        t->pushed_out++;
+    else if (b[i].source == 0)
+        t->used++;
     memmove(b + 1, b, i * sizeof(*b));
     b[0] = found;
     return b;
 }
 
-/* Doubles the table as soon as it has pushed out a sixteenth of what it holds. */
-static void grow(struct vmess_source_stripe *t)
+/* Doubles the table when the bucket of @source has no room for it. In a table that is nearly empty
+ * that is chance, and the last of the bucket goes instead. */
+static void make_room(struct vmess_source_stripe *t, uint64_t source)
 {
     struct vmess_source_stripe old = *t;
     uint32_t buckets = old.buckets > 0 ? old.buckets * 2 : BUCKETS_FIRST;
 
-    if (old.buckets > 0 && (old.pushed_out < old.buckets / 4 || buckets > BUCKETS_MAX))
-        return;
+    if (old.buckets > 0) {
+        const struct vmess_source_entry *b = bucket_of(t, source);
+        for (unsigned i = 0; i < WAYS; i++)
+            if (b[i].source == source || b[i].source == 0)
+                return;
+        if (buckets > BUCKETS_MAX || old.used < old.buckets * WAYS / 8)
+            return;
+    }
     struct arena *a = arena_new();
     struct vmess_source_entry *entries =
         a != NULL ? arena_alloc(a, (size_t)buckets * WAYS * sizeof(*entries)) : NULL;
@@ -86,12 +93,11 @@ static void grow(struct vmess_source_stripe *t)
     t->arena = a;
     t->entries = entries;
     t->buckets = buckets;
-    t->pushed_out = 0;
+    t->used = 0;
     /* Backwards, so that the last used one of a bucket comes first again. */
     for (size_t i = (size_t)old.buckets * WAYS; i-- > 0;)
         if (old.entries[i].source != 0)
             *to_front(t, old.entries[i].source) = old.entries[i];
-    t->pushed_out = 0;
     arena_free(old.arena);
 }
 
@@ -119,7 +125,7 @@ void vmess_source_seen(struct vmess_sources *s, uint64_t source, uint32_t place)
     struct vmess_source_stripe *t = stripe_of(s, source);
 
     spin_lock(&t->lock);
-    grow(t);
+    make_room(t, source);
     if (t->buckets > 0) {
         uint32_t *user = to_front(t, source)->user;
         unsigned i = 0;

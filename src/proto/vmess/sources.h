@@ -16,7 +16,7 @@
 
 #define VMESS_SOURCE_USERS   4u
 #define VMESS_SOURCE_STRIPES 16u
-#define VMESS_SOURCES_MAX    65536u /* 24 bytes each; the longest unseen of a bucket goes */
+#define VMESS_SOURCES_MAX    131072u /* 24 bytes each; the longest unseen of a bucket goes */
 #define VMESS_RECENT_USERS   128u
 #define VMESS_SOURCE_BUDGETS 4096u
 
@@ -39,7 +39,7 @@ struct vmess_source_stripe {
     struct arena *arena;                /* holds entries */
     struct vmess_source_entry *entries; /* buckets of four, the last used entry first */
     uint32_t buckets;
-    uint32_t pushed_out; /* since the table grew: it is too small */
+    uint32_t used; /* entries */
 };
 
 struct vmess_sources {
