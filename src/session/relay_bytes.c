@@ -15,13 +15,13 @@
 
 /* Below this a turn reads without asking how much the sink can take: the question costs a system
  * call. */
-#define SMALL_TURN   (64u * 1024)
-#define BULK_TURN    (1024u * 1024)
-#define SPLICE_TURN  (1024u * 1024)
-#define TURN_ALL     (4u * 1024 * 1024) /* shared by the flows that are ready */
-#define POOL_TIGHT   75                 /* percent: turns shrink to one block */
-/* Unsent bytes beyond which nothing more is read; more than the largest unit of a layer, which could
- * never be whole otherwise (a chunk of Shadowsocks 2022: 64 KiB and its tags). */
+#define SMALL_TURN  (64u * 1024)
+#define BULK_TURN   (1024u * 1024)
+#define SPLICE_TURN (1024u * 1024)
+#define TURN_ALL    (4u * 1024 * 1024) /* shared by the flows that are ready */
+#define POOL_TIGHT  75                 /* percent: turns shrink to one block */
+/* Unsent bytes beyond which nothing more is read; more than the largest unit of a layer, which
+ * could never be whole otherwise (a chunk of Shadowsocks 2022: 64 KiB and its tags). */
 #define LINGER_QUEUE (80u * 1024)
 
 static struct worker *worker_of(const struct session *s)
