@@ -56,7 +56,7 @@ void relay_packets_reopen(struct session *s, const struct direct_conf *conf,
 static enum status send_up(struct session *s)
 {
     struct bufq *up = chain_up(&s->in);
-    speed_filter(s, true, up, s->up_paid);
+    speed_filter(s->wn, s->user, true, up, s->up_paid);
     uint64_t before = up->bytes;
     enum status st = up->head ? direct_udp_send(s->udp, up) : ST_OK;
     relay_count(s, before - up->bytes, 0);
@@ -129,7 +129,7 @@ static enum half run_down(struct session *s, bool *starved)
         uint64_t before = down->bytes;
         uint32_t paid = down->count;
         enum status st = direct_udp_recv(s->udp, down);
-        speed_filter(s, false, down, paid);
+        speed_filter(s->wn, s->user, false, down, paid);
         relay_count(s, 0, down->bytes - before);
         s->udp_readable = st == ST_YIELD || st == ST_FULL || st == ST_E_NOMEM;
         *starved |= st == ST_E_NOMEM;

@@ -15,8 +15,10 @@ void speed_read(struct session *s, bool up, size_t n);
 /* Payload was counted for the user. */
 void speed_count(struct session *s, uint64_t up, uint64_t down);
 
-/* Drops from the datagrams of @q, but for the first @paid, those that are over the limit. */
-void speed_filter(struct session *s, bool up, struct bufq *q, uint32_t paid);
+/* Drops from the datagrams of @q, but for the first @paid, those that are over the limit of @user
+ * (NULL: nobody's). */
+void speed_filter(struct worker_node *wn, struct user_rt *user, bool up, struct bufq *q,
+                  uint32_t paid);
 
 /* The session ends: what it has booked is the user's other sessions'. */
 void speed_end(struct session *s);

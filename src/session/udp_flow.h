@@ -37,6 +37,7 @@ struct udp_flow {
     bool dns;               /* its first target was a DNS server: short idle time */
     struct direct_udp *out; /* NULL: not opened */
     struct bufq up;
+    uint32_t up_paid; /* datagrams of @up that the user's speed limit has let pass */
     struct task task; /* more answers to read, others first */
     uint64_t active_ms;
     uint64_t unreported; /* payload bytes since the last alive report */

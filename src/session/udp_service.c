@@ -9,6 +9,7 @@
 #include "base/frame.h"
 #include "io/sockaddr.h"
 #include "session/udp_flow.h"
+#include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
@@ -129,11 +130,13 @@ static struct udp_flow *flow_new(struct udp_service *u, const struct packet *p)
 /* What is queued goes to the targets. */
 static void send_up(struct udp_flow *f)
 {
+    speed_filter(f->service->wn, f->user, true, &f->up, f->up_paid);
     uint64_t before = f->up.bytes;
 
     list_del(&f->touched);
     enum status st = direct_udp_send(f->out, &f->up);
     count(f, before - f->up.bytes, 0);
+    f->up_paid = f->up.count;
     if (st < 0)
         flow_free(f);
 }
@@ -372,6 +375,7 @@ static bool read_answers(struct udp_flow *f)
 
     bufq_init(&q, ANSWERS_TURN);
     enum status st = direct_udp_recv(f->out, &q);
+    speed_filter(u->wn, f->user, false, &q, 0);
     while ((s = bufq_pop(&q)) != NULL) {
         if (d == NULL || d->out.count >= UNSENT_MAX) {
             span_free(w->pool, s);
