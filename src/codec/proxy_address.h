@@ -14,7 +14,8 @@
 
 enum proxy_address_form {
     PROXY_ADDRESS_SOCKS,       /* 1 IPv4, 3 name, 4 IPv6 */
-    PROXY_ADDRESS_SHADOWSOCKS, /* the same; the high half of the type is not looked at (Xray-core) */
+    /* the same; the high half of the type is not looked at (Xray-core) */
+    PROXY_ADDRESS_SHADOWSOCKS,
     PROXY_ADDRESS_V2RAY,       /* 1 IPv4, 2 name, 3 IPv6 */
 };
 

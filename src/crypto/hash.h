@@ -1,5 +1,6 @@
-/* crypto/hash.h - SHA-1, SHA-224, SHA-256, SHA-384, SHA-512 (FIPS 180-4) and HMAC (RFC 2104) over one or
- * several pieces. Pure. A worker passes its crypto_ctx; NULL works too and costs an allocation. */
+/* crypto/hash.h - SHA-1, SHA-224, SHA-256, SHA-384, SHA-512 (FIPS 180-4) and HMAC (RFC 2104)
+ * over one or several pieces. Pure. A worker passes its crypto_ctx; NULL works too and costs an
+ * allocation. */
 #ifndef CRYPTO_HASH_H
 #define CRYPTO_HASH_H
 

@@ -137,9 +137,9 @@ static struct turn turn_of(struct chain *c, unsigned i, struct events *ev, const
     return t;
 }
 
-/* Layer @i may have told an end that its bytes carry (a VMess chunk without payload). Where no layer
- * above it forbids it, the other direction goes on whatever lies below: the transport itself is as
- * open as before. */
+/* Layer @i may have told an end that its bytes carry (a VMess chunk without payload). Where no
+ * layer above it forbids it, the other direction goes on whatever lies below: the transport
+ * itself is as open as before. */
 static void note_end(struct chain *c, unsigned i)
 {
     if (!c->no_half_close || !c->in[i + 1].eof || c->in[i].eof)
