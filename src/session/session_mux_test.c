@@ -585,6 +585,37 @@ static void flows_that_wait_are_few(void **state)
     bench_free(b);
 }
 
+static void with_little_memory_streams_are_slow_or_end_and_nothing_else_does(void **state)
+{
+    const struct bench_conf conf = {.workers = 1, .memory_budget = 1536 * 1024};
+    struct bench *b = bench_new(&conf);
+    static uint8_t data[65536];
+    size_t got[13] = {0};
+    struct mux_frame f;
+    unsigned ended = 0;
+    (void)state;
+    bench_open(b);
+    int fd = carrier(b, 0);
+    for (uint16_t id = 1; id <= 12; id++)
+        open_stream(fd, id, b->origin_port, "s");
+    bool answered = bench_answered(fd);
+    while (answered && ended < 12 && next_frame(fd, &f, data)) {
+        for (size_t i = 0; i < f.data_len; i++)
+            if (data[i] != bench_pattern(got[f.id] + i))
+                fail_msg("stream %u, byte %zu is wrong", f.id, got[f.id] + i);
+        got[f.id] += f.data_len;
+        ended += f.status == MUX_END;
+    }
+    close(fd);
+    bench_wait_open(b, 0);
+    fd = carrier(b, 0);
+    open_stream(fd, 1, b->origin_port, "ealive");
+    assert_true(bench_answered(fd));
+    expect_data(fd, 1, "alive");
+    close(fd);
+    bench_free(b);
+}
+
 static void a_full_worker_refuses_streams_and_keeps_the_carrier(void **state)
 {
     const struct bench_conf conf = {.workers = 1, .sessions_max = 16};
@@ -632,6 +663,7 @@ int main(void)
         CASE(what_comes_while_a_flow_waits_is_delivered_when_it_is_back),
         CASE(a_node_that_goes_does_not_wait_for_flows_that_wait),
         cmocka_unit_test(flows_that_wait_are_few),
+        cmocka_unit_test(with_little_memory_streams_are_slow_or_end_and_nothing_else_does),
         cmocka_unit_test(a_full_worker_refuses_streams_and_keeps_the_carrier),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
