@@ -1,0 +1,57 @@
+/* policy/devices.h - the devices of one user on one node: the sources that his sessions come from,
+ * and whether another may join. Pure, thread-safe: a short spin lock, once a session, never a
+ * packet.
+ *
+ * A device counts while a session of it is open and for a while after its last payload, so that
+ * nobody doubles his devices by taking turns. Where all places are taken, a new device gets that of
+ * one that is not in use at the moment: people change networks. */
+#ifndef POLICY_DEVICES_H
+#define POLICY_DEVICES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/status.h"
+
+#define DEVICE_GRACE_S 60 /* a device without sessions counts so long after its last payload */
+#define DEVICE_QUIET_S 10 /* one that moved nothing for so long gives its place to a new one */
+
+/* Made by the caller of devices_enter, owned by the set from then on. */
+struct device {
+    struct device *next;
+    struct addr ip;            /* the network it counts as, port 0 */
+    uint32_t sessions;         /* open */
+    _Atomic uint32_t active_s; /* monotonic seconds of its last payload */
+    _Atomic bool out;          /* its place was given away: its sessions are to end */
+};
+
+/* Zeroed: no device. */
+struct devices {
+    _Atomic bool lock;
+    _Atomic uint32_t elsewhere; /* devices that the panel counts on other nodes */
+    struct device *first;
+};
+
+struct device_rule {
+    uint32_t limit;       /* > 0 */
+    uint8_t bits4, bits6; /* of the networks that count as one device */
+    bool kick_oldest; /* where no place is free and all are in use: the one longest quiet goes */
+    uint32_t grace_s;
+};
+
+/* A session of @from begins. @own_spare: an object for a device that is new, or NULL.
+ *   ST_OK       *@out counts it; devices_leave ends that. *@own_spare is NULL if it was used
+ *   ST_MORE     the device is new and there is no object for it: call again with one
+ *   ST_E_LIMIT  all places are taken */
+NODISCARD enum status devices_enter(struct devices *d, const struct addr *from,
+                                    const struct device_rule *rule, uint32_t now_s,
+                                    struct device **own_spare, struct device **out);
+void devices_leave(struct devices *d, struct device *dev);
+/* How many count at the moment. */
+uint32_t devices_count(struct devices *d, uint32_t grace_s, uint32_t now_s);
+/* Unlinks all objects for the caller to free; nobody may hold one any more. */
+struct device *devices_take_all(struct devices *d);
+
+#endif
