@@ -13,7 +13,7 @@ import rig
 import vmess_users
 from harness import certs, spec
 
-NAMES = (*rig.SHAPES, "rss", "polls", "ss-users", "vmess-users")
+NAMES = (*rig.SHAPES, "rss", *polls.CASES, "ss-users", "vmess-users")
 IDLE = (3000, 9000)             # the second is less where the descriptor limit is low: a session needs up to three
 BULK = 2 * rig.GB
 REQUESTS = 4000
@@ -29,8 +29,8 @@ WINDOW = 4                      # seconds in which the least RSS counts: garbage
 
 
 def run(name, servers, runs, only, work, results):
-    if name == "polls":
-        polls.run(runs, work, results)
+    if name in polls.CASES:
+        polls.run(name, runs, work, results)
         return
     if name == "vmess-users":
         vmess_users.run(servers, runs, work, results)

@@ -6,6 +6,7 @@ import time
 
 from harness import origins, ports, spec, v2sp, wait
 
+CASES = {"polls": "vless", "vmess-polls": "vmess"}
 USERS = 100_000
 CHANGES = (100, 10_000)
 QUIET_POLLS = 4
@@ -32,8 +33,8 @@ class Pulse:
 
     def __init__(self, node, echo):
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pulse.py")
-        self.child = subprocess.Popen([sys.executable, "-B", script, node.listen, str(node.port), str(echo.port), spec.USER],
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.child = subprocess.Popen([sys.executable, "-B", script, node.listen, str(node.port), str(echo.port), spec.USER,
+                                       node.protocol], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.worst()
 
     def worst(self):
@@ -47,17 +48,17 @@ class Pulse:
         self.child.wait(10)
 
 
-def run(runs, work, results):
+def run(case, runs, work, results):
     for i in range(runs):
-        node = spec.Node(port=ports.free_port())
-        directory = work / f"polls-{i}"
+        node = spec.Node(port=ports.free_port(), protocol=CASES[case])
+        directory = work / f"{case}-{i}"
         directory.mkdir()
         with origins.Tcp() as echo:
             served = v2sp.Served(node, directory, push=60, pull=5, top={"Log": {"Level": "warning"}})
             served.panel.set_users(1, crowd())
             served.start()
             try:
-                _measure(served, echo, results)
+                _measure(case, served, echo, results)
             finally:
                 served.stop()
 
@@ -70,28 +71,28 @@ def _after(panel, code, n, f=lambda: None):
     time.sleep(1)
 
 
-def _measure(served, echo, results):
+def _measure(case, served, echo, results):
     panel, pid = served.panel, served.process.pid
     _after(panel, 304, 1)
     before = cpu_ns(pid)
     _after(panel, 304, QUIET_POLLS)
-    results.add("polls", "v2sp", "CPU-ms/poll unchanged", (cpu_ns(pid) - before) / QUIET_POLLS / 1e6)
+    results.add(case, "v2sp", "CPU-ms/poll unchanged", (cpu_ns(pid) - before) / QUIET_POLLS / 1e6)
     pulse = Pulse(served.node, echo)
     try:
         pulse.worst()
         _after(panel, 304, 1)
-        results.add("polls", "v2sp", "worst ms, unchanged", pulse.worst())
+        results.add(case, "v2sp", "worst ms, unchanged", pulse.worst())
         for n in CHANGES:
             _after(panel, 304, 1)
             pulse.worst()
             _after(panel, 200, 1, lambda n=n: panel.set_users(1, crowd(n % 65521, n)))
-            results.add("polls", "v2sp", f"worst ms, {n} changed", pulse.worst())
+            results.add(case, "v2sp", f"worst ms, {n} changed", pulse.worst())
     finally:
         pulse.stop()
     for n in CHANGES:
         _after(panel, 304, 1)
         before = cpu_ns(pid)
         _after(panel, 200, 1, lambda n=n: panel.set_users(1, crowd(n % 65521 + 1, n)))
-        results.add("polls", "v2sp", f"CPU-ms, {n} changed", (cpu_ns(pid) - before) / 1e6)
+        results.add(case, "v2sp", f"CPU-ms, {n} changed", (cpu_ns(pid) - before) / 1e6)
 
 

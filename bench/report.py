@@ -17,6 +17,7 @@ TARGETS = {
     "vision-tls": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
     "vision-reality": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
     "polls": {"CPU-ms/poll unchanged": "=1", "CPU-ms, 10000 changed": "=150"},
+    "vmess-polls": {"CPU-ms/poll unchanged": "=1", "CPU-ms, 10000 changed": "=150"},
     "ss-users": {"CPU-ms, 10000 unseen": "=1.5", "CPU-ms, 10000 seen": "=0.1"},
     "vmess-users": {"CPU-ms, 100000 unseen": "=1.2", "CPU-ms, 100000 seen": "=0.12"},
     "rss": {"MiB at start": "=14", "MiB 100000 users": "=44"},
