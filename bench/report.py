@@ -44,10 +44,15 @@ class Results:
         numbers = self.values.get(case, {}).get(what, {}).get(server)
         return statistics.median(numbers) if numbers else None
 
+    def columns(self, case):
+        """The servers, and what else was measured beside them."""
+        others = (s for numbers in self.values.get(case, {}).values() for s in numbers if s not in self.servers)
+        return [*self.servers, *dict.fromkeys(others)]
+
     def rows(self, case):
-        """(measurement, median of each server, ratio to the better peer, target, met)"""
+        """(measurement, median of each column, ratio to the better peer, target, met)"""
         for what in self.values.get(case, {}):
-            m = {s: self.median(case, what, s) for s in self.servers}
+            m = {s: self.median(case, what, s) for s in self.columns(case)}
             peers = [m[s] for s in self.servers if s != "v2sp" and m[s] is not None]
             ours = m.get("v2sp")
             ratio = ours / min(peers) if ours is not None and peers and min(peers) > 0 else None
@@ -61,8 +66,9 @@ class Results:
 
     def table(self, case):
         """Markdown, aligned so that it reads as plain text too."""
-        head = [f"{case} ({self.runs} runs)", *self.servers, "ratio", "target", "met"]
-        body = [[what, *("-" if m[s] is None else f"{m[s]:.3g}" for s in self.servers),
+        columns = self.columns(case)
+        head = [f"{case} ({self.runs} runs)", *columns, "ratio", "target", "met"]
+        body = [[what, *("-" if m[s] is None else f"{m[s]:.3g}" for s in columns),
                  "-" if ratio is None else f"{ratio:.2f}",
                  "-" if target is None else f"<= {target[1:]}" if isinstance(target, str) else f"{target} x",
                  {None: "-", True: "yes", False: "NO"}[met]] for what, m, ratio, target, met in self.rows(case)]
