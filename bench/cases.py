@@ -7,14 +7,15 @@ import sys
 import time
 
 import crowd
+import floor
 import load
 import polls
 import rig
 import vmess_users
-from harness import certs, spec
+from harness import certs, spec, xray
 
 NAMES = (*rig.SHAPES, "rss", *polls.CASES, "ss-users", "vmess-users")
-IDLE = (3000, 9000)             # the second is less where the descriptor limit is low: a session needs up to three
+IDLE = (3000, 9000)             # less where the descriptor limit is low: a session needs two, see _counts()
 BULK = 2 * rig.GB
 REQUESTS = 4000
 USERS = 100_000
@@ -22,7 +23,7 @@ USERS = 100_000
 # left of a broken session may burn CPU for ever. Such a run is done again, whole, with new processes; nothing of a
 # broken one is counted, and no number is mended. Requests go in batches, so that one broken among thousands does not
 # repeat them all. v2sp gets no second run after an error. The client's own flaw is repeated for all three: about every
-# sixth gigabyte of Vision uploads it stops to read from its visitor, whatever server it talks to; that is a timeout.
+# sixth gigabyte of Vision uploads it hangs itself, whatever server it talks to (see xray.hung, which looks at its stack).
 BATCH = 500
 AGAIN = 40
 WINDOW = 4                      # seconds in which the least RSS counts: garbage collectors settle
@@ -47,6 +48,7 @@ def run(name, servers, runs, only, work, results):
         for i in range(runs):
             for kind in servers:
                 _through_client(name, kind, i, only, work, results, cert, origins)
+            _floor(name, i, only, work, results, origins)
         if not only or "idle" in only:
             for i in range(runs):
                 for kind in servers:
@@ -83,9 +85,8 @@ class _Path:
                 before = self.server.process.cpu_seconds()
                 moved = f(self.proxy)
                 return self.server.process.cpu_seconds() - before, moved
-            except (OSError, AssertionError) as e:
-                flaw = self.kind != "v2sp" or isinstance(e, TimeoutError)
-                if not self.vision or not flaw or self.broken == AGAIN:
+            except (OSError, AssertionError):
+                if not self.vision or self.broken == AGAIN or not (self.kind != "v2sp" or xray.hung(self.proxy)):
                     raise
                 self.stop()
                 self._start()
@@ -113,6 +114,20 @@ def _through_client(name, kind, i, only, work, results, cert, origins):
         path.stop()
 
 
+def _floor(name, i, only, work, results, origins):
+    rows = [r for r in floor.rows(name) if not only or r in only]
+    if not rows:
+        return
+    path = floor.Path(work / f"{name}-floor-{i}", origins)
+    try:
+        for what in rows:
+            results.add(name, floor.NAME, f"{what} CPU-s/GB", path.cost(getattr(load, what), BULK))
+    except (OSError, AssertionError) as e:
+        results.failed(name, floor.NAME, f"run {i + 1}", str(e) or type(e).__name__)
+    finally:
+        path.stop()
+
+
 def _least_rss(process):
     end, least = time.monotonic() + WINDOW, process.rss_kib()
     while time.monotonic() < end:
@@ -121,12 +136,18 @@ def _least_rss(process):
     return least
 
 
-def _idle(name, kind, i, work, results, cert, origins):
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    counts = (IDLE[0], min(IDLE[1], (limit - 500) // 3))
+def _counts(name, kind):
+    """How many connections to leave idle. Each takes two descriptors, of the server and of the client in front of it;
+    but Go keeps the pipes of a session that it splices, waiting or not."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500
     if rig.is_vision(name):
-        counts = (min(IDLE[0], (limit - 500) // 6),)     # Go keeps the pipes of a raw session, waiting or not
-    for count in counts:
+        return [min(IDLE[0], most // 6)]
+    counts = [min(n, most // 2) for n in IDLE]
+    return [n for n in counts if kind != "sing-box" or name != "vless-raw" or n <= most // 4]
+
+
+def _idle(name, kind, i, work, results, cert, origins):
+    for count in _counts(name, kind):
         node = rig.node(name, cert, target=origins.web)
         directory = work / f"{name}-idle{count}-{kind}-{i}"
         server = rig.Server(kind, node, directory)
