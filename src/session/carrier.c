@@ -260,10 +260,26 @@ void carrier_stop(struct session *s, bool reset)
     }
 }
 
+static void log_strange(const struct session *s)
+{
+    const struct mux *m = &s->carrier->mux;
+    const struct worker *w = worker_of(s);
+    char peer[ADDR_STRLEN];
+
+    if ((m->unknown == 0 && m->dropped == 0) || !log_wants(w->log, LOG_DEBUG))
+        return;
+    struct log_about about = {
+        .node = s->view->node->tag, .peer = addr_str(&s->info.peer, peer), .user = s->user->uid};
+    log_line(w->log, LOG_DEBUG, &about,
+             "mux: %llu frames for streams that are not there, %llu datagrams dropped",
+             (unsigned long long)m->unknown, (unsigned long long)m->dropped);
+}
+
 void carrier_free(struct session *s)
 {
     if (s->carrier == NULL)
         return;
+    log_strange(s);
     mux_fini(&s->carrier->mux);
     pool_release(worker_of(s)->pool, s->carrier, sizeof(*s->carrier));
     s->carrier = NULL;

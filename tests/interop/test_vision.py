@@ -311,9 +311,8 @@ def test_connect_and_leave(link, inner, no_leak):
 
 @pytest.mark.v2sp_only
 def test_udp_beside_vision(module_stage, link):
-    """The sing-box client sends UDP without the flow, as VLESS frames of their own connection."""
-    if link.kind != "sing-box":
-        pytest.skip("this client wraps UDP in mux")
+    """The sing-box client sends UDP without the flow, as VLESS frames of their own connection; Xray wraps it in XUDP, inside
+    Vision's blocks (test_mux.py)."""
     with origins.UdpEcho() as o, socks5.Udp(link.proxy) as u:
         for n in (1, 100, 1400):
             data = os.urandom(n)
