@@ -9,6 +9,9 @@
  * us work with it. */
 #define CHEAP_US 4u
 
+/* At most so many keys are tried for the likely users: a place costs its group. */
+#define LIKELY_KEYS ((VMESS_RECENT_USERS + VMESS_SOURCE_USERS) * AES_SCAN_LANES)
+
 /* Xray-core common/drain: the bytes a stranger must send before we close, the same for a server
  * and a little more each time. */
 #define DRAIN_BASE_MAX   3266u
@@ -127,9 +130,13 @@ static enum status search(struct vmess_lookup *l, struct vmess_shared *shared,
     size_t places = vmess_users_places(u);
     size_t slice = VMESS_LOOKUP_SLICE_NS / u->scan->ns_per_key;
 
-    if (!l->tried && cost > CHEAP_US && try_likely(l, shared, auth_id, time_s))
-        return ST_OK;
-    l->tried = true;
+    if (!l->tried && cost > CHEAP_US) {
+        if (try_likely(l, shared, auth_id, time_s))
+            return ST_OK;
+        l->tried = true;
+        if ((uint64_t)LIKELY_KEYS * u->scan->ns_per_key > VMESS_LOOKUP_SLICE_NS / 2)
+            return ST_YIELD; /* that was a slice */
+    }
     if (!l->paid && cost > CHEAP_US) {
         if (!vmess_budget_take(&shared->sources, l->source, cost, at->now_us))
             return why_set(why, ST_E_REFUSED, "vmess: too many unknown requests", 0);

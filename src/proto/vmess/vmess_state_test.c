@@ -1,4 +1,5 @@
 /* What the workers of a node share, and the index of users. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,6 +91,59 @@ static void remembers_many_and_no_more(void **state)
         assert_int_equal(vmess_replay_add(&r, key, START + 13 * MINUTE), ST_E_REFUSED);
     }
     vmess_replay_fini(&r);
+}
+
+#define THREADS     4u
+#define SHARED_KEYS 20000u
+
+struct racer {
+    struct vmess_shared *shared;
+    unsigned won;
+};
+
+static void *race(void *arg)
+{
+    struct racer *r = arg;
+    uint8_t key[VMESS_REPLAY_LEN];
+    uint32_t users[VMESS_RECENT_USERS];
+
+    for (uint32_t i = 0; i < SHARED_KEYS; i++) {
+        uint64_t now = START + (uint64_t)i * 100;
+        number_key(key, i);
+        r->won += vmess_replay_add(&r->shared->replay, key, now) == ST_OK;
+        vmess_source_seen(&r->shared->sources, i % 300 + 1, i % 7);
+        (void)vmess_source_users(&r->shared->sources, i % 300 + 1, users);
+        vmess_recent_add(&r->shared->sources, i);
+        (void)vmess_recent_users(&r->shared->sources, users);
+        if (vmess_budget_take(&r->shared->sources, i, 1, now))
+            vmess_budget_return(&r->shared->sources, i, 1);
+    }
+    return NULL;
+}
+
+/* All workers of a node do this at a time. */
+static void of_many_threads_one_is_the_first(void **state)
+{
+    struct vmess_shared *shared = aligned_alloc(64, (sizeof(*shared) + 63) / 64 * 64);
+    struct racer racers[THREADS];
+    pthread_t threads[THREADS];
+    unsigned won = 0;
+
+    (void)state;
+    assert_non_null(shared);
+    memset(shared, 0, sizeof(*shared));
+    assert_int_equal(vmess_shared_init(shared, 1), ST_OK);
+    for (unsigned i = 0; i < THREADS; i++) {
+        racers[i] = (struct racer){.shared = shared};
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        won += racers[i].won;
+    }
+    assert_int_equal(won, SHARED_KEYS);
+    vmess_shared_fini(shared);
+    free(shared);
 }
 
 /* ---- sources --------------------------------------------------------------------------------- */
@@ -499,7 +553,7 @@ static void finds_in_slices_and_then_at_once(void **state)
     test_vmess_auth_id(&o.c->client, o.c->all[777].uuid, NOW_S, auth_id);
     assert_int_equal(ask(&o, &l, auth_id, &calls), ST_OK);
     assert_ptr_equal(vmess_lookup_user(&l), &o.c->all[777]);
-    assert_in_range(calls, 3, 777 / 50 + 1);
+    assert_in_range(calls, 3, 1 + 777 / 50 + 1); /* those who are likely are a slice of their own */
     vmess_kdf_user(o.c->all[777].uuid, key);
     assert_memory_equal(l.key, key, sizeof(key));
     vmess_lookup_proved(&l, o.shared);
@@ -563,7 +617,7 @@ static void the_index_may_change_under_a_search(void **state)
     o.ix->scan = slow_scan();
     const struct vmess_arrival at = {&o.peer, o.now_us, NOW_S};
     test_vmess_auth_id(&o.c->client, o.c->all[5].uuid, NOW_S, auth_id);
-    assert_int_equal(vmess_lookup_run(&l, o.ix, o.shared, &at, auth_id, &o.why), ST_OK);
+    assert_int_equal(ask(&o, &l, auth_id, &calls), ST_OK);
     /* He was found; the list shrinks so that everybody moves; he is found anew, as no replay. */
     list_range(o.c, 3, 20, 1);
     o.ix = build(o.c, o.ix, NULL);
@@ -627,6 +681,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(remembers_for_four_minutes),
         cmocka_unit_test(remembers_many_and_no_more),
+        cmocka_unit_test(of_many_threads_one_is_the_first),
         cmocka_unit_test(a_source_is_a_network),
         cmocka_unit_test(remembers_the_last_users_of_a_source),
         cmocka_unit_test(remembers_many_sources_and_no_more),
