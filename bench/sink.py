@@ -81,12 +81,15 @@ def serve_tls(s):
             line += s.recv(64)
         word, _, rest = line.partition(b"\n")
         s.send(b"r")
-        left = int(word.split()[1]) - len(rest)
+        left, first = int(word.split()[1]) - len(rest), True
         while left > 0:
             got = s.recv_into(scratch)
             if got == 0:
                 return
             left -= got
+            if first:
+                s.send(b"r")
+            first = False
         s.send(b"k")
         s.unwrap()
     except (OSError, ValueError, IndexError):
