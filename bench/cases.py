@@ -7,6 +7,7 @@ import sys
 import time
 
 import crowd
+import datagrams
 import floor
 import load
 import polls
@@ -14,9 +15,10 @@ import rig
 import vmess_users
 from harness import certs, spec, xray
 
-NAMES = (*rig.SHAPES, "rss", *polls.CASES, "ss-users", "vmess-users")
+NAMES = (*rig.SHAPES, "rss", *polls.CASES, "ss-users", "vmess-users", *datagrams.SHAPES)
 IDLE = (3000, 9000)             # less where the descriptor limit is low: a session needs two, see _counts()
 BULK = 2 * rig.GB
+VISION_ONLY = (("up padded", load.up_padded),)
 REQUESTS = 4000
 USERS = 100_000
 # The Go servers' flow breaks some of its own downloads (one flag for both directions decides on splicing), and what is
@@ -41,6 +43,9 @@ def run(name, servers, runs, only, work, results):
     try:
         if name == "rss":
             _rss(servers, runs, work, results, cert)
+            return
+        if name in datagrams.SHAPES:
+            datagrams.run(name, servers, runs, work, results, cert)
             return
         if name == "ss-users":
             crowd.run(servers, runs, work, results, origins)
@@ -95,8 +100,8 @@ class _Path:
 def _through_client(name, kind, i, only, work, results, cert, origins):
     path = _Path(name, kind, work / f"{name}-{kind}-{i}", cert, origins)
     try:
-        for what, f in (("down", load.down), ("up", load.up)):
-            if only and what not in only:
+        for what, f in (("down", load.down), ("up", load.up), *VISION_ONLY * path.vision):
+            if only and what.split()[0] not in only:
                 continue
             cpu, moved = path.cpu(lambda proxy, f=f: f(proxy, origins, BULK),
                                   lambda proxy, f=f: f(proxy, origins, rig.GB // 10))

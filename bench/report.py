@@ -14,12 +14,13 @@ TARGETS = {
     "ss2022": {"down CPU-s/GB": 0.6, "up CPU-s/GB": 0.6, "CPU-ms/connection": 0.5, "KiB/idle": "=3.5"},
     "ss-aead": {"down CPU-s/GB": 0.5, "up CPU-s/GB": 0.6, "CPU-ms/connection": 0.5, "KiB/idle": "=3.5"},
     "vmess-ws": {"down CPU-s/GB": 0.55, "up CPU-s/GB": 0.4, "CPU-ms/connection": 0.5, "KiB/idle": "=4"},
-    "vision-tls": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
-    "vision-reality": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "CPU-ms/connection": 0.6, "KiB/idle": "=3.5"},
+    **{f"vision-{s}": {"down CPU-s/GB": 0.45, "up CPU-s/GB": 0.5, "up padded CPU-s/GB": 0.5, "CPU-ms/connection": 0.6,
+                       "KiB/idle": "=3.5"} for s in ("tls", "reality")},
     "polls": {"CPU-ms/poll unchanged": "=1", "CPU-ms, 10000 changed": "=150"},
     "vmess-polls": {"CPU-ms/poll unchanged": "=1", "CPU-ms, 10000 changed": "=150"},
     "ss-users": {"CPU-ms, 10000 unseen": "=1.5", "CPU-ms, 10000 seen": "=0.1"},
     "vmess-users": {"CPU-ms, 100000 unseen": "=1.2", "CPU-ms, 100000 seen": "=0.12"},
+    **{f"udp-{p}": {"CPU-s/1e6 datagrams": 0.5} for p in ("vless", "ss2022", "ss-aead")},
     "rss": {"MiB at start": "=14", "MiB 100000 users": "=44"},
 }
 
