@@ -41,7 +41,7 @@ struct packet_key {
 struct packet {
     struct addr from;
     struct packet_key key;
-    struct user_rt *user; /* borrowed from env->users; by identify or, of a new flow, by open */
+    struct user_rt *user; /* borrowed from env->users; by open, of a new flow */
     struct target target;
 };
 

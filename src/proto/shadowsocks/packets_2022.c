@@ -89,17 +89,16 @@ static enum status read_header(const struct packet_env *e, struct span *s)
     return aes_block_run(&conf_of(e)->opens, p, p);
 }
 
-static struct user_rt *find_user(const struct packet_env *e, const struct span *s)
+/* What the identity block names a user by. */
+static enum status read_name(const struct packet_env *e, const struct span *s,
+                             uint8_t name[SS2022_NAME_LEN])
 {
-    uint8_t *header = span_data(s), name[SS2022_NAME_LEN];
+    const uint8_t *header = span_data(s);
+    enum status st = aes_block_run(&conf_of(e)->opens, header + HEADER, name);
 
-    if (!conf_of(e)->identity)
-        return ss_index_single(e->users);
-    if (aes_block_run(&conf_of(e)->opens, header + HEADER, name) != ST_OK)
-        return NULL;
     for (unsigned i = 0; i < SS2022_NAME_LEN; i++)
         name[i] ^= header[i];
-    return key_index_find(e->users, name);
+    return st;
 }
 
 enum status ss2022_identify(const struct packet_env *e, struct span *s, struct packet *p)
@@ -110,14 +109,13 @@ enum status ss2022_identify(const struct packet_env *e, struct span *s, struct p
         return refuse(e, SS_CAUSE_SHORT);
     if (read_header(e, s) != ST_OK)
         return refuse(e, SS_CAUSE_UNKNOWN);
-    p->user = find_user(e, s);
-    if (p->user == NULL)
-        return refuse(e, SS_CAUSE_UNKNOWN);
     /* Session ids are the clients' own: two users may have the same. */
     memcpy(p->key.bytes, header_of(c, s), ID_LEN);
-    memcpy(p->key.bytes + ID_LEN, &p->user, sizeof(p->user));
-    p->key.len = ID_LEN + sizeof(p->user);
-    return ST_OK;
+    p->key.len = ID_LEN;
+    if (!c->identity)
+        return ST_OK;
+    p->key.len = ID_LEN + SS2022_NAME_LEN;
+    return read_name(e, s, p->key.bytes + ID_LEN);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -179,8 +177,12 @@ enum status ss2022_open_packet(const struct packet_env *e, void *flow, struct sp
     uint32_t front = front_len(c);
     struct flow *f = flow;
 
-    if (!f->known && !begin_flow(e, f, header, p->user))
-        return refuse(e, SS_CAUSE_UNKNOWN);
+    if (!f->known) {
+        p->user = c->identity ? key_index_find(e->users, p->key.bytes + ID_LEN)
+                              : ss_index_single(e->users);
+        if (p->user == NULL || !begin_flow(e, f, header, p->user))
+            return refuse(e, SS_CAUSE_UNKNOWN);
+    }
     if (!ss_window_fits(&f->window, number))
         return refuse(e, SS_CAUSE_REPLAY);
     if (!c->method->wide &&

@@ -7,19 +7,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct {
-    const char *method, *server_key;
-} kinds[] = {
-    {"aes-128-gcm", NULL},
-    {"aes-256-gcm", NULL},
-    {"chacha20-poly1305", NULL},
-    {"xchacha20-poly1305", NULL},
-    {"none", NULL},
-    {"2022-blake3-aes-128-gcm", "MDEyMzQ1Njc4OWFiY2RlZg=="},
-    {"2022-blake3-aes-256-gcm", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
-    {"2022-blake3-chacha20-poly1305", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
-};
-
 enum { FUZZ_KIND = 7, FUZZ_RAW = 8 };
 
 static void answer(const struct packet_env *e, void *flow, struct span *s)
@@ -70,25 +57,22 @@ static void one(struct test_node *n, const uint8_t *wire, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct test_node n;
     uint8_t wire[4096];
 
     if (size < 2 || size > 2000)
         return 0;
     uint8_t how = data[0];
-    const char *method = kinds[how & FUZZ_KIND].method;
-    if (!test_node_open(&n, method, kinds[how & FUZZ_KIND].server_key,
-                        ss_method_find(method)->identity))
-        abort();
+    struct test_node *n = test_node_kept(how & FUZZ_KIND);
     if (how & FUZZ_RAW) {
-        one(&n, data + 1, size - 1);
+        one(n, data + 1, size - 1);
     } else {
         struct test_client c;
         size_t cut = data[1] < size - 2 ? data[1] : size - 2;
-        test_client_init(&c, &n, TEST_USER, 1);
+        test_client_init(&c, n, TEST_USER, 1);
         size_t len = test_client_packet(&c, 0, data + 2, cut, data + 2 + cut, size - 2 - cut, wire);
-        one(&n, wire, len);
+        one(n, wire, len);
     }
-    test_node_close(&n);
+    if (pool_used(n->pool) != 0)
+        abort();
     return 0;
 }

@@ -165,7 +165,8 @@ static void reads_the_datagrams_of_the_reference(void **state)
             assert_takes(wire, unhex(json_str(json_at(list, k)), wire, sizeof(wire)),
                          k == 0 ? "udp packet 0" : "udp packet 1");
             assert_string_equal(target_str(&b.p.target, target), "1.2.3.4:5678");
-            assert_ptr_equal(b.p.user, &b.n.users[many ? TEST_USER : 0]);
+            if (k == 0)
+                assert_ptr_equal(b.p.user, &b.n.users[many ? TEST_USER : 0]);
         }
         close_bench();
     }

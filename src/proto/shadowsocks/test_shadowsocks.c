@@ -42,6 +42,31 @@ bool test_node_open(struct test_node *n, const char *method, const char *server_
     return true;
 }
 
+struct test_node *test_node_kept(unsigned kind)
+{
+    static const struct {
+        const char *method, *server_key;
+    } kinds[8] = {
+        {"aes-128-gcm", NULL},
+        {"aes-256-gcm", NULL},
+        {"chacha20-poly1305", NULL},
+        {"xchacha20-poly1305", NULL},
+        {"none", NULL},
+        {"2022-blake3-aes-128-gcm", "MDEyMzQ1Njc4OWFiY2RlZg=="},
+        {"2022-blake3-aes-256-gcm", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
+        {"2022-blake3-chacha20-poly1305", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
+    };
+    static struct test_node kept[8];
+    struct test_node *n = &kept[kind];
+
+    if (n->pool == NULL && !test_node_open(n, kinds[kind].method, kinds[kind].server_key,
+                                           ss_method_find(kinds[kind].method)->identity))
+        abort();
+    ss_salts_fini(&n->shared.salts);
+    ss_salts_init(&n->shared.salts, 3);
+    return n;
+}
+
 void test_node_close(struct test_node *n)
 {
     user_index_free(n->index);

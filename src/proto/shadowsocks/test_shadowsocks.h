@@ -30,6 +30,9 @@ struct test_node {
 
 /* False without memory. @server_key: 2022 only, base64. */
 bool test_node_open(struct test_node *n, const char *method, const char *server_key, bool identity);
+/* One of all methods, opened when it is first asked for and never closed, with nothing remembered:
+ * for fuzz targets. @kind: 0..7. */
+struct test_node *test_node_kept(unsigned kind);
 void test_node_close(struct test_node *n); /* true to the last byte, else it aborts */
 
 /* A client's side. Bytes are appended at @out; returns how many. */
