@@ -98,6 +98,8 @@ config_read_fn config_read_reality;
 config_read_fn config_read_dns_type;
 config_read_fn config_read_report_policy;
 config_read_fn config_read_tls_engine;
+config_read_fn config_read_speed_mode;
+config_read_fn config_read_device_overflow;
 config_read_fn config_read_cert_mode;
 config_read_fn config_read_domain;
 config_read_fn config_read_dns_env;

@@ -101,8 +101,16 @@ struct config_options {
     bool
         /* ReportPolicy: resend a push of unknown outcome even without Idempotency-Key */
         at_least_once;
-    bool tls_openssl;    /* TlsEngine: OpenSSL does the handshakes that we could do too */
-    uint32_t drain_ms;   /* DrainTimeout: how long sessions of a removed node may go on; 30 s */
+    bool
+        /* SpeedLimitMode: a rate is both directions' together; default each its own */
+        speed_shared;
+    /* DeviceIPv4Prefix, DeviceIPv6Prefix: networks that count as one device; 32 and 64 */
+    uint32_t device_prefix4, device_prefix6;
+    uint32_t device_grace_s; /* DeviceGrace: how long a device without sessions counts; 60 s */
+    bool device_kick;        /* DeviceOverflow: kick-oldest; default reject-new */
+    bool device_private;     /* DeviceCountPrivate: sources in private networks are devices, too */
+    bool tls_openssl;        /* TlsEngine: OpenSSL does the handshakes that we could do too */
+    uint32_t drain_ms;       /* DrainTimeout: how long sessions of a removed node may go on; 30 s */
     uint32_t source_max; /* HandshakesPerSource: unauthenticated connections of one address; 256 */
 };
 

@@ -23,6 +23,9 @@ void config_options_init(struct config_options *o)
         .mass_delete_guard = true,
         .drain_ms = 30000,
         .source_max = 256,
+        .device_prefix4 = 32,
+        .device_prefix6 = 64,
+        .device_grace_s = 60,
     };
 }
 
@@ -227,17 +230,38 @@ bool config_read_report_policy(struct config_reader *r, const struct config_path
     return true;
 }
 
+/* One of two words, the second for true. */
+static bool read_choice(struct config_reader *r, const struct config_path *at,
+                        const struct json_t *v, const char *no, const char *yes, bool *out)
+{
+    const char *s = json_str(v);
+    bool is_yes = s != NULL && strcasecmp(s, yes) == 0;
+
+    if (!is_yes && (s == NULL || strcasecmp(s, no) != 0)) {
+        config_report(r, CONFIG_ERROR, at, "must be %s or %s", no, yes);
+        return false;
+    }
+    *out = is_yes;
+    return true;
+}
+
+bool config_read_speed_mode(struct config_reader *r, const struct config_path *at,
+                            const struct json_t *v, void *dst)
+{
+    struct config_draft *d = dst;
+    return read_choice(r, at, v, "each", "shared", &d->opt.speed_shared);
+}
+
+bool config_read_device_overflow(struct config_reader *r, const struct config_path *at,
+                                 const struct json_t *v, void *dst)
+{
+    struct config_draft *d = dst;
+    return read_choice(r, at, v, "reject-new", "kick-oldest", &d->opt.device_kick);
+}
+
 bool config_read_tls_engine(struct config_reader *r, const struct config_path *at,
                             const struct json_t *v, void *dst)
 {
     struct config_draft *d = dst;
-    const char *s = json_str(v);
-    bool openssl = s != NULL && strcasecmp(s, "openssl") == 0;
-
-    if (!openssl && (s == NULL || strcasecmp(s, "auto") != 0)) {
-        config_report(r, CONFIG_ERROR, at, "must be auto or openssl");
-        return false;
-    }
-    d->opt.tls_openssl = openssl;
-    return true;
+    return read_choice(r, at, v, "auto", "openssl", &d->opt.tls_openssl);
 }

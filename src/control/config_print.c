@@ -263,6 +263,12 @@ static void print_options(struct printer *p, const struct config_node *n)
     put_bool(p, "MassDeleteGuard", o->mass_delete_guard);
     put_ms(p, "DrainTimeout", o->drain_ms);
     put_number(p, "HandshakesPerSource", o->source_max);
+    put_text(p, "SpeedLimitMode", o->speed_shared ? "shared" : "each");
+    put_ms(p, "DeviceGrace", (uint64_t)o->device_grace_s * 1000);
+    put_number(p, "DeviceIPv4Prefix", o->device_prefix4);
+    put_number(p, "DeviceIPv6Prefix", o->device_prefix6);
+    put_text(p, "DeviceOverflow", o->device_kick ? "kick-oldest" : "reject-new");
+    put_bool(p, "DeviceCountPrivate", o->device_private);
     put_text(p, "TlsEngine", o->tls_openssl ? "openssl" : "auto");
     close_group(p, '}');
 }

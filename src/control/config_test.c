@@ -429,11 +429,12 @@ static void a_bad_node_goes_and_is_named(void **state)
 static void what_comes_later_has_one_notice(void **state)
 {
     (void)state;
-    const struct config *cfg = parse(
-        "{\"Cores\":[{\"AssetPath\":\"/a\",\"Log\":{\"Level\":\"error\"}}],\"Nodes\":[\n"
-        "{" API ",\"EnableXTLS\":true,\"LimitConfig\":{\"SpeedLimit\":100,\"ConnLimit\":0}},\n"
-        "{\"ApiHost\":\"http://x\",\"ApiKey\":\"k\",\"NodeID\":2,\"EnableXTLS\":true,\n"
-        "\"LimitConfig\":{\"SpeedLimit\":5},\"CertConfig\":{\"CertMode\":\"dns\"}}]}");
+    const struct config *cfg =
+        parse("{\"Cores\":[{\"AssetPath\":\"/a\",\"Log\":{\"Level\":\"error\"}}],\"Nodes\":[\n"
+              "{" API ",\"EnableXTLS\":true,\"LimitConfig\":{\"EnableDynamicSpeedLimit\":true}},\n"
+              "{\"ApiHost\":\"http://x\",\"ApiKey\":\"k\",\"NodeID\":2,\"EnableXTLS\":true,\n"
+              "\"LimitConfig\":{\"EnableDynamicSpeedLimit\":true},\"CertConfig\":{\"CertMode\":"
+              "\"dns\"}}]}");
     assert_int_equal(cfg->node_count, 2);
     assert_findings(
         cfg,
@@ -444,9 +445,10 @@ static void what_comes_later_has_one_notice(void **state)
         "Log.Level at the top level\n"
         "c.json:2:71: notice: node [https://p.example/api]-:1: Nodes[0].EnableXTLS: EnableXTLS has "
         "no effect: the flow comes from the panel\n"
-        "c.json:2:104: notice: node [https://p.example/api]-:1: Nodes[0].LimitConfig.SpeedLimit: "
-        "SpeedLimit is understood but not implemented yet in this version; ignored\n"
-        "c.json:4:46: notice: node [http://x]-:2: Nodes[1].CertConfig.CertMode: CertMode dns is "
+        "c.json:2:104: notice: node [https://p.example/api]-:1: Nodes[0].LimitConfig."
+        "EnableDynamicSpeedLimit: EnableDynamicSpeedLimit is understood but not implemented yet in "
+        "this version; ignored\n"
+        "c.json:4:62: notice: node [http://x]-:2: Nodes[1].CertConfig.CertMode: CertMode dns is "
         "understood but not implemented yet in this version; certificate files are used if they "
         "are there, else a self-signed one");
     config_unref(cfg);

@@ -136,7 +136,7 @@ static void refused_settings_wait(void **state)
          "\"x\"}}",
          "REALITY privateKey: must be 32 bytes"},
         {"{\"node_type\":\"vless\",\"server_port\":1,\"network\":\"grpc\"}", "grpc"},
-        {"{\"node_type\":\"vmess\",\"server_port\":1}", "vmess"},
+        {"{\"node_type\":\"hysteria2\",\"server_port\":1}", "hysteria2"},
         {"{\"node_type\":\"vless\",\"server_port\":1,\"flow\":\"xtls-rprx-direct\"}", "flow"},
         {"{\"node_type\":\"vless\"}", "server_port"},
         {"<html>", "HTML"},

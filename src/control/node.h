@@ -91,8 +91,9 @@ struct node {
     bool pull_again;            /* asked for while one was under way */
     struct node_online *online; /* what the panel said last, over all nodes; sorted by uid */
     size_t online_count;
-    int64_t online_s;    /* when it did; 0 = never */
-    int64_t alive_off_s; /* no alivelist before this time: the panel has none */
+    int64_t online_s;       /* when it did; 0 = never */
+    bool devices_elsewhere; /* some user has any there: see node_devices.h */
+    int64_t alive_off_s;    /* no alivelist before this time: the panel has none */
 
     bool listening;
     struct timer listen_timer;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "control/node_cache.h"
+#include "control/node_devices.h"
 #include "control/reporter.h"
 #include "crypto/mem.h"
 #include "panel/v2sp/alive_list.h"
@@ -76,6 +77,7 @@ static void fail(struct node *n, const char *what, enum v2sp_outcome o, const st
 
     snprintf(copy, sizeof(copy), "%s", text); /* it may lie in the pull that ends here */
     node_pull_cancel(n);
+    node_devices_update(n); /* the list it has grows older */
     node_job_failed(n, &n->pull, what, o, r, copy, interval_of(n));
     pull_again(n);
 }
@@ -123,6 +125,7 @@ static void done(struct node *n)
     bool back = n->pull.fails > 0;
 
     node_pull_cancel(n);
+    node_devices_update(n);
     n->pulled_s = loop_unix_s(n->env->loop);
     node_job_done(n, &n->pull, "panel", interval_of(n));
     pull_again(n);

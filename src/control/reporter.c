@@ -322,6 +322,23 @@ static bool was_shown(const struct reporter *r, const struct plane_alive *a)
     return false;
 }
 
+uint32_t reporter_shown(const struct reporter *r, uint64_t uid)
+{
+    size_t lo = 0, hi = r->shown_count;
+    uint32_t n = 0;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (r->shown[mid].uid < uid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < r->shown_count && r->shown[lo].uid == uid; lo++)
+        n++;
+    return n;
+}
+
 /* Sorts, joins the counts of one (user, address) that several workers saw, and leaves out who moved
  * too little and was not online before: a ping does not make a device, a long quiet session does
  * not lose it. */

@@ -6,6 +6,7 @@
 #include "control/counters.h"
 #include "crypto/hash.h"
 #include "crypto/mem.h"
+#include "policy/user_live.h"
 
 #define CHUNK 1024u
 
@@ -37,8 +38,10 @@ void user_slab_free(struct user_slab *s)
     if (s == NULL)
         return;
     for (size_t i = 0; i < s->chunk_count; i++) {
-        for (size_t k = 0; k < CHUNK; k++)
+        for (size_t k = 0; k < CHUNK; k++) {
+            user_live_free(&s->chunks[i][k]);
             free_secret((char *)s->chunks[i][k].secret);
+        }
         crypto_wipe(s->chunks[i], CHUNK * sizeof(struct user_rt));
         free(s->chunks[i]);
     }
@@ -98,6 +101,7 @@ struct user_rt *user_slab_take(struct user_slab *s)
 void user_slab_give(struct user_slab *s, struct user_rt *u)
 {
     s->used--;
+    user_live_free(u);
     free_secret((char *)u->secret);
     crypto_wipe(u, sizeof(*u));
     /* Without room for the pointer the object is lost until the end of the process, no more. */

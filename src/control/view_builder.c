@@ -296,6 +296,12 @@ static enum status fill(struct served_node *s, const struct config_node *conf,
     v->ip_strategy = o->ip_strategy;
     v->allow_private = o->allow_private;
     v->source_max = o->source_max;
+    v->device_bits4 = (uint8_t)o->device_prefix4;
+    v->device_bits6 = (uint8_t)o->device_prefix6;
+    v->device_kick = o->device_kick;
+    v->device_private = o->device_private;
+    v->device_grace_s = o->device_grace_s;
+    v->speed_shared = o->speed_shared;
     v->memory = s;
     s->port = c->port;
     s->pull_s = c->pull_s;

@@ -76,7 +76,7 @@ static struct device *unused(struct devices *d, const struct device_rule *rule, 
 
 static enum status admit(struct devices *d, const struct device_rule *rule, uint32_t now_s)
 {
-    uint32_t others = atomic_load_explicit(&d->elsewhere, memory_order_relaxed);
+    uint32_t others = rule->elsewhere;
 
     for (struct device *dev = d->first; dev != NULL; dev = dev->next)
         others += counts(dev, rule->grace_s, now_s);

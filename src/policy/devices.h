@@ -30,12 +30,12 @@ struct device {
 /* Zeroed: no device. */
 struct devices {
     _Atomic bool lock;
-    _Atomic uint32_t elsewhere; /* devices that the panel counts on other nodes */
     struct device *first;
 };
 
 struct device_rule {
     uint32_t limit;       /* > 0 */
+    uint32_t elsewhere;   /* devices that count on other nodes */
     uint8_t bits4, bits6; /* of the networks that count as one device */
     bool kick_oldest; /* where no place is free and all are in use: the one longest quiet goes */
     uint32_t grace_s;

@@ -140,12 +140,12 @@ static void devices_of_other_nodes_count(void **state)
     struct device_rule three = rule(3);
 
     (void)state;
-    atomic_store(&d.elsewhere, 2);
+    three.elsewhere = 2;
     assert_non_null(enter(&d, "1.1.1.1", &three, 1));
     assert_null(enter(&d, "2.2.2.2", &three, 1));
-    atomic_store(&d.elsewhere, 9);
+    three.elsewhere = 9;
     assert_non_null(enter(&d, "1.1.1.1", &three, 1)); /* who is in stays */
-    atomic_store(&d.elsewhere, 0);
+    three.elsewhere = 0;
     assert_non_null(enter(&d, "2.2.2.2", &three, 1));
     free_all(&d);
 }

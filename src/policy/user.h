@@ -16,6 +16,8 @@
 
 #define USER_SECRET_MAX 36
 
+struct user_live;
+
 struct user_rt {
     uint64_t uid;           /* the panel's id */
     uint8_t uuid[UUID_LEN]; /* credential */
@@ -28,7 +30,9 @@ struct user_rt {
     _Atomic uint32_t sessions; /* open now, over all workers */
     _Atomic bool removed;      /* no new session; open ones end within a second */
     _Atomic uint32_t speed_mbps, device_limit, conn_limit; /* 0 = unlimited */
-    struct bucket up, down;                                /* of speed_mbps */
+    _Atomic uint32_t elsewhere;       /* devices of his that count on other nodes */
+    struct bucket up, down;           /* of speed_mbps */
+    _Atomic(struct user_live *) live; /* policy/user_live.h; NULL: nothing to share yet */
 };
 
 /* The credential as the panel wrote it: the password of protocols that have one. Returns @buf,

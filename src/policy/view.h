@@ -66,7 +66,11 @@ struct view_node {
     struct addr send_ip4, send_ip6; /* source of outgoing connections; family 0 = any */
     enum view_ip_strategy ip_strategy;
     bool speed_shared; /* one rate for both directions of a user together, not one for each */
-    bool allow_private;                    /* users may reach loopback and private addresses */
+    uint8_t device_bits4, device_bits6; /* of the networks that count as one device */
+    bool device_kick;        /* a device over the limit takes the place of the longest quiet one */
+    bool device_private;     /* private and loopback sources are devices, too */
+    uint32_t device_grace_s; /* a device without sessions counts so long */
+    bool allow_private;      /* users may reach loopback and private addresses */
     const struct fallback_table *fallback; /* NULL: none */
     uint32_t source_max;                   /* unauthenticated connections of one source address */
     void *memory;                          /* what frees it: the control plane's business */

@@ -21,6 +21,11 @@ struct brake {
     bool waits;     /* was empty: a step is saved before the next read, not every byte */
 };
 
+/* Both directions of an adopted relay. */
+struct session_brakes {
+    struct brake up, down;
+};
+
 /* The bucket is full at first. Rates above 2^40 are brought down to it. */
 void brake_init(struct brake *b, const struct aux_limit *l, uint64_t now_us);
 /* How many bytes may be read now; SIZE_MAX: any number. 0: none before brake_ready_us. */

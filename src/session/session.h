@@ -23,16 +23,13 @@
 #include "stream/aux.h"
 #include "stream/chain.h"
 
+struct device;
+struct stream_entry;
 struct worker_node;
 struct port;
 struct carrier;
 struct xudp;
 struct direct_udp_sockets;
-
-/* Of an adopted relay. */
-struct session_brakes {
-    struct brake up, down;
-};
 
 enum session_state {
     SESSION_PROXY,     /* waits for the PROXY header */
@@ -72,13 +69,15 @@ struct session {
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
     struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
+    struct device *device;          /* his place among the user's; NULL: not counted */
+    struct stream_entry *stream;    /* session/limits.c; NULL: not counted */
     struct pace up_pace, down_pace; /* of the user's speed limit */
     uint32_t up_paid;               /* PACKETS: datagrams of the queue up that have been let in */
     struct session_brakes *brakes;  /* pool_alloc'ed; NULL: none, as for most */
-    uint64_t deadline_ms;          /* of the current state */
-    uint64_t active_ms;            /* last payload */
-    uint64_t unreported;           /* payload bytes since the last alive report */
-    uint32_t idle_ms;              /* of the current phase */
+    uint64_t deadline_ms;           /* of the current state */
+    uint64_t active_ms;             /* last payload */
+    uint64_t unreported;            /* payload bytes since the last alive report */
+    uint32_t idle_ms;               /* of the current phase */
     uint32_t uplink_only_ms, downlink_only_ms;
     uint32_t wasted;         /* bytes thrown away after our FIN */
     uint8_t state;           /* enum session_state */

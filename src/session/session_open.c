@@ -7,6 +7,7 @@
 #include "io/dial.h"
 #include "io/sockaddr.h"
 #include "session/carrier.h"
+#include "session/limits.h"
 #include "session/relay.h"
 #include "session/session.h"
 #include "session/worker.h"
@@ -214,10 +215,19 @@ static bool begin_request(struct session *s, const struct request *req)
     s->user = req->user;
     atomic_fetch_add_explicit(&s->user->sessions, 1, memory_order_relaxed);
     no_stranger_any_more(s);
+    struct why why = {0};
+    if (!limits_place(s->wn, s->user, &s->info.peer, &s->device, &why)) {
+        session_give_up(s, &why);
+        return false;
+    }
     if (asks_for_streams(s, req))
         return false;
-    write_access_line(s, req);
     keep_target(s, &req->target);
+    if (!limits_stream(s, req->network == NETWORK_TCP ? CONN_TCP : CONN_UDP, &why)) {
+        session_give_up(s, &why);
+        return false;
+    }
+    write_access_line(s, req);
     s->uplink_only_ms = t->uplink_only;
     s->downlink_only_ms = t->downlink_only;
     s->idle_ms = req->network == NETWORK_TCP ? t->idle : packets_idle_ms(s, req);

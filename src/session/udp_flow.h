@@ -37,8 +37,10 @@ struct udp_flow {
     bool dns;               /* its first target was a DNS server: short idle time */
     struct direct_udp *out; /* NULL: not opened */
     struct bufq up;
-    uint32_t up_paid; /* datagrams of @up that the user's speed limit has let pass */
-    struct task task; /* more answers to read, others first */
+    struct device *device; /* his place among the user's; NULL: not counted */
+    bool lost_place;       /* it went to another device: the flow is to end */
+    uint32_t up_paid;      /* datagrams of @up that the user's speed limit has let pass */
+    struct task task;      /* more answers to read, others first */
     uint64_t active_ms;
     uint64_t unreported; /* payload bytes since the last alive report */
     size_t state_size;

@@ -9,6 +9,7 @@
 #include "base/frame.h"
 #include "io/sockaddr.h"
 #include "session/udp_flow.h"
+#include "session/limits.h"
 #include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -87,6 +88,7 @@ static void flow_free(struct udp_flow *f)
         admission_leave(&w->admission);
         worker_count_down(&u->wn->stats->open);
         atomic_fetch_sub_explicit(&f->user->sessions, 1, memory_order_relaxed);
+        limits_place_leave(f->user, f->device);
         workers_user_unref(w->all, f->user);
     }
     u->ops->fini(f->state, f->state_size);
@@ -98,6 +100,7 @@ static void count(struct udp_flow *f, uint64_t up, uint64_t down)
     struct worker_node *wn = f->service->wn;
 
     meter_add(&wn->worker->meter, f->user->slot, up, down);
+    f->lost_place |= !limits_place_active(wn, f->device);
     f->unreported += up + down;
     worker_count(&wn->stats->up, up);
     worker_count(&wn->stats->down, down);
@@ -137,7 +140,7 @@ static void send_up(struct udp_flow *f)
     enum status st = direct_udp_send(f->out, &f->up);
     count(f, before - f->up.bytes, 0);
     f->up_paid = f->up.count;
-    if (st < 0)
+    if (st < 0 || f->lost_place)
         flow_free(f);
 }
 
@@ -211,6 +214,11 @@ static bool establish(struct udp_flow *f, const struct packet *p)
     atomic_fetch_add_explicit(&f->user->sessions, 1, memory_order_relaxed);
     worker_count(&u->wn->stats->accepted, 1);
     worker_count(&u->wn->stats->open, 1);
+    struct why why; /* datagrams are dropped without a word */
+    if (!limits_place(u->wn, f->user, &p->from, &f->device, &why)) {
+        flow_free(f);
+        return false;
+    }
     write_access_line(f, &p->target);
     if (!timer_armed(&u->sweep))
         loop_timer_in(w->loop, &u->sweep, SWEEP_MS);

@@ -39,6 +39,7 @@ class Node:
     settings: dict = dataclasses.field(default_factory=dict)    # of the protocol
     users: list = dataclasses.field(default_factory=lambda: [(1, USER)])   # (id, uuid)
     limits: dict = dataclasses.field(default_factory=dict)      # user id: what the panel says of him besides
+    options: dict = dataclasses.field(default_factory=dict)     # of the node in config.json
     network: str = "tcp"            # tcp | ws
     path: str = "/"                 # ws
     host: str = ""                  # ws: Host the server insists on
@@ -74,5 +75,6 @@ class Client:
     short_id: str = None            # other than the node's first
     public_key: str = ""            # other than the node's
     connect_to: str = ""            # address of the node as the client dials it
+    send_through: str = ""          # Xray: source address of its connections
     idle: int = 0                   # Xray: close what is idle for so many seconds
     headers: dict = dataclasses.field(default_factory=dict)   # ws

@@ -56,7 +56,7 @@ def node_entry(node, panel_url, node_id=1, token=TOKEN, **extra):
         entry["FallBackConfigs"] = [{"SNI": f.get("sni", ""), "Alpn": f.get("alpn", ""), "Path": f.get("path", ""),
                                      "Dest": str(f["dest"]), "ProxyProtocolVer": f.get("xver", 0)}
                                     for f in node.fallbacks]
-    return {**entry, **extra}
+    return {**entry, **node.options, **extra}
 
 
 def write_config(directory, nodes, **top):

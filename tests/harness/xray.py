@@ -70,7 +70,8 @@ def client_config(node, client, socks_port, loglevel="info"):
         "inbounds": [{"listen": "127.0.0.1", "port": socks_port, "protocol": "socks",
                       "settings": {"auth": "noauth", "udp": True, "ip": "127.0.0.1"}}],
         "outbounds": [{"protocol": node.protocol, "settings": protocols.of(node).xray_outbound(node, client),
-                       "streamSettings": _stream(node, client), **({"mux": client.mux} if client.mux else {})}],
+                       "streamSettings": _stream(node, client), **({"mux": client.mux} if client.mux else {}),
+                       **({"sendThrough": client.send_through} if client.send_through else {})}],
     }
 
 
