@@ -1,6 +1,7 @@
 #include "io/udp.h"
 
 #include <errno.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -8,7 +9,11 @@
 
 #include "io/sockaddr.h"
 
-#define OVERFLOW (UDP_DATAGRAM_MAX - BLK_SMALL_DATA) /* of a datagram, beyond a small blk */
+#define OVERFLOW      (UDP_DATAGRAM_MAX - BLK_SMALL_DATA) /* of a datagram, beyond a small blk */
+#define SEND_SPANS    256u                                /* laid out at once */
+#define SEGMENTS_MAX  32u    /* datagrams in one message; the kernel takes 64 */
+#define SEGMENT_MAX   1440u  /* larger ones may not fit a packet, and are not put together */
+#define SEGMENTS_SIZE 60000u /* bytes of one message */
 
 /* Datagrams are read into small blks, which hold any that fits a packet of the internet; the rare
  * larger one runs over into scratch and is put together in a full blk. Blks that were not filled
@@ -20,6 +25,14 @@ struct udp_batch {
     struct iovec iov[UDP_BATCH][2];
     union sockaddr_any names[UDP_BATCH];
     uint8_t scratch[UDP_BATCH][OVERFLOW]; /* touched by large datagrams only */
+    /* Sending: one message may be many datagrams of one size to one address. */
+    struct iovec pieces[SEND_SPANS];
+    uint8_t spans_of[UDP_BATCH];
+    union {
+        struct cmsghdr head; /* for its alignment */
+        uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
+    } control[UDP_BATCH];
+    bool no_segments; /* the kernel cannot cut messages */
 };
 
 enum status udp_batch_new(struct pool *pool, struct udp_batch **out)
@@ -164,22 +177,68 @@ enum status udp_recv(struct udp_batch *b, int fd, struct bufq *q)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static unsigned lay_out(struct udp_batch *b, bool dual, const struct bufq *q,
-                        const struct addr *dflt)
+static const struct addr *destination(const struct span *s, const struct addr *dflt)
 {
+    return s->peer.family != ADDR_NONE ? &s->peer : dflt;
+}
+
+/* How many spans from @s on are datagrams of one size (the last may be smaller) to one address, so
+ * that the kernel may cut them from one message (UDP_SEGMENT): it goes through the stack once. */
+static unsigned run_length(const struct span *s, const struct addr *dflt, unsigned most)
+{
+    const struct addr *to = destination(s, dflt);
+    uint32_t size = s->len, sum = 0;
     unsigned n = 0;
 
-    for (const struct span *s = q->head; s != NULL && n < UDP_BATCH; s = s->next, n++) {
-        const struct addr *to = s->peer.family != ADDR_NONE ? &s->peer : dflt;
+    for (; s != NULL && n < most; s = s->next, n++) {
+        sum += s->len;
+        if (n > 0 && (s->len == 0 || s->len > size || sum > SEGMENTS_SIZE ||
+                      !addr_equal(destination(s, dflt), to)))
+            break;
+        if (s->len < size)
+            return n + 1;
+    }
+    return n;
+}
+
+static void set_segment_size(struct udp_batch *b, unsigned i, uint16_t size)
+{
+    struct msghdr *m = &b->msgs[i].msg_hdr;
+
+    m->msg_control = b->control[i].bytes;
+    m->msg_controllen = sizeof(b->control[i].bytes);
+    struct cmsghdr *c = CMSG_FIRSTHDR(m);
+    c->cmsg_level = SOL_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(size));
+    memcpy(CMSG_DATA(c), &size, sizeof(size));
+}
+
+/* Fills messages from the head of @q, the first @alone spans one by one. Returns how many. */
+static unsigned lay_out(struct udp_batch *b, bool dual, const struct bufq *q,
+                        const struct addr *dflt, unsigned alone)
+{
+    unsigned n = 0, piece = 0;
+
+    for (const struct span *s = q->head; s != NULL && n < UDP_BATCH && piece < SEND_SPANS; n++) {
+        const struct addr *to = destination(s, dflt);
         socklen_t len = dual ? sockaddr_from_addr_mapped(&b->names[n], to)
                              : sockaddr_from_addr(&b->names[n], to);
-        b->iov[n][0] = (struct iovec){span_data(s), s->len};
+        unsigned most = b->no_segments || piece < alone || s->len > SEGMENT_MAX ? 1 : SEGMENTS_MAX;
+        if (most > SEND_SPANS - piece)
+            most = SEND_SPANS - piece;
+        unsigned run = run_length(s, dflt, most);
         b->msgs[n].msg_hdr = (struct msghdr){
             .msg_name = len > 0 ? &b->names[n] : NULL,
             .msg_namelen = len,
-            .msg_iov = b->iov[n],
-            .msg_iovlen = 1,
+            .msg_iov = &b->pieces[piece],
+            .msg_iovlen = run,
         };
+        if (run > 1)
+            set_segment_size(b, n, (uint16_t)s->len);
+        b->spans_of[n] = (uint8_t)run;
+        for (unsigned i = 0; i < run; i++, s = s->next)
+            b->pieces[piece++] = (struct iovec){span_data(s), s->len};
     }
     return n;
 }
@@ -199,15 +258,16 @@ enum status udp_send(struct udp_batch *b, int fd, bool dual, struct bufq *q,
                      const struct addr *dflt, size_t *dropped, int *err)
 {
     static const struct addr none = {.family = ADDR_NONE};
+    unsigned alone = 0;
 
     while (q->head != NULL) {
-        unsigned n = lay_out(b, dual, q, dflt != NULL ? dflt : &none);
+        unsigned n = lay_out(b, dual, q, dflt != NULL ? dflt : &none, alone);
         int put = sendmmsg(fd, b->msgs, n, 0);
-        if (put > 0) {
-            drop_first(b, q, (unsigned)put);
-            continue;
+        for (int i = 0; i < put; i++) {
+            drop_first(b, q, b->spans_of[i]);
+            alone -= alone < b->spans_of[i] ? alone : b->spans_of[i];
         }
-        if (errno == EINTR)
+        if (put > 0 || errno == EINTR)
             continue;
         if (errno == EAGAIN)
             return ST_FULL;
@@ -216,9 +276,16 @@ enum status udp_send(struct udp_batch *b, int fd, bool dual, struct bufq *q,
                 *err = errno;
             return ST_E_IO;
         }
+        if (b->spans_of[0] > 1) {
+            /* Too big for the way there, or a device that cannot: one by one. */
+            b->no_segments = b->no_segments || errno == EIO || errno == EOPNOTSUPP;
+            alone = b->spans_of[0];
+            continue;
+        }
         /* The first one was refused: unreachable, too big, no destination, a full queue of the
          * device. */
         drop_first(b, q, 1);
+        alone -= alone > 0;
         if (dropped != NULL)
             (*dropped)++;
     }

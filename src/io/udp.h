@@ -33,8 +33,9 @@ NODISCARD enum status udp_open(const struct addr *bind_to, int *fd, bool *dual, 
 NODISCARD enum status udp_recv(struct udp_batch *b, int fd, struct bufq *q);
 
 /* Sends from the head of @q until it is empty: each span to its peer, or to @dflt (may be NULL) if
- * it has none. Sent spans are freed. What the kernel refuses for one destination (unreachable, too
- * big, wrong family, none) is dropped and counted in *@dropped (may be NULL).
+ * it has none. Datagrams of one size to one address go as one message that the kernel cuts. Sent
+ * spans are freed. What the kernel refuses for one destination (unreachable, too big, wrong family,
+ * none) is dropped and counted in *@dropped (may be NULL).
  *   ST_OK    @q is empty
  *   ST_FULL  the socket takes no more now: wait for writable
  *   ST_E_IO  the socket is unusable, *@err (may be NULL) is the errno */

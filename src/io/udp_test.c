@@ -162,6 +162,41 @@ static void many_datagrams_take_several_batches(void **state)
     close_bench(&t);
 }
 
+/* Runs of one size go to the kernel as one message; nobody can tell. */
+static void runs_arrive_as_the_datagrams_they_are(void **state)
+{
+    static const uint32_t lens[] = {1200, 1200, 1200, 700, 1200, 0,    1440, 1440, 1440, 1440,
+                                    1441, 1441, 1,    1,   1,    0,    0,    300,  200,  200,
+                                    200,  100,  100,  99,  1500, 1500, 1500, 1000, 1000, 1000};
+    const struct addr nowhere = {.family = ADDR_IP4, .port = 0, .ip = {127, 0, 0, 1}};
+    enum { COUNT = sizeof(lens) / sizeof(lens[0]), TIMES = 8 };
+    struct bench t;
+
+    (void)state;
+    open_bench(&t);
+    for (unsigned n = 0; n < TIMES; n++) {
+        for (unsigned i = 0; i < COUNT; i++) {
+            push(&t, lens[i], (uint8_t)(n + i), NULL);
+            if (i % 11 == 5)
+                push(&t, 100, 'x', &nowhere);
+        }
+        send_all(&t, &t.at_b, 3);
+        for (unsigned i = 0; i < COUNT; i++) {
+            if (bufq_empty(&t.q)) {
+                wait_readable(t.b);
+                enum status st = udp_recv(t.batch, t.b, &t.q);
+                assert_true(st >= 0);
+            }
+            struct span *s = bufq_pop(&t.q);
+            assert_int_equal(s->len, lens[i]);
+            for (uint32_t k = 0; k < s->len; k++)
+                assert_int_equal(span_data(s)[k], (uint8_t)(n + i));
+            span_free(t.pool, s);
+        }
+    }
+    close_bench(&t);
+}
+
 static void a_full_queue_stops_reading(void **state)
 {
     struct bench t;
@@ -245,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_dual_socket_talks_to_ip4_and_tells_the_source),
         cmocka_unit_test(large_datagrams_arrive_whole_and_larger_ones_not_at_all),
         cmocka_unit_test(many_datagrams_take_several_batches),
+        cmocka_unit_test(runs_arrive_as_the_datagrams_they_are),
         cmocka_unit_test(a_full_queue_stops_reading),
         cmocka_unit_test(what_cannot_be_sent_is_dropped_alone),
         cmocka_unit_test(a_dead_socket_and_missing_memory_are_told),
