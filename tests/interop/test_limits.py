@@ -51,6 +51,26 @@ def test_no_more_devices_than_allowed(stage, origin, protocol):
     visit.echo(bobs, origin)                    # he has no limit
 
 
+def test_devices_on_other_nodes_count(stage, origin):
+    """What the panel says of them. Who is in stays, and they count no more when they have left."""
+    link = link_of(stage, {"device_limit": 2})
+    panel = link.server.panel
+    (_, first), (_, second) = device(stage, link, HOMES[0]), device(stage, link, HOMES[1])
+    panel.alive = {"1": 2}
+    panel.wait_calls("alivelist", 2)
+    wait.until(lambda: not is_served(first, origin), 20, "all his devices are elsewhere")
+    panel.alive = {"1": 1}
+    wait.until(lambda: is_served(first, origin), 20, "one is free")
+    with visit.Session(first, origin) as session:
+        session.say(b"in")
+        assert not is_served(second, origin)
+        panel.alive = {"1": 5}
+        answers = panel.count("alivelist")
+        wait.until(lambda: panel.count("alivelist") >= answers + 2, 30, "the node has heard of it")
+        session.say(b"still in")
+        visit.echo(first, origin)
+
+
 def test_a_quiet_place_goes_to_the_next(stage, origin):
     link = link_of(stage, {"device_limit": 1})
     (_, first), (_, second) = device(stage, link, HOMES[0]), device(stage, link, HOMES[1])
