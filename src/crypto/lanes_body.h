@@ -10,7 +10,7 @@ typedef uint32_t FN(vec) __attribute__((vector_size(4 * W), aligned(4), may_alia
 #define VEC       FN(vec)
 #define ALL(x)    FN(all)(x)
 #define ROL(x, n) (((x) << (n)) | ((x) >> (32 - (n))))
-#define INLINE    static inline __attribute__((always_inline)) TARGET
+#define INLINE    static inline __attribute__((always_inline)) UNCHECKED TARGET
 #define AT(p)     (*(const VEC *)(const void *)(p))
 #define PUT(p, v) (*(VEC *)(void *)(p) = (v))
 #define SCHEDULED(i)                                                                               \
@@ -102,9 +102,9 @@ INLINE void FN(expand)(VEC t[5], const VEC pads[2][5], unsigned have, const uint
         t[i] = h[i];
 }
 
-static TARGET void FN(hkdf)(const struct lanes_salt *s, const struct tails *tails,
-                            const uint32_t (*in)[LANES], unsigned words, uint32_t (*out)[LANES],
-                            unsigned at)
+static UNCHECKED TARGET void FN(hkdf)(const struct lanes_salt *s, const struct tails *tails,
+                                      const uint32_t (*in)[LANES], unsigned words,
+                                      uint32_t (*out)[LANES], unsigned at)
 {
     VEC w[16], prk[5], state[5], pads[2][5], t[5];
 

@@ -15,8 +15,8 @@
 
 /* The twenty rounds of ChaCha over @in (a block's constant words), keys in place of words 4..11.
  * Gives words 0..3 and 12..15, of which @plus adds the beginning. */
-static TARGET void FN(chacha)(const uint32_t in[16], const uint32_t (*keys)[LANES],
-                              uint32_t (*out)[LANES], bool plus, unsigned at)
+static UNCHECKED TARGET void FN(chacha)(const uint32_t in[16], const uint32_t (*keys)[LANES],
+                                        uint32_t (*out)[LANES], bool plus, unsigned at)
 {
     VEC x[16];
 
