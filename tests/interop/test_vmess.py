@@ -107,6 +107,20 @@ def test_native_datagrams(forms):
 
 
 @pytest.mark.sanitizer
+def test_datagrams_that_carry_their_address(stage):
+    """sing-box's packet_encoding "packetaddr": command 2 to a name that means it."""
+    node = matrix.node_of("raw", stage.cert, protocol="vmess")
+    stage.server(node)
+    proxy = stage.client("sing-box", node, spec.Client(packet_encoding="packetaddr"))
+    with origins.UdpEcho(mark=b"a") as a, origins.UdpEcho(mark=b"b") as b, socks5.Udp(proxy) as u:
+        for n in DATAGRAMS:
+            data = os.urandom(n)
+            for o, mark in ((a, b"a"), (b, b"b")):
+                u.sendto(data, o.address)
+                assert u.recvfrom() == (mark + data, o.address), f"{n} bytes"
+
+
+@pytest.mark.sanitizer
 def test_answer_after_the_end_of_the_upload(forms, origin):
     """The Xray client announces the end of the visitor's direction, and waits a second for the rest of the answer."""
     if forms.kind != "xray":

@@ -7,6 +7,7 @@
 #include "crypto/rng.h"
 #include "proto/vmess/chunks.h"
 #include "proto/vmess/lookup.h"
+#include "proto/vmess/packetaddr.h"
 
 enum mode { AUTH_ID, HEADER, STREAM, PACKETS, RAW, DRAIN };
 
@@ -38,7 +39,8 @@ struct vmess {
     struct why drain_why; /* what the connection ends with */
     uint32_t drain_left;
     uint8_t mode;
-    bool says_end; /* the client expects to be told the end */
+    bool says_end;  /* the client expects to be told the end */
+    bool addressed; /* PACKETS: datagrams have addresses of their own */
 };
 
 static struct vmess *self(struct layer *l)
@@ -184,6 +186,7 @@ static enum status begin(struct vmess *v, const struct vmess_header *h)
     vmess_chunks_init(&v->body->up, kdf, h, h->key, h->iv);
     vmess_chunks_init(&v->body->down, kdf, h, v->answer->key, v->answer->iv);
     v->mode = h->command == VMESS_UDP ? PACKETS : STREAM;
+    v->addressed = v->mode == PACKETS && packetaddr_is(&h->target);
     return ST_OK;
 }
 
@@ -210,8 +213,10 @@ static enum status take_header(struct vmess *v, struct turn *t, const uint8_t *p
     if (st != ST_OK)
         goto out;
     vmess_lookup_proved(&v->opening->lookup, env->shared);
-    t->ev->request =
-        (struct request){.network = NETWORKS[h.command], .target = h.target, .user = user};
+    t->ev->request = (struct request){.network = NETWORKS[h.command],
+                                      .target = h.target,
+                                      .addressed = v->addressed,
+                                      .user = user};
     t->ev->mask |= EV_REQUEST | EV_READY;
 out:
     crypto_wipe(&h, sizeof(h));
@@ -275,11 +280,31 @@ static enum status chunk_failed(struct turn *t, enum status st)
     return turn_fail(t, st, text != NULL ? text : "the crypto library failed", 0);
 }
 
+/* As vmess_chunks_open, for datagrams with addresses; those without are dropped. */
+static enum status open_addressed(struct vmess *v, struct turn *t)
+{
+    const struct env *env = v->layer.env;
+    struct bufq opened;
+    struct span *s;
+
+    bufq_init(&opened, bufq_room(t->up));
+    enum status st =
+        vmess_chunks_open(&v->body->up, env->crypto, env->pool, t->wire_in, &opened, true);
+    while ((s = bufq_pop(&opened)) != NULL) {
+        if (packetaddr_open(s))
+            bufq_push(t->up, s);
+        else
+            span_free(env->pool, s);
+    }
+    return st;
+}
+
 static enum status rx_chunks(struct vmess *v, struct turn *t)
 {
     const struct env *env = v->layer.env;
-    enum status st = vmess_chunks_open(&v->body->up, env->crypto, env->pool, t->wire_in, t->up,
-                                       v->mode == PACKETS);
+    enum status st = v->addressed ? open_addressed(v, t)
+                                  : vmess_chunks_open(&v->body->up, env->crypto, env->pool,
+                                                      t->wire_in, t->up, v->mode == PACKETS);
 
     if (v->body->up.ended)
         t->up->eof = true;
@@ -349,6 +374,36 @@ static enum status tx_raw(struct vmess *v, struct turn *t)
     return ST_OK;
 }
 
+/* As vmess_chunks_seal, for datagrams with addresses: one at a time, so that none is given its
+ * address twice. */
+static enum status seal_addressed(struct vmess *v, struct turn *t, struct vmess_prefix *prefix)
+{
+    const struct env *env = v->layer.env;
+    enum status st = ST_OK;
+
+    while (t->down->head != NULL && st == ST_OK) {
+        struct bufq one;
+        if (bufq_room(t->wire_out) == 0)
+            return ST_FULL;
+        struct span *s = bufq_pop(t->down), *sealed = NULL;
+        if (s->peer.family != ADDR_IP4 && s->peer.family != ADDR_IP6) {
+            span_free(env->pool, s);
+            continue;
+        }
+        if (s->len <= VMESS_DATAGRAM_WIRE_MAX)
+            sealed = packetaddr_seal(env->pool, s);
+        if (sealed == NULL)
+            span_free(env->pool, s); /* dropped, as datagrams are */
+        bufq_init(&one, UINT32_MAX);
+        if (sealed != NULL)
+            bufq_push(&one, sealed);
+        st = vmess_chunks_seal(&v->body->down, env->crypto, env->rng, env->pool, &one, t->wire_out,
+                               true, prefix);
+        bufq_clear(&one, env->pool);
+    }
+    return st;
+}
+
 static enum status tx_chunks(struct vmess *v, struct turn *t)
 {
     const struct env *env = v->layer.env;
@@ -362,7 +417,9 @@ static enum status tx_chunks(struct vmess *v, struct turn *t)
         st = make_answer(v, answer);
         prefix.len = VMESS_ANSWER_LEN;
     }
-    if (st == ST_OK)
+    if (st == ST_OK && v->addressed)
+        st = seal_addressed(v, t, &prefix);
+    else if (st == ST_OK)
         st = vmess_chunks_seal(&v->body->down, env->crypto, env->rng, env->pool, t->down,
                                t->wire_out, v->mode == PACKETS, &prefix);
     if (prefix.len == 0)

@@ -31,8 +31,9 @@ struct vmess_conf {
  *   ST_E_UNSUPPORTED         a command or security that this server does not do
  *   ST_E_CLOSED              the client left before its request, or a chunk, was whole
  * ST_YIELD: the search for the user goes on. The plain side carries bytes, or with NETWORK_UDP one
- * span a datagram without peer; datagrams down that are empty or do not fit into what a client
- * reads (VMESS_DATAGRAM_WIRE_MAX) are dropped. Needs env->shared. */
+ * span a datagram, without peer or (proto/vmess/packetaddr.h) addressed; datagrams down that are
+ * empty or do not fit into what a client reads (VMESS_DATAGRAM_WIRE_MAX) are dropped. Needs
+ * env->shared. */
 extern const struct layer_ops vmess_server_ops;
 extern const struct proto proto_vmess;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/vmess/lookup.h"
+#include "proto/vmess/packetaddr.h"
 #include "proto/vmess/test_vmess.h"
 #include "proto/vmess/vmess.h"
 #include "stream/chain.h"
@@ -39,7 +40,8 @@ static void check(const struct chain *c, const struct events *ev, enum status st
                                     ev->request.network > NETWORK_MUX))
         abort();
     for (const struct span *s = chain_up(c)->head; s != NULL; s = s->next)
-        if (s->peer.family != ADDR_NONE || s->len > BLK_DATA)
+        if (s->len > BLK_DATA || (s->peer.family != ADDR_NONE && s->peer.family != ADDR_IP4 &&
+                                  s->peer.family != ADDR_IP6))
             abort();
 }
 
@@ -119,7 +121,7 @@ static void run(struct world *w, uint8_t how, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t commands[] = {VMESS_TCP, VMESS_UDP, VMESS_MUX, VMESS_TCP};
+    static const uint8_t commands[] = {VMESS_TCP, VMESS_UDP, VMESS_MUX, VMESS_UDP};
     struct world w = {.user = {.uid = 1, .uuid = {1, 2, 3}}};
     struct user_rt *const list[] = {&w.user};
     const struct user_index_build build = {.users = list, .count = 1};
@@ -131,7 +133,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.conf.drain = how & FUZZ_BARE;
     vmess_kdf_init(&w.conf.kdf);
     test_vmess_open(&w.client, security, options, command,
-                    command == VMESS_MUX ? NULL : "example.com");
+                    command == VMESS_MUX ? NULL
+                    : data[2] % 4 == 3   ? PACKETADDR_NAME
+                                         : "example.com");
     w.shared = aligned_alloc(64, (sizeof(*w.shared) + 63) / 64 * 64);
     if (w.shared == NULL || vmess_users_ops.build(&build, &w.users) != ST_OK)
         abort();

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "proto/vmess/lookup.h"
+#include "proto/vmess/packetaddr.h"
 #include "proto/vmess/test_vmess.h"
 #include "proto/vmess/vmess.h"
 #include "stream/chain.h"
@@ -549,6 +550,64 @@ static void a_chunk_is_a_datagram(void **state)
     }
 }
 
+static struct span *datagram_from(struct bench *b, const char *ip, uint16_t port, size_t n)
+{
+    struct span *s = span_new_for(b->pool, n);
+    assert_non_null(s);
+    memcpy(span_data(s), b->payload, n);
+    s->len = (uint32_t)n;
+    assert_int_equal(addr_parse_ip(&s->peer, ip, strlen(ip)), ST_OK);
+    s->peer.port = port;
+    return s;
+}
+
+static void datagrams_with_addresses(void **state)
+{
+    static const uint8_t wire[][20] = {
+        {1, 1, 2, 3, 4, 0, 53, 'a', 'b'},
+        {2, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1, 187, 'c'},
+        {3, 1, 2, 3, 4, 0, 53, 'a', 'b'}, /* no such type */
+        {1, 1, 2, 3, 4, 0},               /* cut off */
+    };
+    static const size_t lens[] = {9, 20, 9, 6};
+    static const char *const peers[] = {"1.2.3.4:53", "[2001:db8::9]:443"};
+    struct bench *b = *state;
+    char text[ADDR_STRLEN];
+    size_t n;
+    bool ended;
+
+    open_client(b, VMESS_AES_128_GCM, 0x0d, VMESS_UDP);
+    assert_int_equal(
+        target_set_host(&b->client.h.target, PACKETADDR_NAME, strlen(PACKETADDR_NAME), 0), ST_OK);
+    b->len = test_vmess_hello(&b->client, b->users[0].uuid, UNIX_S, b->wire);
+    for (unsigned i = 0; i < 4; i++)
+        b->len += test_vmess_body(&b->client, wire[i], lens[i], 100, b->wire + b->len);
+    assert_int_equal(feed_all(b), ST_OK);
+    assert_true(b->ev.request.addressed);
+    struct bufq *up = chain_up(&b->chain);
+    assert_int_equal(up->count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct span *s = bufq_pop(up);
+        assert_string_equal(addr_str(&s->peer, text), peers[i]);
+        assert_int_equal(s->len, 2 - i);
+        span_free(b->pool, s);
+    }
+
+    bufq_push(chain_down(&b->chain), datagram_from(b, "1.2.3.4", 53, 0));
+    bufq_push(chain_down(&b->chain), datagram_from(b, "2001:db8::9", 443, 2));
+    bufq_push(chain_down(&b->chain), datagram_from(b, "1.2.3.4", 53, 8193)); /* too large */
+    bufq_push(chain_down(&b->chain), datagram_from(b, "1.2.3.4", 53, 8190)); /* with its head */
+    push_datagram(b, 5);
+    chain_down(&b->chain)->tail->peer.family = ADDR_NAME;
+    assert_int_equal(run(b), ST_OK);
+    b->len = bufq_peek(chain_bottom_out(&b->chain), b->wire, WIRE_MAX);
+    assert_true(test_vmess_answer(&b->client, b->wire, b->len, b->plain, &n, &ended));
+    assert_int_equal(n, 7 + 19 + 2);
+    assert_memory_equal(b->plain, wire[0], 7);
+    assert_memory_equal(b->plain + 7, wire[1], 19);
+    assert_memory_equal(b->plain + 26, b->payload, 2);
+}
+
 /* ---- configuration --------------------------------------------------------------------------- */
 
 static void is_configured_by_what_lies_below(void **state)
@@ -587,6 +646,7 @@ int main(void)
         TEST(broken_chunks_end_the_connection),
         TEST(what_follows_the_end_means_nothing),
         TEST(a_chunk_is_a_datagram),
+        TEST(datagrams_with_addresses),
         TEST(is_configured_by_what_lies_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
