@@ -13,10 +13,10 @@
 #include "base/status.h"
 
 enum proxy_address_form {
-    PROXY_ADDRESS_SOCKS,       /* 1 IPv4, 3 name, 4 IPv6 */
+    PROXY_ADDRESS_SOCKS, /* 1 IPv4, 3 name, 4 IPv6 */
     /* the same; the high half of the type is not looked at (Xray-core) */
     PROXY_ADDRESS_SHADOWSOCKS,
-    PROXY_ADDRESS_V2RAY,       /* 1 IPv4, 2 name, 3 IPv6 */
+    PROXY_ADDRESS_V2RAY, /* 1 IPv4, 2 name, 3 IPv6 */
 };
 
 #define PROXY_ADDRESS_MAX    (1 + 1 + 255 + 2) /* the longest, with its port */

@@ -545,7 +545,7 @@ static void answer_names(struct bench *b, struct flow *f, int mute)
             bool there = q[13] == 't', a = q[25] == 1;
             q[2] |= 0x80;
             q[3] = (uint8_t)((q[3] & 0xf0) | (there ? 0 : 3));
-            q[11] = 0; /* no additional records */
+            q[11] = 0;       /* no additional records */
             n = 12 + 12 + 4; /* head, name, type and class */
             if (there && a) {
                 q[7] = 1;

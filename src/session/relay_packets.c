@@ -10,8 +10,8 @@
 #define LAST_ANSWERS_MS 1000
 #define READ_TURN       (64u * 1024)
 #define READ_QUEUE      (80u * 1024) /* more than the largest unit of a layer */
-#define UNSENT_COUNT    4096u /* datagrams that wait for a name or a full socket */
-#define LINGER_COUNT    512u  /* a datagram costs a blk however small it is */
+#define UNSENT_COUNT    4096u        /* datagrams that wait for a name or a full socket */
+#define LINGER_COUNT    512u         /* a datagram costs a blk however small it is */
 /* datagrams waiting for a slow client: beyond it they stay in the socket, which drops */
 #define LINGER_QUEUE (256u * 1024)
 

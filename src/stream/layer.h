@@ -63,7 +63,7 @@ struct request {
     struct target target;
     /* NETWORK_UDP: every datagram has its own destination (span.peer), target is only the first */
     bool addressed;
-    bool datagrams_only; /* NETWORK_MUX: its streams must be of datagrams */
+    bool datagrams_only;  /* NETWORK_MUX: its streams must be of datagrams */
     struct user_rt *user; /* borrowed from env->users; the session takes its own reference */
 };
 
