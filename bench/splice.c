@@ -1,6 +1,6 @@
 /* The floor under the rows of bytes that no layer changes: a relay that does nothing but splice(2)
  * from socket to socket, with pipes of 1 MiB, on two threads, over edge-triggered epoll. Nobody is
- * looked up, counted or limited, and nothing is freed with care: what it costs, the kernel asks for.
+ * looked up, counted or limited, nothing is freed with care: what it costs, the kernel asks for.
  *
  *   splice PORT TARGET_PORT [PORT TARGET_PORT]...      all on 127.0.0.1 */
 #include <arpa/inet.h>
@@ -156,15 +156,25 @@ static void on_event(int ep, struct end *e, uint32_t events)
         end(f);
 }
 
+static uint16_t port_of(const char *text)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    if (*end != '\0' || n < 1 || n > 65535)
+        die(text);
+    return (uint16_t)n;
+}
+
 static void *serve(void *unused)
 {
     (void)unused;
     struct end listeners[PORTS_MAX] = {0};
     int one = 1, ep = epoll_create1(0);
     for (int i = 0; i < port_count / 2; i++) {
-        struct sockaddr_in sa = loopback((uint16_t)atoi(ports[2 * i]));
+        struct sockaddr_in sa = loopback(port_of(ports[2 * i]));
         struct end *l = &listeners[i];
-        l->target = (uint16_t)atoi(ports[2 * i + 1]);
+        l->target = port_of(ports[2 * i + 1]);
         l->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
         if (bind(l->fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 || listen(l->fd, 1024) != 0)

@@ -30,7 +30,7 @@ static void fill(void *p, size_t n)
 
 static void bytes_of(const uint32_t (*v)[LANES], unsigned words, unsigned lane, uint8_t *out)
 {
-    for (unsigned i = 0; i < words; i++)
+    for (unsigned i = 0; i < words && i < 8; i++)
         put_be32(out + 4 * i, v[i][lane]);
 }
 
