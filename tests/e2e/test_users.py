@@ -15,6 +15,19 @@ def applied(panel):
     panel.wait_calls("user", code=200)
 
 
+def first_session(node, user, origin):
+    """A session of a user of whom each worker hears at its own time. No other attempt is booked."""
+    def attempt():
+        session = vless.Session(node, user, origin)
+        try:
+            session.say(777)
+            return session
+        except ConnectionError:
+            session.close()
+            return None
+    return wait.until(attempt, 3, "a session")
+
+
 @pytest.mark.sanitizer
 def test_added_user_is_served(serve, node, origin):
     s = serve(node)
@@ -43,9 +56,10 @@ def test_removed_user_ends_within_a_second(serve, node, origin):
         wait.until(lambda: s.panel.count("user", 200) >= 2, 5, "the answer that removed her")
         assert ended - s.panel.last("user", 200)[4] < 1.5
         assert idle.ended(1), "her idle session goes on"
-        assert vless.refused(node, ALICE, origin)
         bob.say()
         s.panel.wait_sum(1, alice.up + idle.up, alice.down + idle.down)
+        # Not before: each worker takes the news up by itself, and one may have cut her before another knows.
+        assert vless.refused(node, ALICE, origin)
     s.panel.wait_sum(2, bob.up, bob.down)
 
 
@@ -58,11 +72,10 @@ def test_new_uuid_is_a_rotation(serve, node, origin):
         bob.say()
         s.panel.set_users(1, users((1, CAROL), (2, BOB)))
         assert old.ended(15)
-        assert vless.refused(node, ALICE, origin)
-        with vless.Session(node, CAROL, origin) as new:
-            new.say(777)
+        with first_session(node, CAROL, origin) as new:
             bob.say()
             s.panel.wait_sum(1, old.up + new.up, old.down + new.down)
+        assert vless.refused(node, ALICE, origin)
 
 
 def test_new_id_for_a_uuid_closes_the_account(serve, node, origin):
@@ -88,7 +101,7 @@ def test_empty_list_and_back(serve, node, origin):
         alice.say()
         s.panel.set_users(1, [])
         assert alice.ended(15)
-        assert vless.refused(node, BOB, origin)
+        wait.until(lambda: vless.refused(node, BOB, origin), 3, "bob is gone too")
     s.panel.set_users(1, users((1, ALICE)))
     wait.until(lambda: not vless.refused(node, ALICE, origin), 15, "alice is back")
 
