@@ -167,8 +167,9 @@ enum status node_apply(struct node *n, struct served_node *own_s, struct user_li
     if (st == ST_OK && list != NULL && !n->cached)
         save_users(n, list, &change);
     if (st == ST_OK && list != NULL && moved && !n->cached)
-        node_log(n, LOG_INFO, "%zu users (%zu added, %zu removed, %zu changed)", n->users.count,
-                 change.added, change.removed_count, change.changed);
+        node_log(n, LOG_INFO, "%zu user%s (%zu added, %zu removed, %zu changed)", n->users.count,
+                 n->users.count == 1 ? "" : "s", change.added, change.removed_count,
+                 change.changed);
     if (st != ST_OK)
         node_trouble_set(n, &n->config_trouble, 3, "users: cannot be applied: %s", status_str(st));
     users_change_fini(&change);
@@ -200,8 +201,8 @@ static void start_from_cache(struct node *n)
     }
     n->config_text = text;
     n->config_len = len;
-    node_log(n, LOG_INFO, "starts with the configuration and the %zu users of the last run",
-             n->users.count);
+    node_log(n, LOG_INFO, "starts with the configuration and the %zu user%s of the last run",
+             n->users.count, n->users.count == 1 ? "" : "s");
 out:
     user_list_fini(&list);
 }
