@@ -263,7 +263,7 @@ void node_on_listening(struct node *n, struct why why, const struct addr *where)
     n->state = NODE_WAITING;
     if (why.status == ST_E_BUSY)
         node_trouble_set(n, &n->listen_trouble, 1,
-                         "%s is in use by another program: waiting for it", at);
+                         "%s is in use by another program or node: waiting for it", at);
     else
         node_trouble_set(n, &n->listen_trouble, 2 + (uint64_t)why.number,
                          "cannot listen on %s: %s: trying again", at, strerror((int)why.number));
