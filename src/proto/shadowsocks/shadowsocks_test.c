@@ -445,9 +445,9 @@ static void an_address_may_be_cut(void **state)
         size_t len = test_client_begin(&c, ADDRESS, 1, NULL, 0, wire);
         assert_true(feed(&b, wire, len) >= 0); /* too short to be looked at */
         assert_int_equal(b.ev.mask, 0);
-        assert_true(feed(&b, wire, test_client_chunk(&c, ADDRESS + 1, 3, wire)) >= 0);
+        assert_true(feed(&b, wire, test_client_chunk(&c, &ADDRESS[1], 3, wire)) >= 0);
         assert_int_equal(b.ev.mask, 0);
-        assert_true(feed(&b, wire, test_client_chunk(&c, ADDRESS "rest" + 4, 7, wire)) >= 0);
+        assert_true(feed(&b, wire, test_client_chunk(&c, &(ADDRESS "rest")[4], 7, wire)) >= 0);
         assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
         assert_ptr_equal(b.ev.request.user, &b.n.users[TEST_USER]);
         close_bench(&b);
@@ -669,7 +669,7 @@ static void none_leaves_after_the_address(void **state)
     open_chain(&b);
     assert_true(feed(&b, ADDRESS, 3) >= 0);
     assert_int_equal(b.ev.mask, 0);
-    assert_int_equal(feed(&b, ADDRESS "hello" + 3, 9), ST_OK);
+    assert_int_equal(feed(&b, &(ADDRESS "hello")[3], 9), ST_OK);
     assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
     assert_ptr_equal(b.ev.request.user, &b.n.users[0]);
     assert_queue(chain_up(&b.chain), b.n.pool, "hello", 5);
