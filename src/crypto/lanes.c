@@ -227,14 +227,28 @@ AES static inline __m128i next_key(__m128i key, __m128i word)
 #define WORD3(x, rcon) _mm_shuffle_epi32(_mm_aeskeygenassist_si128(x, rcon), 0xff)
 #define WORD2(x)       _mm_shuffle_epi32(_mm_aeskeygenassist_si128(x, 0), 0xaa)
 
-AES static __m128i aes128(const uint8_t *key, __m128i x)
+/* One round of all blocks. */
+AES static inline void round_of(__m128i x[LANES_GCM_BLOCKS], __m128i key)
+{
+    for (unsigned i = 0; i < LANES_GCM_BLOCKS; i++)
+        x[i] = _mm_aesenc_si128(x[i], key);
+}
+
+AES static inline void last_round(__m128i x[LANES_GCM_BLOCKS], __m128i key)
+{
+    for (unsigned i = 0; i < LANES_GCM_BLOCKS; i++)
+        x[i] = _mm_aesenclast_si128(x[i], key);
+}
+
+AES static void aes128(const uint8_t *key, __m128i x[LANES_GCM_BLOCKS])
 {
     __m128i k = _mm_loadu_si128((const __m128i *)(const void *)key);
 
-    x = _mm_xor_si128(x, k);
+    for (unsigned i = 0; i < LANES_GCM_BLOCKS; i++)
+        x[i] = _mm_xor_si128(x[i], k);
 #define ROUND(rcon)                                                                                \
     k = next_key(k, WORD3(k, rcon));                                                               \
-    x = _mm_aesenc_si128(x, k)
+    round_of(x, k)
     ROUND(0x01);
     ROUND(0x02);
     ROUND(0x04);
@@ -245,20 +259,22 @@ AES static __m128i aes128(const uint8_t *key, __m128i x)
     ROUND(0x80);
     ROUND(0x1b);
 #undef ROUND
-    return _mm_aesenclast_si128(x, next_key(k, WORD3(k, 0x36)));
+    last_round(x, next_key(k, WORD3(k, 0x36)));
 }
 
-AES static __m128i aes256(const uint8_t *key, __m128i x)
+AES static void aes256(const uint8_t *key, __m128i x[LANES_GCM_BLOCKS])
 {
     __m128i k = _mm_loadu_si128((const __m128i *)(const void *)key);
     __m128i m = _mm_loadu_si128((const __m128i *)(const void *)(key + 16));
 
-    x = _mm_aesenc_si128(_mm_xor_si128(x, k), m);
+    for (unsigned i = 0; i < LANES_GCM_BLOCKS; i++)
+        x[i] = _mm_xor_si128(x[i], k);
+    round_of(x, m);
 #define ROUNDS(rcon)                                                                               \
     k = next_key(k, WORD3(m, rcon));                                                               \
-    x = _mm_aesenc_si128(x, k);                                                                    \
+    round_of(x, k);                                                                                \
     m = next_key(m, WORD2(k));                                                                     \
-    x = _mm_aesenc_si128(x, m)
+    round_of(x, m)
     ROUNDS(0x01);
     ROUNDS(0x02);
     ROUNDS(0x04);
@@ -266,28 +282,34 @@ AES static __m128i aes256(const uint8_t *key, __m128i x)
     ROUNDS(0x10);
     ROUNDS(0x20);
 #undef ROUNDS
-    return _mm_aesenclast_si128(x, next_key(k, WORD3(m, 0x40)));
+    last_round(x, next_key(k, WORD3(m, 0x40)));
 }
 
-AES static void aes_fast(const uint32_t (*key_be)[LANES], unsigned words, const uint8_t block[16],
-                         uint8_t out[LANES][16])
+AES static void gcm_fast(const uint32_t (*key_be)[LANES], unsigned words,
+                         uint8_t out[LANES][LANES_GCM_BLOCKS][16])
 {
-    __m128i in = _mm_loadu_si128((const __m128i *)(const void *)block);
     uint8_t key[32];
 
     for (unsigned l = 0; l < LANES; l++) {
+        __m128i x[LANES_GCM_BLOCKS] = {_mm_setzero_si128(), _mm_set_epi32(0x01000000, 0, 0, 0),
+                                       _mm_set_epi32(0x02000000, 0, 0, 0)};
         lane_key(key_be, words, l, key);
-        __m128i x = words == 4 ? aes128(key, in) : aes256(key, in);
-        _mm_storeu_si128((__m128i *)(void *)out[l], x);
+        if (words == 4)
+            aes128(key, x);
+        else
+            aes256(key, x);
+        for (unsigned i = 0; i < LANES_GCM_BLOCKS; i++)
+            _mm_storeu_si128((__m128i *)(void *)out[l][i], x[i]);
     }
     crypto_wipe(key, sizeof(key));
 }
 
 #endif
 
-static enum status aes_library(const uint32_t (*key_be)[LANES], unsigned words,
-                               const uint8_t block[16], uint8_t out[LANES][16])
+static enum status gcm_library(const uint32_t (*key_be)[LANES], unsigned words,
+                               uint8_t out[LANES][LANES_GCM_BLOCKS][16])
 {
+    static const uint8_t blocks[LANES_GCM_BLOCKS * 16] = {[31] = 1, [47] = 2};
     const EVP_CIPHER *cipher = words == 4 ? EVP_aes_128_ecb() : EVP_aes_256_ecb();
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     enum status st = ctx != NULL ? ST_OK : ST_E_CRYPTO;
@@ -297,7 +319,7 @@ static enum status aes_library(const uint32_t (*key_be)[LANES], unsigned words,
     for (unsigned l = 0; l < LANES && st == ST_OK; l++) {
         lane_key(key_be, words, l, key);
         if (EVP_EncryptInit_ex(ctx, l == 0 ? cipher : NULL, NULL, key, NULL) != 1 ||
-            EVP_EncryptUpdate(ctx, out[l], &n, block, 16) != 1)
+            EVP_EncryptUpdate(ctx, out[l][0], &n, blocks, sizeof(blocks)) != 1)
             st = ST_E_CRYPTO;
     }
     EVP_CIPHER_CTX_free(ctx);
@@ -305,14 +327,14 @@ static enum status aes_library(const uint32_t (*key_be)[LANES], unsigned words,
     return st;
 }
 
-enum status lanes_aes(const uint32_t (*key_be)[LANES], unsigned words, const uint8_t block[16],
-                      uint8_t out[LANES][16])
+enum status lanes_gcm(const uint32_t (*key_be)[LANES], unsigned words,
+                      uint8_t out[LANES][LANES_GCM_BLOCKS][16])
 {
 #ifdef HAVE_WIDE
     if (__builtin_cpu_supports("aes")) {
-        aes_fast(key_be, words, block, out);
+        gcm_fast(key_be, words, out);
         return ST_OK;
     }
 #endif
-    return aes_library(key_be, words, block, out);
+    return gcm_library(key_be, words, out);
 }

@@ -1,6 +1,6 @@
 /* crypto/lanes.h - the same derivation for many keys at once, one key a lane of a vector register:
  * HKDF-SHA1 (RFC 5869), the first block of ChaCha20 (RFC 8439), HChaCha20 (draft-irtf-cfrg-xchacha
- * section 2.2) and one AES block under a fresh key (FIPS 197).
+ * section 2.2) and the first blocks of AES-GCM (NIST SP 800-38D).
  *
  * For protocols that do not say who speaks, so that every user's key is tried. With AVX-512, AVX2
  * or AES instructions where the machine has them, asked at run time; else portable. Numbers lie as
@@ -38,9 +38,11 @@ void lanes_chacha(const uint32_t key_be[8][LANES], uint32_t counter, const uint8
 /* HChaCha20 of each key; @out_be may be @key_be. */
 void lanes_hchacha(const uint32_t key_be[8][LANES], const uint8_t nonce[16],
                    uint32_t out_be[8][LANES], unsigned width);
-/* Encrypts @block under each key of @words (4 or 8) words. ST_OK; ST_E_CRYPTO where the library has
- * to do it. */
-NODISCARD enum status lanes_aes(const uint32_t (*key_be)[LANES], unsigned words,
-                                const uint8_t block[16], uint8_t out[LANES][16]);
+/* What AES-GCM with the nonce zero begins with under each key of @words (4 or 8) words: the zero
+ * block encrypted, the mask of the tag, and the first block of key stream. ST_OK; ST_E_CRYPTO where
+ * the library has to do it. */
+enum { LANES_GCM_H, LANES_GCM_MASK, LANES_GCM_STREAM, LANES_GCM_BLOCKS };
+NODISCARD enum status lanes_gcm(const uint32_t (*key_be)[LANES], unsigned words,
+                                uint8_t out[LANES][LANES_GCM_BLOCKS][16]);
 
 #endif
