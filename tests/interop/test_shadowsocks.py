@@ -107,6 +107,33 @@ def test_bursts_of_datagrams(link):
             assert [u.recvfrom()[0] for _ in sent] == sent, f"burst {burst}"
 
 
+@pytest.mark.sanitizer
+@pytest.mark.parametrize("cipher", [AES, AES_2022])
+def test_mux_and_xudp(stage, cipher, origin):
+    node = node_of(cipher)
+    stage.server(node)
+    _, proxy = stage.client_process("xray", node, spec.Client(mux={"enabled": True, "concurrency": 8}))
+
+    def one(i):
+        visit.download(proxy, origin, 200_000 + i, seed=i)
+        visit.upload(proxy, origin, 100_000 + i, seed=i)
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(one, range(24)))
+    with origins.UdpEcho(mark=b"a") as o, socks5.Udp(proxy) as u:
+        for n in DATAGRAMS[:-1]:
+            data = os.urandom(n)
+            u.sendto(data, o.address)
+            assert u.recvfrom() == (b"a" + data, o.address)
+
+
+@pytest.mark.sanitizer
+def test_below_tls_and_websocket(stage, origin):
+    """Rare, for nodes of panels are raw; datagrams still come to the port by themselves."""
+    link = matrix.Link(stage, "xray", "ws-tls", {}, protocol="shadowsocks", settings=shadowsocks.node(AES))
+    visit.download(link.proxy, origin, 300_000)
+    visit.upload(link.proxy, origin, 300_000)
+
+
 # ---- many users ----
 
 CROWD = [(i, f"{i:08x}-5ec2-4000-8000-{i * 2654435761 % (1 << 48):012x}") for i in range(1, 3001)]
