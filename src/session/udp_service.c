@@ -214,7 +214,7 @@ static bool establish(struct udp_flow *f, const struct packet *p)
     atomic_fetch_add_explicit(&f->user->sessions, 1, memory_order_relaxed);
     worker_count(&u->wn->stats->accepted, 1);
     worker_count(&u->wn->stats->open, 1);
-    struct why why; /* datagrams are dropped without a word */
+    struct why why = {0}; /* datagrams are dropped without a word */
     if (!limits_place(u->wn, f->user, &p->from, &f->device, &why)) {
         flow_free(f);
         return false;
@@ -246,6 +246,18 @@ static void deliver(struct udp_flow *f, struct span *s, const struct packet *p, 
         list_add_tail(&u->touched, &f->touched);
 }
 
+static void log_refused(const struct udp_flow *f, enum status st)
+{
+    const struct udp_service *u = f->service;
+    struct worker *w = worker_of(u);
+    char from[ADDR_STRLEN];
+
+    if (!log_wants(w->log, LOG_INFO) || !worker_may_log(w))
+        return;
+    struct log_about about = {.node = u->wn->view->node->tag, .peer = addr_str(&f->client, from)};
+    log_line(w->log, LOG_INFO, &about, "datagram dropped: %s", status_str(st));
+}
+
 /* Opens the first datagram of a flow that may become one. False: more has to be done first. */
 static bool try_first(struct udp_service *u, struct udp_flow *f, struct span *s, struct packet *p,
                       uint8_t socket)
@@ -264,6 +276,7 @@ static bool try_first(struct udp_service *u, struct udp_flow *f, struct span *s,
     }
     if (st != ST_OK) {
         worker_count(&u->wn->stats->rejected, 1);
+        log_refused(f, st);
         flow_free(f);
     }
     span_free(w->pool, s);
