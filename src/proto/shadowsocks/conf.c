@@ -31,6 +31,23 @@ static enum status refuse(struct conf_error *err, const char *text)
     return ST_E_CONFIG;
 }
 
+/* What clients would speak below Shadowsocks and this server does not must stop the node: they would
+ * all be turned away without a word. */
+static enum status refuse_extras(const struct json_t *node, struct conf_error *err)
+{
+    static const char *const keys[] = {"obfs", "plugin"};
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const char *word = json_get_str(node, keys[i], "");
+        if (word[0] == '\0' || strcmp(word, "none") == 0)
+            continue;
+        snprintf(err->text, sizeof(err->text), "shadowsocks %s: %.64s is not supported", keys[i],
+                 word);
+        return ST_E_CONFIG;
+    }
+    return ST_OK;
+}
+
 static enum status parse_conf(struct arena *a, const struct json_t *node,
                               const struct conf_context *ctx, const void **conf,
                               struct conf_error *err)
@@ -47,6 +64,8 @@ static enum status parse_conf(struct arena *a, const struct json_t *node,
                  cipher[0] == '\0' ? "missing" : "unknown: ", cipher);
         return ST_E_CONFIG;
     }
+    if (refuse_extras(node, err) != ST_OK)
+        return ST_E_CONFIG;
     if (m->family == SS_2022 && server_key[0] == '\0')
         return refuse(err, "shadowsocks server_key: missing, and the cipher needs it");
     if (m->family == SS_2022 && ss2022_read_key(m, server_key, key) != ST_OK)

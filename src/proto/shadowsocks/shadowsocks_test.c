@@ -690,6 +690,9 @@ static void reads_what_the_panel_says(void **state)
     } cases[] = {
         {"{\"cipher\":\"aes-256-gcm\"}", ""},
         {"{\"cipher\":\"none\"}", "nothing is encrypted"},
+        {"{\"cipher\":\"aes-256-gcm\",\"obfs\":null,\"obfs_settings\":null,\"plugin\":\"\"}", ""},
+        {"{\"cipher\":\"aes-256-gcm\",\"obfs\":\"http\"}", "obfs: http is not supported"},
+        {"{\"cipher\":\"aes-256-gcm\",\"plugin\":\"v2ray-plugin\"}", "plugin: v2ray-plugin"},
         {"{}", "cipher: missing"},
         {"{\"cipher\":\"rc4\"}", "cipher: unknown: rc4"},
         {"{\"cipher\":\"2022-blake3-aes-128-gcm\",\"server_key\":\"" SERVER_KEY_16 "\"}", ""},
