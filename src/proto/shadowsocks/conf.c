@@ -31,8 +31,8 @@ static enum status refuse(struct conf_error *err, const char *text)
     return ST_E_CONFIG;
 }
 
-/* What clients would speak below Shadowsocks and this server does not must stop the node: they would
- * all be turned away without a word. */
+/* What clients would speak below Shadowsocks and this server does not must stop the node: they
+ * would all be turned away without a word. */
 static enum status refuse_extras(const struct json_t *node, struct conf_error *err)
 {
     static const char *const keys[] = {"obfs", "plugin"};
