@@ -375,7 +375,8 @@ void worker_stop_accepting(struct worker *w)
 }
 
 /* Open sessions count with what they moved since the last report, closed ones are in the table
- * already. */
+ * already. One that is only being closed does not make its device one that is there: it may have
+ * been refused for a limit. */
 struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t *n)
 {
     struct worker_node *wn = w->nodes[node_no];
@@ -385,7 +386,7 @@ struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t
     LIST_FOREACH(node, tmp, &wn->sessions)
     {
         struct session *s = LIST_ENTRY(node, struct session, node);
-        if (s->user == NULL)
+        if (s->user == NULL || (s->state == SESSION_FLUSHING && s->unreported == 0))
             continue;
         alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);
         s->unreported = 0;
