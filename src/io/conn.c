@@ -64,7 +64,9 @@ enum status conn_connected(struct conn *c, int *err)
         return ST_MORE;
     socklen_t len = sizeof(*err);
     *err = 0;
-    if (getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, err, &len) != 0)
+    /* A connect that failed comes with EPOLLERR, a hang-up for on_event: without one there is
+     * nothing to ask for. */
+    if (c->hup && getsockopt(c->watch.fd, SOL_SOCKET, SO_ERROR, err, &len) != 0)
         *err = errno;
     if (*err != 0)
         return ST_E_IO;

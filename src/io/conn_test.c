@@ -1,0 +1,120 @@
+/* What a connection says of its beginning. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/conn.h"
+#include "io/sockaddr.h"
+
+struct bench {
+    struct loop *loop;
+    int listener, peer;
+    struct conn c;
+    unsigned news;
+};
+
+static void on_news(struct conn *c)
+{
+    LIST_ENTRY(c, struct bench, c)->news++;
+}
+
+static int setup(void **state)
+{
+    static struct bench b;
+    b = (struct bench){.loop = loop_new(), .listener = -1, .peer = -1};
+    *state = &b;
+    return b.loop == NULL;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    conn_close(&b->c, false);
+    close(b->listener);
+    if (b->peer >= 0)
+        close(b->peer);
+    loop_free(b->loop);
+    return 0;
+}
+
+/* A socket on its way to a listener of ours. */
+static int start(struct bench *b)
+{
+    struct addr a = {.family = ADDR_IP4, .ip = {127, 0, 0, 1}};
+    union sockaddr_any sa;
+    socklen_t len = sockaddr_from_addr(&sa, &a);
+    b->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(b->listener, &sa.any, len), 0);
+    assert_int_equal(listen(b->listener, 1), 0);
+    sockaddr_local(b->listener, &a);
+    len = sockaddr_from_addr(&sa, &a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_true(connect(fd, &sa.any, len) == 0 || errno == EINPROGRESS);
+    b->peer = accept(b->listener, NULL, NULL);
+    assert_true(b->peer >= 0);
+    return fd;
+}
+
+static enum status await(struct bench *b, int *err)
+{
+    enum status st;
+    while ((st = conn_connected(&b->c, err)) == ST_MORE)
+        loop_once(b->loop, -1);
+    return st;
+}
+
+static void a_connect_that_worked(void **state)
+{
+    struct bench *b = *state;
+    int err = -1, fd = start(b);
+    assert_int_equal(conn_open(&b->c, b->loop, fd, true, on_news), ST_OK);
+    assert_false(b->c.writable);
+    assert_int_equal(conn_connected(&b->c, &err), ST_MORE);
+    assert_int_equal(await(b, &err), ST_OK);
+    assert_int_equal(err, 0);
+    assert_false(b->c.connecting);
+    assert_int_equal(b->news, 1);
+}
+
+static void a_connect_to_who_has_left_already(void **state)
+{
+    struct bench *b = *state;
+    int err = -1, fd = start(b);
+    shutdown(b->peer, SHUT_WR);
+    assert_int_equal(conn_open(&b->c, b->loop, fd, true, on_news), ST_OK);
+    assert_int_equal(await(b, &err), ST_OK);
+    assert_int_equal(err, 0);
+}
+
+/* A refusal over loopback is answered by connect() itself; a reset leaves the same kind of error in
+ * the socket. */
+static void a_connect_that_failed_says_why(void **state)
+{
+    struct bench *b = *state;
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    int err = 0, fd = start(b);
+    assert_int_equal(setsockopt(b->peer, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    close(b->peer);
+    b->peer = -1;
+    assert_int_equal(conn_open(&b->c, b->loop, fd, true, on_news), ST_OK);
+    assert_int_equal(await(b, &err), ST_E_IO);
+    assert_int_equal(err, ECONNRESET);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_connect_that_worked),
+        CASE(a_connect_to_who_has_left_already),
+        CASE(a_connect_that_failed_says_why),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
