@@ -176,22 +176,24 @@ def test_removed_user_has_no_datagrams_any_more(stage, cipher):
             u.sendto(b"before", o.address)
             assert u.recvfrom()[0] == b"before"
         server.panel.set_users(1, [{"id": 2, "uuid": spec.BOB}])
-        server.panel.wait_calls("user", 2)
-        wait.until(lambda: "1 removed" in server.process.log(), 20, "he is gone")
+        me.socket.settimeout(0.5)
+
+        def is_cut():
+            me.sendto(b"after", o.address)
+            try:
+                return not me.recvfrom()
+            except socket.timeout:
+                return True
+        wait.until(is_cut, 20, "his datagrams are dropped")
         bob.sendto(b"after", o.address)
         assert bob.recvfrom()[0] == b"after"
-        seen = o.count
-        me.sendto(b"after", o.address)
-        bob.sendto(b"and after", o.address)
-        assert bob.recvfrom()[0] == b"and after"
-        assert o.count == seen + 1
 
 
 @pytest.mark.v2sp_only
 def test_users_that_the_cipher_cannot_serve_are_named(stage):
     node = node_of(AES_2022, users=[(1, spec.USER), (77, "short")])
     server = stage.server(node)
-    assert "77" in server.process.log()
+    assert "cannot be served: 77 (" in server.process.log()
     _, proxy = stage.client_process("xray", node, spec.Client())
     with origins.Tcp() as o:
         visit.echo(proxy, o)
