@@ -1,20 +1,10 @@
 #include "policy/conns.h"
 
-static void lock(struct conns *c)
-{
-    while (atomic_exchange_explicit(&c->lock, true, memory_order_acquire))
-        while (atomic_load_explicit(&c->lock, memory_order_relaxed))
-            ;
-}
-
-static void unlock(struct conns *c)
-{
-    atomic_store_explicit(&c->lock, false, memory_order_release);
-}
+#include "base/spin.h"
 
 void conns_init(struct conns *c)
 {
-    *c = (struct conns){.lock = false};
+    *c = (struct conns){.lock = ATOMIC_FLAG_INIT};
     for (unsigned i = 0; i < CONN_CLASSES; i++)
         list_init(&c->open[i]);
 }
@@ -66,7 +56,7 @@ static enum status make_room(struct conns *c, enum conn_class class, uint32_t li
 enum status conns_enter(struct conns *c, struct conn_entry *e, enum conn_class class,
                         uint32_t limit, uint64_t now_ms, struct list *out)
 {
-    lock(c);
+    spin_lock(&c->lock);
     enum status st = make_room(c, class, limit, now_ms, out);
     if (st == ST_OK) {
         e->class = (uint8_t) class;
@@ -76,18 +66,18 @@ enum status conns_enter(struct conns *c, struct conn_entry *e, enum conn_class c
         list_add_tail(&c->open[class], &e->node);
         c->count[class]++;
     }
-    unlock(c);
+    spin_unlock(&c->lock);
     return st;
 }
 
 bool conns_leave(struct conns *c, struct conn_entry *e)
 {
-    lock(c);
+    spin_lock(&c->lock);
     bool mine = !e->out;
     if (mine) {
         list_del(&e->node);
         c->count[e->class]--;
     }
-    unlock(c);
+    spin_unlock(&c->lock);
     return mine;
 }

@@ -32,7 +32,7 @@ struct conn_entry {
 
 /* Made by conns_init; nothing to free. */
 struct conns {
-    _Atomic bool lock;
+    atomic_flag lock;
     struct list open[CONN_CLASSES];
     uint32_t count[CONN_CLASSES];
 };

@@ -2,17 +2,7 @@
 
 #include <string.h>
 
-static void lock(struct devices *d)
-{
-    while (atomic_exchange_explicit(&d->lock, true, memory_order_acquire))
-        while (atomic_load_explicit(&d->lock, memory_order_relaxed))
-            ;
-}
-
-static void unlock(struct devices *d)
-{
-    atomic_store_explicit(&d->lock, false, memory_order_release);
-}
+#include "base/spin.h"
 
 /* The first @bits bits of the address. */
 static struct addr network_of(const struct addr *from, const struct device_rule *rule)
@@ -123,31 +113,31 @@ enum status devices_enter(struct devices *d, const struct addr *from,
     struct addr ip = network_of(from, rule);
 
     *out = NULL;
-    lock(d);
+    spin_lock(&d->lock);
     enum status st = enter(d, &ip, rule, now_s, own_spare, out);
     if (st == ST_OK) {
         (*out)->sessions++;
         atomic_store_explicit(&(*out)->active_s, now_s, memory_order_relaxed);
     }
-    unlock(d);
+    spin_unlock(&d->lock);
     return st;
 }
 
 void devices_leave(struct devices *d, struct device *dev)
 {
-    lock(d);
+    spin_lock(&d->lock);
     dev->sessions--;
-    unlock(d);
+    spin_unlock(&d->lock);
 }
 
 uint32_t devices_count(struct devices *d, uint32_t grace_s, uint32_t now_s)
 {
     uint32_t n = 0;
 
-    lock(d);
+    spin_lock(&d->lock);
     for (struct device *dev = d->first; dev != NULL; dev = dev->next)
         n += counts(dev, grace_s, now_s);
-    unlock(d);
+    spin_unlock(&d->lock);
     return n;
 }
 

@@ -29,7 +29,7 @@ struct device {
 
 /* Zeroed: no device. */
 struct devices {
-    _Atomic bool lock;
+    atomic_flag lock;
     struct device *first;
 };
 

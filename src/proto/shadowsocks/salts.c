@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/spin.h"
 #include "crypto/siphash.h"
 
 #define SIZE_MIN  64u
@@ -36,14 +37,8 @@ static struct ss_salts_shard *lock(struct ss_salts *s, uint64_t mark)
 {
     struct ss_salts_shard *h = &s->shard[mark >> 60];
 
-    while (atomic_flag_test_and_set_explicit(&h->lock, memory_order_acquire))
-        ;
+    spin_lock(&h->lock);
     return h;
-}
-
-static void unlock(struct ss_salts_shard *h)
-{
-    atomic_flag_clear_explicit(&h->lock, memory_order_release);
 }
 
 static uint64_t mark_of(const struct ss_salts *s, const uint8_t *salt, size_t len)
@@ -103,7 +98,7 @@ bool ss_salts_seen(struct ss_salts *s, const uint8_t *salt, size_t len)
     struct ss_salts_shard *h = lock(s, mark);
     bool seen = holds(&h->young, mark) || holds(&h->old, mark);
 
-    unlock(h);
+    spin_unlock(&h->lock);
     return seen;
 }
 
@@ -126,6 +121,6 @@ bool ss_salts_add(struct ss_salts *s, const uint8_t *salt, size_t len, int64_t n
             h->young.count++;
         }
     }
-    unlock(h);
+    spin_unlock(&h->lock);
     return fresh;
 }

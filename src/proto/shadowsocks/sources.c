@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/spin.h"
 #include "crypto/siphash.h"
 
 #define BUDGETS 1024u
@@ -50,17 +51,6 @@ static uint64_t key_of(const struct ss_sources *s, const struct addr *from)
     return key != 0 ? key : 1;
 }
 
-static void lock(atomic_flag *f)
-{
-    while (atomic_flag_test_and_set_explicit(f, memory_order_acquire))
-        ;
-}
-
-static void unlock(atomic_flag *f)
-{
-    atomic_flag_clear_explicit(f, memory_order_release);
-}
-
 static struct ss_source_set *set_of(struct ss_sources *s, uint64_t key, atomic_flag **f)
 {
     size_t i = key % SS_SOURCE_SETS;
@@ -77,7 +67,7 @@ size_t ss_sources_find(struct ss_sources *s, const struct addr *from,
     struct ss_source_set *set = set_of(s, key, &f);
     size_t n = 0;
 
-    lock(f);
+    spin_lock(f);
     for (unsigned i = 0; i < SS_SOURCE_WAYS; i++) {
         const struct source *w = &set->way[i];
         if (w->key != key)
@@ -86,7 +76,7 @@ size_t ss_sources_find(struct ss_sources *s, const struct addr *from,
             uids[n] = w->uid[n] - 1;
         break;
     }
-    unlock(f);
+    spin_unlock(f);
     return n;
 }
 
@@ -121,12 +111,12 @@ void ss_sources_note(struct ss_sources *s, const struct addr *from, uint64_t uid
     atomic_flag *f;
     struct ss_source_set *set = set_of(s, key, &f);
 
-    lock(f);
+    spin_lock(f);
     struct source *w = place(set, key);
     w->used = ++set->uses;
     if (w->uid[0] != mark)
         to_front(w, mark);
-    unlock(f);
+    spin_unlock(f);
     _Atomic uint64_t *recent = &s->recent[uid % SS_RECENT];
     if (atomic_load_explicit(recent, memory_order_relaxed) != mark)
         atomic_store_explicit(recent, mark, memory_order_relaxed);
@@ -157,7 +147,7 @@ bool ss_sources_take(struct ss_sources *s, const struct addr *from, uint32_t n, 
     uint32_t now_ms = (uint32_t)(now_us / 1000);
     bool fits;
 
-    lock(&b->lock);
+    spin_lock(&b->lock);
     /* 0 is a time like any other only after the first call. */
     b->all = b->at_us == 0 ? most(rate, least)
                            : filled(b->all, now_us > b->at_us ? now_us - b->at_us : 0, rate,
@@ -176,7 +166,7 @@ bool ss_sources_take(struct ss_sources *s, const struct addr *from, uint32_t n, 
         own -= n;
     }
     b->left[i] = (int32_t)(own < INT32_MAX ? own : INT32_MAX);
-    unlock(&b->lock);
+    spin_unlock(&b->lock);
     return fits;
 }
 
@@ -185,9 +175,9 @@ void ss_sources_give(struct ss_sources *s, const struct addr *from, uint32_t n)
     struct ss_budget *b = &s->budget;
     size_t i = key_of(s, from) % BUDGETS;
 
-    lock(&b->lock);
+    spin_lock(&b->lock);
     b->all += n;
     if (b->left[i] <= INT32_MAX - (int32_t)n)
         b->left[i] += (int32_t)n;
-    unlock(&b->lock);
+    spin_unlock(&b->lock);
 }

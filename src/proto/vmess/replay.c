@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/spin.h"
 #include "crypto/mem.h"
 #include "crypto/siphash.h"
-#include "proto/vmess/spin.h"
 
 #define MINUTE_US   (60u * UINT64_C(1000000))
 #define SLOTS_FIRST 64u

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/spin.h"
 #include "crypto/mem.h"
 #include "crypto/siphash.h"
-#include "proto/vmess/spin.h"
 
 #define WAYS          4u
 #define BUCKETS_FIRST 4u

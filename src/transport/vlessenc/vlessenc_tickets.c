@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/list.h"
+#include "base/spin.h"
 #include "crypto/mem.h"
 
 #define SHARDS          16u
@@ -70,17 +71,6 @@ struct vlessenc_tickets *vlessenc_tickets_new(uint32_t keep_s)
         return t;
     vlessenc_tickets_free(t);
     return NULL;
-}
-
-static void lock(struct shard *s)
-{
-    while (atomic_flag_test_and_set_explicit(&s->lock, memory_order_acquire))
-        ;
-}
-
-static void unlock(struct shard *s)
-{
-    atomic_flag_clear_explicit(&s->lock, memory_order_release);
 }
 
 /* Names are our own random bytes but for the first two, so any of the others will do for an index;
@@ -169,7 +159,7 @@ void vlessenc_tickets_put(struct vlessenc_tickets *t, const uint8_t ticket[VLESS
     struct shard *s = shard_of(t, ticket);
     struct ticket **bucket = bucket_of(s, ticket);
 
-    lock(s);
+    spin_lock(&s->lock);
     expire(s, now_s);
     struct ticket *k = new_ticket(s);
     if (k != NULL) {
@@ -182,7 +172,7 @@ void vlessenc_tickets_put(struct vlessenc_tickets *t, const uint8_t ticket[VLESS
         list_add_tail(&s->ages, &k->age);
         s->tickets++;
     }
-    unlock(s);
+    spin_unlock(&s->lock);
 }
 
 static struct ticket *find(struct shard *s, const uint8_t *name)
@@ -226,14 +216,14 @@ enum vlessenc_use vlessenc_tickets_use(struct vlessenc_tickets *t,
     struct shard *s = shard_of(t, ticket);
     enum vlessenc_use use = VLESSENC_USE_UNKNOWN;
 
-    lock(s);
+    spin_lock(&s->lock);
     expire(s, now_s);
     struct ticket *k = find(s, ticket);
     if (k != NULL)
         use = note(s, k, get_be64(nfs));
     if (use == VLESSENC_USE_GOOD)
         memcpy(pfs, k->pfs, sizeof(k->pfs));
-    unlock(s);
+    spin_unlock(&s->lock);
     return use;
 }
 
@@ -242,9 +232,9 @@ size_t vlessenc_tickets_count(struct vlessenc_tickets *t)
     size_t sum = 0;
 
     for (unsigned i = 0; i < SHARDS; i++) {
-        lock(&t->shard[i]);
+        spin_lock(&t->shard[i].lock);
         sum += t->shard[i].tickets;
-        unlock(&t->shard[i]);
+        spin_unlock(&t->shard[i].lock);
     }
     return sum;
 }

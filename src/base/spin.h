@@ -1,7 +1,7 @@
-/* proto/vmess/spin.h - a lock held for some hundred nanoseconds, between the workers of a node.
- * Pure. */
-#ifndef PROTO_VMESS_SPIN_H
-#define PROTO_VMESS_SPIN_H
+/* base/spin.h - a lock held for some hundred nanoseconds: for what workers share and a session
+ * needs once. Clear (atomic_flag_clear, or zeroed memory) is open. Pure. */
+#ifndef BASE_SPIN_H
+#define BASE_SPIN_H
 
 #include <stdatomic.h>
 
