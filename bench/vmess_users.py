@@ -89,30 +89,43 @@ def crowd(count, generation=0):
 
 def _visit(node, origins, user, source):
     with socket.socket() as s:
-        s.settimeout(20)
+        s.settimeout(10)
         s.bind((source, 0))
         s.connect((node.listen, node.port))
         s.sendall(user.request("127.0.0.1", origins.web) +
                   b"GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         answer = b""
-        while part := s.recv(4096):
+        while not answer.endswith(100 * b"x"):       # Xray would close a second later
+            part = s.recv(4096)
+            assert part, f"closed after {len(answer)} bytes"
             answer += part
-        assert b"200 OK" in answer, f"{len(answer)} bytes"
 
 
-def _visits(node, origins, visits):
+def _visits(server, origins, visits):
+    """Xray-core remembers requests by 8 bits of hash: it takes one in two thousand here for a replay, and does not answer
+    it. That one is made again; v2sp gets no second try."""
+    tries = 1 if server.kind == "v2sp" else 5
+
+    def visit(v):
+        for left in reversed(range(tries)):
+            try:
+                return _visit(server.node, origins, *v)
+            except TimeoutError:
+                if left == 0:
+                    raise
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda v: _visit(node, origins, *v), visits))
+        list(pool.map(visit, visits))
 
 
 def _measure(server, origins, users, connections, results, count):
     rng = random.Random(count)
     chosen = [User(users[rng.randrange(len(users))][1]) for _ in range(connections)]
     visits = [(u, f"127.{2 + i // 60000}.{i // 250 % 240 + 1}.{i % 250 + 1}") for i, u in enumerate(chosen)]
-    _visits(server.node, origins, [(User(users[-1][1]), "127.1.1.1")] * 20)
+    _visits(server, origins, [(User(users[-1][1]), "127.1.1.1")] * 20)
     for what in ("unseen", "seen"):
         before = polls.cpu_ns(server.process.pid)
-        _visits(server.node, origins, visits)
+        _visits(server, origins, visits)
         cpu = polls.cpu_ns(server.process.pid) - before
         results.add("vmess-users", server.kind, f"CPU-ms, {count} {what}", cpu / 1e6 / connections)
 
