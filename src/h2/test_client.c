@@ -86,7 +86,8 @@ void test_client_init(struct test_client *c, struct pool *p)
 
     *c = (struct test_client){.pool = p};
     bufq_init(&c->out, UINT32_MAX);
-    need(nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0);
+    need(nghttp2_session_callbacks_new(&cb) == 0);
+    need(nghttp2_option_new(&opt) == 0);
     nghttp2_session_callbacks_set_send_callback(cb, on_send);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
