@@ -9,9 +9,12 @@
 void test_vmess_open(struct test_vmess *c, uint8_t security, uint8_t options, uint8_t command,
                      const char *target)
 {
-    memset(c, 0, sizeof(*c));
-    vmess_kdf_init(&c->kdf);
-    BUG_ON(crypto_ctx_init(&c->cc) != ST_OK || rng_init(&c->rng) != ST_OK);
+    if (!c->ready) {
+        vmess_kdf_init(&c->kdf);
+        BUG_ON(crypto_ctx_init(&c->cc) != ST_OK || rng_init(&c->rng) != ST_OK);
+        c->ready = true;
+    }
+    memset(&c->h, 0, sizeof(c->h));
     c->pool = pool_new(0);
     BUG_ON(c->pool == NULL);
     rng_bytes(&c->rng, c->h.iv, sizeof(c->h.iv));
@@ -36,8 +39,13 @@ void test_vmess_close(struct test_vmess *c)
     vmess_chunks_fini(&c->down, c->pool);
     BUG_ON(pool_used(c->pool) != 0);
     pool_free(c->pool);
+}
+
+void test_vmess_fini(struct test_vmess *c)
+{
     rng_fini(&c->rng);
     crypto_ctx_fini(&c->cc);
+    c->ready = false;
 }
 
 void test_vmess_auth_id(struct test_vmess *c, const uint8_t uuid[16], int64_t unix_s,

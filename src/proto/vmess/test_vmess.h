@@ -7,6 +7,7 @@
 #include "proto/vmess/chunks.h"
 
 struct test_vmess {
+    bool ready; /* the next three are made */
     struct vmess_kdf kdf;
     struct crypto_ctx cc;
     struct rng rng;
@@ -17,10 +18,11 @@ struct test_vmess {
     struct vmess_chunks up, down;
 };
 
-/* Prepares a request to @target (NULL: none) with fresh keys. */
+/* Prepares a request to @target (NULL: none) with fresh keys. @c is zeroed, or was closed. */
 void test_vmess_open(struct test_vmess *c, uint8_t security, uint8_t options, uint8_t command,
                      const char *target);
 void test_vmess_close(struct test_vmess *c);
+void test_vmess_fini(struct test_vmess *c); /* after the last close */
 /* The AuthID of the user with @uuid at @unix_s. */
 void test_vmess_auth_id(struct test_vmess *c, const uint8_t uuid[16], int64_t unix_s,
                         uint8_t out[VMESS_AUTH_ID_LEN]);

@@ -147,5 +147,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(w.shared);
     user_index_free(w.users);
     test_vmess_close(&w.client);
+    test_vmess_fini(&w.client);
     return 0;
 }

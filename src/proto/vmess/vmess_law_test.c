@@ -65,6 +65,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *w = *state;
+    test_vmess_fini(&w->client);
     user_index_free(w->users);
     rng_fini(&w->rng);
     crypto_ctx_fini(&w->cc);

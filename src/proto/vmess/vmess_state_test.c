@@ -316,6 +316,7 @@ static int close_crowd(void **state)
 {
     struct crowd *c = *state;
     test_vmess_close(&c->client);
+    test_vmess_fini(&c->client);
     free(c);
     return 0;
 }

@@ -82,8 +82,10 @@ static int tear_down(void **state)
 {
     struct bench *b = *state;
     chain_fini(&b->chain);
-    if (b->has_client)
+    if (b->has_client) {
         test_vmess_close(&b->client);
+        test_vmess_fini(&b->client);
+    }
     assert_int_equal(pool_used(b->pool), 0);
     pool_free(b->pool);
     user_index_free(b->index);
