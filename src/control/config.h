@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "control/config_node.h"
+#include "control/config_stats.h"
 
 #define CONFIG_FILE_DEFAULT  "/etc/v2sp/config.json"
 #define CONFIG_STATE_DEFAULT "/var/lib/v2sp"
@@ -49,6 +50,8 @@ struct config {
     unsigned workers;       /* 0 = one a core */
     uint64_t memory_budget; /* bytes; 0 = chosen at start */
     uint32_t drain_ms;      /* DrainTimeout of the process at SIGTERM */
+    struct config_stats stats;
+    struct config_metrics metrics;
     const struct config_node *nodes; /* the usable ones, in file order */
     size_t node_count;
     const struct config_finding *findings; /* in the order they were met */

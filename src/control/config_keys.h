@@ -113,6 +113,11 @@ config_read_fn config_read_api_send_ip;
 config_read_fn config_read_level;
 config_read_fn config_read_format;
 config_read_fn config_read_output;
+config_read_fn config_read_api_listen;
+config_read_fn config_read_stats_inbounds;
+config_read_fn config_read_stats_outbounds;
+config_read_fn config_read_stats_users;
+config_read_fn config_read_metrics_listen;
 
 /* Defaults, and what follows from several options together. @r only for memory. */
 void config_options_init(struct config_options *o);

@@ -323,6 +323,35 @@ static void print_cores(struct printer *p, const struct config *cfg)
     close_group(p, ']');
 }
 
+static void print_listen(struct printer *p, const char *key, const struct addr *a)
+{
+    char text[ADDR_STRLEN];
+    put_text(p, key, a->family != ADDR_NONE ? addr_str(a, text) : "");
+}
+
+static void print_stats(struct printer *p, const struct config *cfg)
+{
+    const struct config_stats *s = &cfg->stats;
+    open_group(p, "experimental", '{');
+    open_group(p, "v2ray_api", '{');
+    print_listen(p, "listen", &s->listen);
+    open_group(p, "stats", '{');
+    put_bool(p, "enabled", s->enabled);
+    print_list(p, "inbounds", s->inbounds.list, s->inbounds.count);
+    print_list(p, "outbounds", s->outbounds.list, s->outbounds.count);
+    open_group(p, "users", '[');
+    for (size_t i = 0; i < s->users.count; i++) /* a credential is part of a name */
+        put_secret(p, NULL, s->users.list[i]);
+    close_group(p, ']');
+    close_group(p, '}');
+    close_group(p, '}');
+    close_group(p, '}');
+    open_group(p, "Metrics", '{');
+    print_listen(p, "Listen", &cfg->metrics.listen);
+    put_bool(p, "Users", cfg->metrics.users);
+    close_group(p, '}');
+}
+
 void config_print(const struct config *cfg, FILE *to)
 {
     struct printer p = {.to = to, .first = true};
@@ -341,6 +370,7 @@ void config_print(const struct config *cfg, FILE *to)
     put_number(&p, "Workers", cfg->workers);
     put_size(&p, "MemoryBudget", cfg->memory_budget);
     put_ms(&p, "DrainTimeout", cfg->drain_ms);
+    print_stats(&p, cfg);
     print_cores(&p, cfg);
     open_group(&p, "Nodes", '[');
     for (size_t i = 0; i < cfg->node_count; i++)

@@ -29,6 +29,37 @@ static const struct config_key log_keys[] = {
 };
 const struct config_scope config_scope_log = {"Log", log_keys, COUNT(log_keys), CONFIG_NO_BITS};
 
+/* These three keep the names of sing-box's configuration. */
+static const struct config_key stats_keys[] = {
+    {"enabled", W, BOOL, .offset = offsetof(struct config_stats, enabled)},
+    {"inbounds", W, CUSTOM(config_read_stats_inbounds)},
+    {"outbounds", W, CUSTOM(config_read_stats_outbounds)},
+    {"users", W, CUSTOM(config_read_stats_users)},
+};
+static const struct config_scope stats_scope = {"stats", stats_keys, COUNT(stats_keys),
+                                                CONFIG_NO_BITS};
+static const struct config_key api_keys[] = {
+    {"listen", W, CUSTOM(config_read_api_listen)},
+    {"stats", W, .kind = KIND_OBJECT, .scope = &stats_scope},
+};
+static const struct config_scope api_scope = {"v2ray_api", api_keys, COUNT(api_keys),
+                                              CONFIG_NO_BITS};
+static const struct config_key experimental_keys[] = {
+    {"v2ray_api", W, .kind = KIND_OBJECT, .scope = &api_scope},
+    {"clash_api", IGNORED("there is no Clash API in v2sp")},
+    {"cache_file", IGNORED("what is to be kept lies in StateDir")},
+    {"debug", IGNORED("there is no Go runtime in v2sp")},
+};
+static const struct config_scope experimental_scope = {"experimental", experimental_keys,
+                                                       COUNT(experimental_keys), CONFIG_NO_BITS};
+
+static const struct config_key metrics_keys[] = {
+    {"Listen", W, CUSTOM(config_read_metrics_listen)},
+    {"Users", W, BOOL, .offset = offsetof(struct config_metrics, users)},
+};
+static const struct config_scope metrics_scope = {"Metrics", metrics_keys, COUNT(metrics_keys),
+                                                  CONFIG_NO_BITS};
+
 static const struct config_key top_keys[] = {
     {"Log", W, .kind = KIND_OBJECT, .scope = &config_scope_log,
      .offset = offsetof(struct config, log)},
@@ -40,6 +71,10 @@ static const struct config_key top_keys[] = {
      .offset = offsetof(struct config, memory_budget)},
     {"DrainTimeout", W, .kind = KIND_MS, .unit = 1000, .min = 0, .max = DAYS_MS(1),
      .offset = offsetof(struct config, drain_ms)},
+    {"experimental", W, .kind = KIND_OBJECT, .scope = &experimental_scope,
+     .offset = offsetof(struct config, stats)},
+    {"Metrics", W, .kind = KIND_OBJECT, .scope = &metrics_scope,
+     .offset = offsetof(struct config, metrics)},
     {"PprofPort", IGNORED("there is no Go profiler in v2sp")},
 };
 const struct config_scope config_scope_top = {"the top level", top_keys, COUNT(top_keys),

@@ -8,6 +8,8 @@
 #include "control/counters.h"
 #include "control/node.h"
 #include "control/reporter.h"
+#include "control/stats.h"
+#include "control/stats_service.h"
 #include "control/store.h"
 #include "control/views.h"
 #include "io/resolver.h"
@@ -24,6 +26,7 @@ struct controller {
     struct list nodes; /* in order of the configuration; draining ones last */
     struct node *by_no[VIEW_NODES_MAX];
     struct timer sample_timer;
+    struct stats_service *service;
 
     bool stopping;
     struct timer stop_timer;
@@ -70,8 +73,7 @@ static void on_user_released(void *self, struct user_rt *u)
     struct controller *c = self;
     struct node *n = find(c, u->node);
 
-    counters_retire(c->env.counters, u->slot);
-    views_user_done(c->env.views, u, n == NULL || n->gone);
+    node_user_done(&c->env, u, n == NULL || n->gone);
 }
 
 /* ---- life ---- */
@@ -126,6 +128,22 @@ static void on_stop_timer(struct timer *t)
     node_abandon(NODE_OF(l));
 }
 
+static bool make_stats(struct controller *c)
+{
+    const struct controller_setup *s = &c->setup;
+    const struct stats_setup stats = {
+        .plane = s->plane, .counters = c->env.counters, .nodes = &c->nodes};
+
+    c->env.stats = stats_new(&stats);
+    const struct stats_service_setup service = {.loop = s->loop,
+                                                .log = s->log,
+                                                .plane = s->plane,
+                                                .stats = c->env.stats,
+                                                .nodes = &c->nodes};
+    c->service = c->env.stats != NULL ? stats_service_new(&service) : NULL;
+    return c->service != NULL;
+}
+
 static bool make_parts(struct controller *c)
 {
     const struct controller_setup *s = &c->setup;
@@ -136,7 +154,7 @@ static bool make_parts(struct controller *c)
            (e->counters = counters_open(run, e->store, s->plane->workers, s->log)) != NULL &&
            (e->slab = user_slab_new()) != NULL &&
            (e->views = views_new(s->loop, e->slab, rng_u64(&e->rng))) != NULL &&
-           (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL;
+           (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL && make_stats(c);
 }
 
 struct controller *controller_new(const struct controller_setup *setup)
@@ -172,8 +190,13 @@ void controller_free(struct controller *c)
     loop_timer_del(c->env.loop, &c->sample_timer);
     loop_timer_del(c->env.loop, &c->stop_timer);
     loop_task_del(c->env.loop, &c->stop_task);
+    stats_service_free(c->service);
+    /* The workers are gone, and nobody can ask any more. */
+    if (c->env.stats != NULL && stats_configure(c->env.stats, NULL) != ST_OK)
+        log_line(c->env.lg, LOG_DEBUG, NULL, "counters stay");
     while (!list_empty(&c->nodes))
         node_free(NODE_OF(c->nodes.next));
+    stats_free(c->env.stats);
     resolver_free(c->env.resolver);
     panel_client_free(c->env.client);
     views_free(c->env.views);
@@ -270,6 +293,7 @@ enum status controller_apply(struct controller *c, const struct config *cfg)
         list_del(l);
         list_add_tail(&c->nodes, l);
     }
+    stats_service_apply(c->service, &cfg->stats);
     return st;
 }
 
@@ -281,6 +305,7 @@ void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
     c->stopping = true;
     c->done = done;
     c->done_arg = arg;
+    stats_service_stop(c->service);
     LIST_FOREACH(l, tmp, &c->nodes)
     node_drain(NODE_OF(l), drain_ms);
     loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)drain_ms + push_ms);

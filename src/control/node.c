@@ -10,6 +10,7 @@
 #include "control/counters.h"
 #include "control/node_cache.h"
 #include "control/reporter.h"
+#include "control/stats.h"
 #include "control/store.h"
 #include "control/views.h"
 
@@ -108,15 +109,20 @@ static enum status publish(struct node *n, struct served_node *s, struct user_rt
     return ST_OK;
 }
 
+void node_user_done(struct node_env *env, struct user_rt *u, bool ended)
+{
+    stats_user_gone(env->stats, u);
+    counters_retire(env->counters, u->slot);
+    views_user_done(env->views, u, ended);
+}
+
 static void forget_removed(struct node *n, struct users_change *change)
 {
     /* Nothing was published, but the users are out of the table: the next view is without them, so
      * it takes the rest of their way. */
     for (size_t i = 0; i < change->removed_count; i++)
-        if (user_unref(change->removed[i])) {
-            counters_retire(n->env->counters, change->removed[i]->slot);
-            views_user_done(n->env->views, change->removed[i], true);
-        }
+        if (user_unref(change->removed[i]))
+            node_user_done(n->env, change->removed[i], true);
 }
 
 static void save_users(struct node *n, const struct user_list *list,
@@ -301,6 +307,7 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
         return NULL;
     }
     n->config = config_ref(cfg);
+    stats_node_begin(env->stats, n);
     n->reporter = reporter_new(n);
     if (n->reporter == NULL) {
         node_free(n);
@@ -321,6 +328,7 @@ void node_free(struct node *n)
     node_target_stop(n);
     node_tails_forget(n);
     reporter_free(n->reporter);
+    stats_node_end(n->env->stats, n);
     loop_timer_del(n->env->loop, &n->pull.timer);
     loop_timer_del(n->env->loop, &n->listen_timer);
     list_del(&n->link);
@@ -341,6 +349,7 @@ void node_reconfigure(struct node *n, const struct config *cfg, const struct con
     n->config = config_ref(cfg);
     n->conf = conf;
     config_unref(old);
+    stats_node_begin(n->env->stats, n);
     if (same) {
         if (n->served != NULL && n->state < NODE_DRAINING)
             reread_cert(n);
@@ -383,12 +392,11 @@ void node_on_gone(struct node *n)
     for (size_t i = 0; i < n->users.count; i++) {
         struct user_rt *u = n->users.by_id[i];
         atomic_store_explicit(&u->removed, true, memory_order_release);
-        if (!user_unref(u))
-            continue; /* a session is still ending: the plane tells */
-        counters_retire(n->env->counters, u->slot);
-        views_user_done(n->env->views, u, true);
+        if (user_unref(u)) /* else a session is still ending: the plane tells */
+            node_user_done(n->env, u, true);
     }
     n->users.count = 0;
+    n->users.version++;
     reporter_finish(n->reporter);
 }
 

@@ -33,6 +33,7 @@
 struct counters;
 struct node;
 struct resolver;
+struct stats;
 struct store;
 struct views;
 
@@ -45,6 +46,7 @@ struct node_env {
     struct counters *counters;
     struct user_slab *slab;
     struct views *views;
+    struct stats *stats;
     struct panel_client *client;
     struct resolver *resolver; /* made when a REALITY target is looked at first */
     struct rng rng;
@@ -119,6 +121,9 @@ void node_reconfigure(struct node *n, const struct config *cfg, const struct con
 void node_drain(struct node *n, uint32_t drain_ms);
 /* No more time: what is not pushed stays in the spool. */
 void node_abandon(struct node *n);
+
+/* @u is out of his node's table and his last reference is gone; @ended: with the whole node. */
+void node_user_done(struct node_env *env, struct user_rt *u, bool ended);
 
 /* From the plane. */
 void node_on_listening(struct node *n, struct why why, const struct addr *where);

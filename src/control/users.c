@@ -394,6 +394,7 @@ enum status users_apply(struct user_table *t, struct user_list *l, const struct 
         return ST_E_NOMEM;
     }
     merge(t, l, env, by_id, change);
+    t->version++;
     return ST_OK;
 }
 

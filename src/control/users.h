@@ -70,6 +70,7 @@ uint64_t user_list_hash(const struct user_list *l);
 struct user_table {
     struct user_rt **by_id; /* sorted by (uid, uuid, secret); one reference each */
     size_t count;
+    uint32_t version; /* grows with every change of who is in it */
 };
 
 /* Where objects and slots come from, and the node's own limits: the smaller non-zero of node and

@@ -1,0 +1,420 @@
+#include "control/stats_service.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "codec/protobuf.h"
+#include "control/config_stats.h"
+#include "control/grpc_server.h"
+#include "control/node.h"
+#include "control/process_info.h"
+#include "control/stats.h"
+#include "control/stats_query.h"
+#include "control/stats_request.h"
+#include "io/loop.h"
+
+#define RETRY_MS    5000
+#define METHODS_MAX 24
+#define DEFAULT_MAX 4194304u /* bytes of an answer that clients take unless told otherwise */
+
+struct stats_service {
+    struct stats_service_setup setup;
+    struct grpc_server *server;
+    struct grpc_method methods[METHODS_MAX];
+    struct addr wanted;
+    bool enabled, told, told_large;
+    struct timer retry;
+    struct stats_memory memory;
+    struct stats_query query; /* too large for the stack */
+};
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* False: answered with an error. */
+static bool readable(struct grpc_call *call, enum status st)
+{
+    switch (st) {
+    case ST_OK:
+        return true;
+    case ST_E_UNSUPPORTED:
+        grpc_call_fail(call, GRPC_INTERNAL,
+                       "grpc: error unmarshalling request: string field contains invalid UTF-8");
+        return false;
+    case ST_E_LIMIT:
+        grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "more than %u patterns",
+                       STATS_PATTERNS_MAX - 1);
+        return false;
+    default:
+        grpc_call_fail(call, GRPC_INTERNAL,
+                       "grpc: error unmarshalling request: proto: cannot parse invalid wire-format "
+                       "data");
+        return false;
+    }
+}
+
+static void not_found(struct grpc_call *call, struct grpc_str name)
+{
+    grpc_call_fail(call, GRPC_NOT_FOUND, "%.*s not found.", name.len > 400 ? 400 : (int)name.len,
+                   name.p);
+}
+
+/* Answers with one Stat. */
+static void answer_stat(struct grpc_call *call, struct grpc_str name, uint64_t value)
+{
+    uint8_t buf[STATS_NAME_MAX + 128];
+    struct protobuf_writer w = {.p = buf, .cap = sizeof(buf)};
+
+    protobuf_put_head(&w, 1, protobuf_bytes_size(1, name.len) + protobuf_number_size(2, value));
+    protobuf_put_bytes(&w, 1, name.p, name.len);
+    protobuf_put_number(&w, 2, value);
+    if (w.full)
+        not_found(call, name);
+    else
+        grpc_call_bytes(call, buf, w.len);
+}
+
+/* Cuts @end off @name; false if it does not end so. */
+static bool cut_end(struct grpc_str *name, const char *end)
+{
+    size_t n = strlen(end);
+
+    if (name->len < n || memcmp(name->p + name->len - n, end, n) != 0)
+        return false;
+    name->len -= n;
+    return true;
+}
+
+static void get_stats(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    struct stats_service *s = arg;
+    struct stats_get q;
+    struct stats_item item;
+
+    if (!readable(call, stats_request_get(message, len, &q)))
+        return;
+    struct grpc_str name = q.name;
+    bool up = cut_end(&name, ">>>traffic>>>uplink");
+    if ((!up && !cut_end(&name, ">>>traffic>>>downlink")) ||
+        !stats_find(s->setup.stats, name.p, name.len, &item)) {
+        not_found(call, q.name);
+        return;
+    }
+    if (q.reset) {
+        stats_take(s->setup.stats, item.kind, item.place, up ? item.up : 0, up ? 0 : item.down);
+        stats_forget(s->setup.stats);
+    }
+    answer_stat(call, q.name, up ? item.up : item.down);
+}
+
+static void query_stats(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    struct stats_service *s = arg;
+    struct grpc_body *body;
+    char problem[256];
+
+    if (!readable(call, stats_request_query(message, len, &s->query)))
+        return;
+    switch (stats_query_run(s->setup.stats, &s->query, &s->memory, &body, problem)) {
+    case ST_OK:
+        if (body->size > DEFAULT_MAX && !s->told_large) {
+            s->told_large = true;
+            log_line(s->setup.log, LOG_INFO, NULL,
+                     "v2ray_api: an answer of %llu bytes; most clients take 4 MiB: ask with a "
+                     "pattern, or raise the client's limit (said once)",
+                     (unsigned long long)body->size);
+        }
+        grpc_call_answer(call, body);
+        return;
+    case ST_E_PROTO:
+        grpc_call_fail(call, GRPC_INVALID_ARGUMENT, "%s", problem);
+        return;
+    default:
+        grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "%s", problem);
+        return;
+    }
+}
+
+/* What is a Go program's in the original; docs/stats-api.md says what is ours. */
+static void get_sys_stats(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    struct stats_service *s = arg;
+    struct plane_stats plane = {0};
+    struct process_info info;
+    uint8_t buf[128];
+    struct protobuf_writer w = {.p = buf, .cap = sizeof(buf)};
+
+    (void)message;
+    (void)len;
+    process_info_read(&info);
+    s->setup.plane->stats(s->setup.plane->self, UINT32_MAX, &plane);
+    protobuf_put_number(&w, 1, plane.open + info.threads);
+    protobuf_put_number(&w, 3, info.heap);
+    protobuf_put_number(&w, 5, info.resident);
+    protobuf_put_number(&w, 10, info.uptime_s);
+    grpc_call_bytes(call, buf, w.len);
+}
+
+/* ---- who is online --------------------------------------------------------------------------- */
+
+/* A message that grows. */
+struct text {
+    uint8_t *p;
+    size_t len, cap;
+    bool failed;
+};
+
+static uint8_t *room(struct text *t, size_t n)
+{
+    if (t->failed)
+        return NULL;
+    if (t->cap - t->len < n) {
+        size_t cap = t->cap > 0 ? t->cap * 2 : 4096;
+        while (cap < t->len + n)
+            cap *= 2;
+        uint8_t *p = cap <= STATS_QUERY_MEMORY ? realloc(t->p, cap) : NULL;
+        if (p == NULL) {
+            t->failed = true;
+            return NULL;
+        }
+        t->p = p;
+        t->cap = cap;
+    }
+    return t->p + t->len;
+}
+
+static void put(struct text *t, uint32_t number, const void *data, size_t len)
+{
+    size_t n = protobuf_bytes_size(number, len);
+    struct protobuf_writer w = {.p = room(t, n), .cap = n};
+
+    if (w.p == NULL)
+        return;
+    protobuf_put_bytes(&w, number, data, len);
+    t->len += n;
+}
+
+static void answer_text(struct grpc_call *call, struct text *t)
+{
+    if (t->failed)
+        grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "the answer is too large");
+    else
+        grpc_call_bytes(call, t->p, t->len);
+    free(t->p);
+}
+
+struct online {
+    struct text text;
+    struct stats *stats;
+    bool traffic, reset;
+};
+
+static bool is_online(const struct stats_item *item)
+{
+    return item->kind == STATS_USER &&
+           atomic_load_explicit(&item->user->sessions, memory_order_relaxed) > 0;
+}
+
+static enum status add_name(void *arg, const struct stats_item *item)
+{
+    struct online *o = arg;
+    char name[STATS_NAME_MAX + 16];
+
+    if (is_online(item))
+        put(&o->text, 1, name,
+            (size_t)snprintf(name, sizeof(name), "%.*s>>>online", (int)item->name_len, item->name));
+    return o->text.failed ? ST_E_LIMIT : ST_OK;
+}
+
+static void get_all_online(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    struct stats_service *s = arg;
+    struct online o = {.stats = s->setup.stats};
+
+    (void)message;
+    (void)len;
+    if (stats_walk(s->setup.stats, add_name, &o) != ST_OK)
+        o.text.failed = true;
+    answer_text(call, &o.text);
+}
+
+static enum status add_user(void *arg, const struct stats_item *item)
+{
+    struct online *o = arg;
+    uint8_t traffic[2 * PROTOBUF_VARINT_MAX + 4], user[STATS_NAME_MAX + 64];
+    struct protobuf_writer t = {.p = traffic, .cap = sizeof(traffic)};
+    struct protobuf_writer u = {.p = user, .cap = sizeof(user)};
+    size_t cut = strlen("user>>>");
+
+    if (!is_online(item))
+        return ST_OK;
+    protobuf_put_bytes(&u, 1, item->name + cut, item->name_len - cut);
+    if (o->traffic) {
+        protobuf_put_number(&t, 1, item->up);
+        protobuf_put_number(&t, 2, item->down);
+        protobuf_put_bytes(&u, 3, traffic, t.len);
+    }
+    put(&o->text, 1, user, u.len);
+    if (o->text.failed)
+        return ST_E_LIMIT;
+    if (o->traffic && o->reset)
+        stats_take(o->stats, item->kind, item->place, item->up, item->down);
+    return ST_OK;
+}
+
+static void get_users_stats(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    struct stats_service *s = arg;
+    struct stats_get q;
+    struct online o = {.stats = s->setup.stats};
+
+    if (!readable(call, stats_request_get(message, len, &q)))
+        return;
+    o.traffic = q.traffic;
+    o.reset = q.reset;
+    if (stats_walk(s->setup.stats, add_user, &o) != ST_OK)
+        o.text.failed = true;
+    answer_text(call, &o.text);
+}
+
+/* ---- health ---------------------------------------------------------------------------------- */
+
+/* HealthCheckRequest {1 service}; HealthCheckResponse {1 status: 1 serving}. */
+static void check_health(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    const struct stats_service *s = arg;
+    struct stats_get q;
+    bool known = false;
+
+    if (!readable(call, stats_request_get(message, len, &q)))
+        return;
+    for (size_t i = 0; i < METHODS_MAX && s->methods[i].service != NULL; i++)
+        known = known || (strlen(s->methods[i].service) == q.name.len &&
+                          memcmp(s->methods[i].service, q.name.p, q.name.len) == 0);
+    if (known || q.name.len == 0)
+        grpc_call_bytes(call, "\x08\x01", 2);
+    else
+        grpc_call_fail(call, GRPC_NOT_FOUND, "unknown service");
+}
+
+/* ---- the service ----------------------------------------------------------------------------- */
+
+static size_t list_methods(struct stats_service *s, bool enabled)
+{
+    static const char *const services[] = {"v2ray.core.app.stats.command.StatsService",
+                                           "xray.app.stats.command.StatsService"};
+    static const struct {
+        const char *name;
+        void (*fn)(void *, struct grpc_call *, const uint8_t *, size_t);
+    } rows[] = {
+        {"GetStats", get_stats},
+        {"QueryStats", query_stats},
+        {"GetSysStats", get_sys_stats},
+        {"GetAllOnlineUsers", get_all_online},
+        {"GetUsersStats", get_users_stats},
+    };
+    size_t n = 0;
+
+    memset(s->methods, 0, sizeof(s->methods));
+    s->methods[n++] = (struct grpc_method){
+        .service = "grpc.health.v1.Health", .name = "Check", .fn = check_health, .arg = s};
+    for (size_t i = 0; i < sizeof(services) / sizeof(services[0]) && enabled; i++)
+        for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++)
+            s->methods[n++] = (struct grpc_method){
+                .service = services[i], .name = rows[k].name, .fn = rows[k].fn, .arg = s};
+    BUG_ON(n > METHODS_MAX);
+    return n;
+}
+
+static void try_listen(struct stats_service *s)
+{
+    struct why why = {0};
+    char text[ADDR_STRLEN];
+    const struct log *lg = s->setup.log;
+
+    if (grpc_server_listen(s->server, &s->wanted, &why) == ST_OK) {
+        log_line(lg, LOG_INFO, NULL, "v2ray_api: listening on %s", addr_str(&s->wanted, text));
+        s->told = false;
+        return;
+    }
+    if (!s->told)
+        log_line(lg, LOG_ERROR, NULL, "v2ray_api: %s: %s (%s); the nodes go on, it is tried again",
+                 addr_str(&s->wanted, text), why.text, strerror((int)why.number));
+    s->told = true;
+    loop_timer_in(s->setup.loop, &s->retry, RETRY_MS);
+}
+
+static void on_retry(struct timer *t)
+{
+    try_listen(LIST_ENTRY(t, struct stats_service, retry));
+}
+
+struct stats_service *stats_service_new(const struct stats_service_setup *setup)
+{
+    struct stats_service *s = calloc(1, sizeof(*s));
+
+    if (s == NULL)
+        return NULL;
+    s->setup = *setup;
+    timer_init(&s->retry, on_retry);
+    return s;
+}
+
+static void close_server(struct stats_service *s)
+{
+    loop_timer_del(s->setup.loop, &s->retry);
+    if (s->server != NULL)
+        grpc_server_stop(s->server); /* say goodbye */
+    grpc_server_free(s->server);
+    s->server = NULL;
+    s->told = false;
+}
+
+void stats_service_free(struct stats_service *s)
+{
+    if (s == NULL)
+        return;
+    close_server(s);
+    free(s);
+}
+
+void stats_service_apply(struct stats_service *s, const struct config_stats *conf)
+{
+    bool on = conf->listen.family != ADDR_NONE;
+
+    if (stats_configure(s->setup.stats, on && conf->enabled ? conf : NULL) != ST_OK)
+        log_line(s->setup.log, LOG_ERROR, NULL, "v2ray_api: no memory for the lists of names");
+    if (s->server != NULL && on && addr_equal(&conf->listen, &s->wanted) &&
+        conf->enabled == s->enabled)
+        return;
+    close_server(s);
+    if (!on)
+        return;
+    s->wanted = conf->listen;
+    s->enabled = conf->enabled;
+    const struct grpc_server_conf sc = {.loop = s->setup.loop,
+                                        .log = s->setup.log,
+                                        .methods = s->methods,
+                                        .method_count = list_methods(s, conf->enabled)};
+    s->server = grpc_server_new(&sc);
+    if (s->server == NULL)
+        log_line(s->setup.log, LOG_ERROR, NULL, "v2ray_api: no memory");
+    else
+        try_listen(s);
+}
+
+void stats_service_stop(struct stats_service *s)
+{
+    loop_timer_del(s->setup.loop, &s->retry);
+    if (s->server != NULL)
+        grpc_server_stop(s->server);
+}
+
+const struct addr *stats_service_addr(const struct stats_service *s)
+{
+    static const struct addr none = {.family = ADDR_NONE};
+    return s->server != NULL ? grpc_server_addr(s->server) : &none;
+}

@@ -1,0 +1,347 @@
+"""The stats API with the clients people have: Python's grpcio, `xray api`, and frames by hand for what clients do not
+send."""
+import signal
+import socket
+import subprocess
+import threading
+
+import grpc
+import pytest
+
+from harness import paths, ports, stats, v2sp, vless, wait
+from harness.spec import ALICE, BOB
+
+pytestmark = pytest.mark.v2sp_only
+ALL = {"inbounds": ["*"], "outbounds": ["*"], "users": ["*"]}
+
+
+def api(address, **lists):
+    return {"experimental": {"v2ray_api": {"listen": address, "stats": {"enabled": True, **lists}}}}
+
+
+class Api:
+    def __init__(self, served, address, tag):
+        self.served, self.address, self.tag = served, address, tag
+        self.process, self.panel = served.process, served.panel
+
+    def user(self, user, direction=None):
+        name = f"user>>>{self.tag}|{user}"
+        return f"{name}>>>traffic>>>{direction}" if direction else name
+
+    def node(self, kind, direction):
+        return f"{kind}>>>{self.tag}>>>traffic>>>{direction}"
+
+    def client(self, **more):
+        return stats.Client(self.address, **more)
+
+
+@pytest.fixture
+def address():
+    return f"127.0.0.1:{ports.free_port()}"
+
+
+@pytest.fixture
+def serve_api(serve, node, address):
+    def start(lists=None, **more):
+        lists = ALL if lists is None else lists
+        s = serve(node, extra={"Name": "in-1"}, top={**api(address, **lists), **more.pop("top", {})}, **more)
+        s.process.wait_port(int(address.rpartition(":")[2]))
+        return Api(s, address, "in-1")
+    return start
+
+
+def settled(client, name, value):
+    wait.until(lambda: client.query(patterns=[name]).get(name) == value, 15, f"{name} is {value}")
+
+
+@pytest.mark.sanitizer
+def test_counters_appear_and_reset(serve_api, node, origin):
+    a = serve_api()
+    with a.client() as c, a.client(service=stats.V2RAY) as old:
+        assert c.query() == {}
+        assert c.error("GetStats", stats.field(1, a.user(ALICE, "uplink"))) == \
+            (grpc.StatusCode.NOT_FOUND, f"{a.user(ALICE, 'uplink')} not found.")
+        with vless.Session(node, ALICE, origin) as alice:
+            alice.say(1000)
+            settled(c, a.user(ALICE, "downlink"), alice.down)
+            everything = {f(k, d): n for d, n in (("uplink", alice.up), ("downlink", alice.down))
+                          for f, k in ((a.user, ALICE), (a.node, "inbound"), (a.node, "outbound"))}
+            assert c.query() == old.query() == everything
+            assert old.get(a.user(ALICE, "uplink")) == alice.up
+
+            assert c.get(a.user(ALICE, "uplink"), reset=True) == alice.up
+            assert c.get(a.user(ALICE, "uplink")) == 0
+            assert c.get(a.user(ALICE, "downlink")) == alice.down
+            assert c.query(pattern="user>>>", reset=True)[a.user(ALICE, "downlink")] == alice.down
+            assert c.query(pattern="user>>>") == {a.user(ALICE, "uplink"): 0, a.user(ALICE, "downlink"): 0}
+            assert c.get(a.node("inbound", "uplink")) == alice.up
+            before = alice.up
+            alice.say(10)
+            settled(c, a.user(ALICE, "uplink"), alice.up - before)
+    # The panel was not cheated.
+    a.panel.wait_sum(1, alice.up, alice.down)
+
+
+def test_patterns(serve_api, node, origin):
+    a = serve_api()
+    with a.client() as c, vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+        alice.say(100)
+        bob.say(100)
+        settled(c, a.user(BOB, "downlink"), bob.down)
+        settled(c, a.user(ALICE, "downlink"), alice.down)
+        names = {a.user(u, d) for u in (ALICE, BOB) for d in ("uplink", "downlink")}
+        nodes = {a.node(k, d) for k in ("inbound", "outbound") for d in ("uplink", "downlink")}
+        assert set(c.query()) == names | nodes
+        assert set(c.query(pattern="user>>>")) == names
+        assert set(c.query(patterns=[ALICE, BOB])) == names
+        assert set(c.query(pattern=BOB, patterns=[ALICE])) == names
+        assert set(c.query(pattern="uplink")) == {n for n in names | nodes if n.endswith("uplink")}
+        assert set(c.query(pattern=">>>down")) == {n for n in names | nodes if n.endswith("downlink")}
+        assert set(c.query(pattern=f"{ALICE}>>>traffic>>>up")) == {a.user(ALICE, "uplink")}
+        assert c.query(pattern="USER") == c.query(pattern="^user") == {}
+        assert set(c.query(patterns=["^user.*link$"], regexp=True)) == names
+        assert set(c.query(patterns=["^user.*up", "^in.*(down|side)"], regexp=True)) == \
+            {n for n in names if n.endswith("uplink")} | {a.node("inbound", "downlink")}
+
+        code, text = c.error("QueryStats", stats.field(3, "user(") + stats.field(4, True) + stats.field(2, True))
+        assert code == grpc.StatusCode.INVALID_ARGUMENT and "offset 5" in text
+        code, text = c.error("QueryStats", stats.field(3, "^(([^Z]+)+)+(!|~)$") + stats.field(4, True) + stats.field(2, True))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert c.get(a.user(ALICE, "uplink")) == alice.up
+
+
+def test_only_what_is_listed(serve_api, node, origin):
+    a = serve_api({"inbounds": ["other"], "outbounds": ["direct"], "users": [f"in-1|{BOB}", "in-1|nobody"]})
+    with a.client() as c, vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+        alice.say(1000)
+        bob.say(10)
+        up, down = alice.up + bob.up, alice.down + bob.down
+        settled(c, "outbound>>>direct>>>traffic>>>downlink", down)
+        assert c.query() == {"outbound>>>direct>>>traffic>>>uplink": up, "outbound>>>direct>>>traffic>>>downlink": down,
+                             a.user(BOB, "uplink"): bob.up, a.user(BOB, "downlink"): bob.down}
+        assert c.error("GetStats", stats.field(1, a.user(ALICE, "uplink")))[0] == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.sanitizer
+def test_all_resets_are_all_bytes(serve_api, node, origin):
+    """Several clients reset while two users are busy: nobody gets a byte twice, and none is lost."""
+    a = serve_api()
+    over, got, lock = threading.Event(), {}, threading.Lock()
+
+    def take(client, **how):
+        for name, n in client.query(reset=True, **how).items():
+            with lock:
+                got[name] = got.get(name, 0) + n
+
+    def keep_taking():
+        with a.client() as c:
+            while not over.is_set():
+                take(c, pattern="user>>>")
+                take(c, patterns=["^inbound"], regexp=True)
+    threads = [threading.Thread(target=keep_taking) for _ in range(4)]
+    with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+        for t in threads:
+            t.start()
+        for n in range(60):
+            alice.say(50_000 + n)
+            bob.say(3 * n + 1)
+        over.set()
+        for t in threads:
+            t.join()
+        with a.client() as c:
+            def complete():
+                take(c)
+                return got[a.user(ALICE, "downlink")] == alice.down and got[a.user(BOB, "downlink")] == bob.down
+            wait.until(complete, 15, "all bytes were taken")
+    assert (got[a.user(ALICE, "uplink")], got[a.user(BOB, "uplink")]) == (alice.up, bob.up)
+    assert got[a.node("inbound", "uplink")] == alice.up + bob.up
+    assert got[a.node("inbound", "downlink")] == alice.down + bob.down
+    a.panel.wait_sum(1, alice.up, alice.down)
+
+
+def test_a_removed_user_leaves_his_counter(serve_api, node, origin):
+    a = serve_api(push=1, pull=1)
+    with a.client() as c:
+        with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+            alice.say(1000)
+            bob.say(1)
+            settled(c, a.user(ALICE, "downlink"), alice.down)
+            a.panel.set_users(1, [{"id": 2, "uuid": BOB}])
+            assert alice.ended(30)
+        assert c.get(a.user(ALICE, "uplink")) == alice.up
+        a.panel.set_users(1, [{"id": 1, "uuid": ALICE}, {"id": 2, "uuid": BOB}])
+
+        def served():
+            try:
+                with vless.Session(node, ALICE, origin) as again:
+                    again.say(5)
+                    return again
+            except (OSError, EOFError, AssertionError):
+                return None
+        again = wait.until(served, 30, "he is back")
+        settled(c, a.user(ALICE, "downlink"), alice.down + again.down)
+        assert c.query(pattern=ALICE, reset=True)[a.user(ALICE, "uplink")] == alice.up + again.up
+
+
+def test_xray_command_line(serve_api, node, origin):
+    a = serve_api()
+    with vless.Session(node, ALICE, origin) as alice, a.client() as c:
+        alice.say(1000)
+        settled(c, a.user(ALICE, "downlink"), alice.down)
+        name = a.user(ALICE, "downlink")
+        assert stats.xray_api("stats", a.address, "-name", name) == (0, {"stat": {"name": name, "value": alice.down}})
+        rc, out = stats.xray_api("statsquery", a.address, "-pattern", "inbound")
+        assert rc == 0 and {s["name"]: s["value"] for s in out["stat"]} == \
+            {a.node("inbound", "uplink"): alice.up, a.node("inbound", "downlink"): alice.down}
+        rc, out = stats.xray_api("statssys", a.address)
+        assert rc == 0 and out["Sys"] > 1 << 20 and out["NumGoroutine"] >= 2
+        assert stats.xray_api("stats", a.address, "-name", name, "-reset")[1]["stat"]["value"] == alice.down
+        assert stats.xray_api("stats", a.address, "-name", name) == (0, {"stat": {"name": name}})
+        rc, out = stats.xray_api("stats", a.address, "-name", "nope é%\n")
+        assert rc == 1 and "code = NotFound desc = nope é%\n not found." in out
+
+
+def test_errors_of_real_clients(serve_api):
+    a = serve_api()
+    with a.client() as c:
+        assert c.error("Nope") == (grpc.StatusCode.UNIMPLEMENTED, f"unknown method Nope for service {stats.XRAY}")
+        assert c.error("GetStats", service="no.Such") == (grpc.StatusCode.UNIMPLEMENTED, "unknown service no.Such")
+        code, text = c.error("GetStats", b"\x0a\xff")
+        assert code == grpc.StatusCode.INTERNAL and text.startswith("grpc: error unmarshalling request:")
+        assert c.error("GetStats", stats.field(1, b"\xff")) == \
+            (grpc.StatusCode.INTERNAL, "grpc: error unmarshalling request: string field contains invalid UTF-8")
+        code, text = c.error("QueryStats", b"", compression=grpc.Compression.Gzip)
+        assert (code, text) == (grpc.StatusCode.UNIMPLEMENTED, 'grpc: Decompressor is not installed for grpc-encoding "gzip"')
+        code, text = c.error("GetStats", stats.field(1, "x" * 5_000_000))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text
+        code, text = c.error("GetStats", stats.field(1, "x" * 300_000))
+        assert code == grpc.StatusCode.NOT_FOUND
+        assert c.call("Check", service="grpc.health.v1.Health") == b"\x08\x01"
+        assert c.call("Check", stats.field(1, stats.XRAY), service="grpc.health.v1.Health") == b"\x08\x01"
+        assert c.error("Check", stats.field(1, "x"), service="grpc.health.v1.Health")[0] == grpc.StatusCode.NOT_FOUND
+
+
+QUERY = f"/{stats.XRAY}/QueryStats"
+GRPC = ("-H", "content-type: application/grpc")
+BY_HAND = {      # path, what curl is told, body: HTTP status, gRPC status, text
+    "GET": (QUERY, (*GRPC, "-X", "GET"), b"", 405, 13, 'Received a HEADERS frame with :method "GET" which should be POST'),
+    "content-type": (QUERY, ("-H", "content-type: application/json"), b"", 415, 3,
+                     'invalid gRPC request content-type "application/json"'),
+    "no-content-type": (QUERY, ("-H", "content-type:"), b"", 415, 3, 'invalid gRPC request content-type ""'),
+    "timeout-unit": (QUERY, (*GRPC, "-H", "grpc-timeout: 5X"), b"", 400, 13, "malformed grpc-timeout: "),
+    "timeout-zero": (QUERY, (*GRPC, "-H", "grpc-timeout: 0n"), b"", 400, 13, "malformed grpc-timeout: timeout must be positive"),
+    "no-method": ("/nopath", GRPC, b"", 200, 12, 'malformed method name: "/nopath"'),
+    "gzip": (QUERY, (*GRPC, "-H", "grpc-encoding: gzip"), b"", 200, 12,
+             'grpc: Decompressor is not installed for grpc-encoding "gzip"'),
+    "flag-1": (QUERY, GRPC, stats.message(flag=1), 200, 13, "grpc: compressed flag set with identity or empty encoding"),
+    "flag-2": (QUERY, GRPC, stats.message(flag=2), 200, 13, "grpc: received unexpected payload format 2"),
+    "no-message": (QUERY, GRPC, b"", 200, 2, "EOF"),
+    "half-a-message": (QUERY, GRPC, stats.message(length=9), 200, 2, "unexpected EOF"),
+    "too-large": (QUERY, GRPC, stats.message(length=5242880), 200, 8,
+                  "grpc: received message larger than max (5242880 vs. 4194304)"),
+}
+
+
+def test_errors_of_strange_clients(serve_api):
+    """Word for word what grpc-go answers."""
+    a = serve_api()
+    for name, (path, options, body, http, code, text) in BY_HAND.items():
+        done = subprocess.run(["curl", "-s", "-m", "10", "-D", "-", "-o", "/dev/null", "--http2-prior-knowledge", "-H", "te: trailers",
+                               *options, "--data-binary", "@-", f"http://{a.address}{path}"], input=body, capture_output=True,
+                              check=False)
+        lines = [line.rstrip() for line in done.stdout.decode().split("\n")]
+        assert done.stdout, (name, done)
+        assert lines[0].split()[1] == str(http), (name, lines)
+        assert f"grpc-status: {code}" in lines, (name, lines)
+        assert any(line.startswith(f"grpc-message: {text}") for line in lines), (name, lines)
+
+
+def test_more_than_one_message(serve_api):
+    """What follows the one message of a call is not minded, and one connection carries many calls."""
+    a = serve_api()
+    with stats.Raw(a.address) as raw:
+        for stream in range(1, 400, 2):
+            raw.send(stats.head(stream, stats.request_head(QUERY)) +
+                     stats.frame(stats.DATA, 0, stream, stats.message() + b"more"))
+            answer = raw.answer(stream)
+            assert [k for k, _, _ in answer] == [stats.HEADERS, stats.DATA, stats.HEADERS] and answer[1][2] == stats.message()
+
+
+def test_garbage_and_silence(serve_api, node, origin):
+    a = serve_api()
+    host, _, port = a.address.rpartition(":")
+    for garbage in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00" + bytes(600), bytes(100_000)):
+        with socket.create_connection((host, int(port)), timeout=15) as s:
+            try:
+                s.sendall(garbage)
+                while s.recv(1 << 16):
+                    pass
+            except ConnectionError:
+                pass
+    # More connections than are allowed: the new ones live, the API answers, and one line says it.
+    many = [socket.create_connection((host, int(port)), timeout=15) for _ in range(600)]
+    try:
+        with a.client() as c, vless.Session(node, ALICE, origin) as alice:
+            alice.say(10)
+            settled(c, a.user(ALICE, "downlink"), alice.down)
+    finally:
+        for s in many:
+            s.close()
+    log = a.process.log()
+    assert log.count("does not speak gRPC") == 1 and log.count("connections: idle ones are closed") == 1
+
+
+def test_an_address_that_is_taken(serve, node, origin, address):
+    host, _, port = address.rpartition(":")
+    with socket.create_server((host, int(port))):
+        s = serve(node, top=api(address, **ALL))
+        with vless.Session(node, ALICE, origin) as alice:
+            alice.say(10)
+        wait.until(lambda: f"{address}: cannot bind the address" in s.process.log(), 10, "the error")
+    wait.until(lambda: f"v2ray_api: listening on {address}" in s.process.log(), 30, "another try")
+    with stats.Client(address) as c:
+        assert c.query()
+
+
+def test_reload(serve_api, node, origin, address):
+    a = serve_api({"users": []})
+    other = f"127.0.0.1:{ports.free_port()}"
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say(1000)
+        with a.client() as c:
+            assert c.query() == {}
+        a.served.reconfigure(extra={"Name": "in-1"}, top=api(other, **ALL))
+        a.process.signal(signal.SIGHUP)
+        with stats.Client(other) as c:
+            settled(c, a.user(ALICE, "downlink"), alice.down)
+        assert not wait.connectable(*address.split(":"))
+        a.served.reconfigure(extra={"Name": "in-1"})
+        a.process.signal(signal.SIGHUP)
+        host, port = other.split(":")
+        wait.until(lambda: not wait.connectable(host, int(port)), 15, "the API is off")
+
+
+@pytest.mark.sanitizer
+def test_goodbye(serve_api, node, origin):
+    """GOAWAY when the process ends; a call that is open then is answered."""
+    a = serve_api()
+    with stats.Raw(a.address) as raw, vless.Session(node, ALICE, origin) as alice:
+        alice.say(1)
+        raw.send(stats.head(1, stats.request_head(QUERY)) + stats.frame(stats.DATA, 1, 1, stats.message()))
+        raw.answer(1)
+        a.served.expected_to_end = True
+        assert a.process.stop() == 0
+        assert stats.GOAWAY in [kind for kind, *_ in raw.frames()]
+
+
+def test_check_of_the_configuration(tmp_path, node, serve, address):
+    """`v2sp check` names what is wrong; a public address is a warning."""
+    def check(top):
+        path = v2sp.write_config(str(tmp_path), [v2sp.node_entry(node, "http://127.0.0.1:1/api")], **top)
+        done = subprocess.run([paths.v2sp(), "check", "-c", path], capture_output=True, check=False, timeout=30)
+        return done.returncode, done.stdout.decode() + done.stderr.decode()
+    assert check(api(address, **ALL))[0] == 0
+    rc, text = check(api("127.0.0.1", **ALL))
+    assert rc == 1 and "experimental.v2ray_api.listen" in text
+    rc, text = check(api("0.0.0.0:10085", **ALL))
+    assert rc == 0 and "warning" in text and "firewall" in text

@@ -1,0 +1,179 @@
+"""Clients of the stats API: grpcio with the few messages coded by hand, Xray's command line, raw HTTP/2 frames."""
+import json
+import socket
+import subprocess
+
+import grpc
+
+from . import paths
+
+XRAY, V2RAY = "xray.app.stats.command.StatsService", "v2ray.core.app.stats.command.StatsService"
+
+
+# -- protobuf, as far as it is needed
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def field(number, value):
+    """A field of any message: numbers and booleans as varints, texts and bytes with their length."""
+    if isinstance(value, (bool, int)):
+        return varint(number << 3) + varint(int(value))
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def fields(message):
+    """[(number, int or bytes)]"""
+    at, out = 0, []
+
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            value |= (message[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if message[at - 1] < 128:
+                return value
+    while at < len(message):
+        key = number()
+        value = number()
+        if key & 7 == 2:
+            value, at = message[at:at + value], at + value
+        out.append((key >> 3, value))
+    return out
+
+
+def stat(message):
+    found = dict(fields(message))
+    return found.get(1, b"").decode(), found.get(2, 0)
+
+
+# -- grpcio
+
+class Client:
+    def __init__(self, address, service=XRAY, options=()):
+        self.address, self.service = address, service
+        self.channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0), *options])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.channel.close()
+
+    def start(self, method, message=b"", service=None, timeout=20, **more):
+        call = self.channel.unary_unary(f"/{service or self.service}/{method}")
+        return call.future(message, timeout=timeout, wait_for_ready=True, **more)
+
+    def call(self, method, message=b"", **more):
+        return self.start(method, message, **more).result()
+
+    def error(self, method, message=b"", **more):
+        """(code, text) of a call that must fail."""
+        try:
+            answer = self.call(method, message, **more)
+        except grpc.RpcError as e:
+            return e.code(), e.details()
+        raise AssertionError(f"{method} answered {answer!r}")
+
+    def get(self, name, reset=False):
+        return stat(dict(fields(self.call("GetStats", field(1, name) + field(2, reset))))[1])[1]
+
+    def query(self, pattern="", patterns=(), regexp=False, reset=False):
+        """{name: value}; a name that comes twice is a failure."""
+        request = b"".join(field(3, p) for p in patterns)
+        if pattern:
+            request += field(1, pattern)
+        request += field(2, reset) + field(4, regexp)
+        stats = [stat(v) for _, v in fields(self.call("QueryStats", request))]
+        assert len(dict(stats)) == len(stats), stats
+        return dict(stats)
+
+
+# -- Xray's command line
+
+def xray_api(command, address, *args, timeout=20):
+    """(exit status, JSON printed or text of the error)"""
+    done = subprocess.run([paths.peer("xray"), "api", command, "-s", address, *args], capture_output=True, timeout=timeout,
+                          check=False)
+    if done.returncode:
+        return done.returncode, (done.stdout + done.stderr).decode()
+    return 0, json.loads(done.stdout or b"{}")
+
+
+# -- frames by hand: names and values as literals, no HPACK table needed
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
+
+
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def head(stream, pairs, end=False):
+    block = b"".join(b"\0" + bytes([len(n)]) + n.encode() + bytes([len(v)]) + v.encode() for n, v in pairs)
+    return frame(HEADERS, 5 if end else 4, stream, block)
+
+
+def request_head(path, method="POST", content_type="application/grpc", **more):
+    pairs = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "x"), ("te", "trailers")]
+    if content_type is not None:
+        pairs.append(("content-type", content_type))
+    return pairs + [(k.replace("_", "-"), v) for k, v in more.items()]
+
+
+def message(data=b"", flag=0, length=None):
+    return bytes([flag]) + (len(data) if length is None else length).to_bytes(4, "big") + data
+
+
+class Raw:
+    """One connection; frames() yields what comes until the server closes or `timeout` passes."""
+
+    def __init__(self, address):
+        host, _, port = address.rpartition(":")
+        self.s = socket.create_connection((host, int(port)), timeout=15)
+        self.s.sendall(PREFACE + frame(SETTINGS, 0, 0))
+        self._left = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.s.close()
+
+    def send(self, data):
+        self.s.sendall(data)
+
+    def _exactly(self, n):
+        while len(self._left) < n:
+            data = self.s.recv(1 << 16)
+            if not data:
+                raise EOFError
+            self._left += data
+        out, self._left = self._left[:n], self._left[n:]
+        return out
+
+    def frames(self):
+        while True:
+            try:
+                h = self._exactly(9)
+            except (EOFError, ConnectionError):
+                return
+            yield h[3], h[4], int.from_bytes(h[5:9], "big"), self._exactly(int.from_bytes(h[:3], "big"))
+
+    def answer(self, stream):
+        """Frames of one stream up to its end: [(kind, flags, payload)]."""
+        out = []
+        for kind, flags, number, payload in self.frames():
+            if number == stream:
+                out.append((kind, flags, payload))
+                if kind == RST or (kind in (DATA, HEADERS) and flags & 1):
+                    return out
+        return out
