@@ -119,34 +119,40 @@ static void run(struct world *w, uint8_t how, const uint8_t *data, size_t size)
     pool_free(pool);
 }
 
+/* What does not change from input to input: made once. */
+static void make(struct world *w)
+{
+    struct user_rt *const list[] = {&w->user};
+    const struct user_index_build build = {.users = list, .count = 1};
+
+    w->user = (struct user_rt){.uid = 1, .uuid = {1, 2, 3}};
+    vmess_kdf_init(&w->conf.kdf);
+    w->shared = aligned_alloc(64, (sizeof(*w->shared) + 63) / 64 * 64);
+    if (w->shared == NULL || vmess_users_ops.build(&build, &w->users) != ST_OK)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t commands[] = {VMESS_TCP, VMESS_UDP, VMESS_MUX, VMESS_UDP};
-    struct world w = {.user = {.uid = 1, .uuid = {1, 2, 3}}};
-    struct user_rt *const list[] = {&w.user};
-    const struct user_index_build build = {.users = list, .count = 1};
+    static struct world w;
 
     if (size < 3)
         return 0;
+    if (w.shared == NULL)
+        make(&w);
     uint8_t how = data[0], options = data[1], command = commands[data[2] % 4];
     uint8_t security = (uint8_t)(VMESS_AES_128_GCM + data[2] / 4 % 3);
     w.conf.drain = how & FUZZ_BARE;
-    vmess_kdf_init(&w.conf.kdf);
     test_vmess_open(&w.client, security, options, command,
                     command == VMESS_MUX ? NULL
                     : data[2] % 4 == 3   ? PACKETADDR_NAME
                                          : "example.com");
-    w.shared = aligned_alloc(64, (sizeof(*w.shared) + 63) / 64 * 64);
-    if (w.shared == NULL || vmess_users_ops.build(&build, &w.users) != ST_OK)
-        abort();
     memset(w.shared, 0, sizeof(*w.shared));
     if (vmess_shared_init(w.shared, 1) != ST_OK)
         abort();
     run(&w, how, data + 3, size - 3);
     vmess_shared_fini(w.shared);
-    free(w.shared);
-    user_index_free(w.users);
     test_vmess_close(&w.client);
-    test_vmess_fini(&w.client);
     return 0;
 }
