@@ -353,10 +353,12 @@ static void hand_over(struct grpc_call *c, size_t len)
     } else if ((copy = malloc(len)) != NULL && bufq_peek_at(in, GRPC_PREFIX, copy, len)) {
         message = copy;
     }
-    if (message == NULL)
+    if (message == NULL) {
         grpc_call_fail(c, GRPC_RESOURCE_EXHAUSTED, "no memory for the request");
-    else
+    } else {
+        c->handed = !m->streaming;
         m->fn(m->arg, c, message, len);
+    }
     free(copy);
     eat(c, GRPC_PREFIX + len);
 }
@@ -400,7 +402,7 @@ static void on_data(struct grpc_call *c)
 {
     struct bufq *in = &c->stream->in;
 
-    while (c->method != NULL && !c->done) {
+    while (c->method != NULL && !c->done && !c->handed) {
         bool streaming = c->method->streaming;
         if (streaming && in->eof && in->bytes == 0) {
             if (send_head(c))
@@ -414,7 +416,7 @@ static void on_data(struct grpc_call *c)
         if (!streaming)
             break; /* what follows is tolerated and dropped */
     }
-    if (c->method == NULL || c->done)
+    if (c->method == NULL || c->done || c->handed)
         eat(c, in->bytes);
     else
         credit(c);
@@ -441,7 +443,8 @@ void grpc_call_tick(struct grpc_conn *conn, uint64_t now_ms)
     {
         struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
         bool late = c->deadline_ms != 0 && now_ms >= c->deadline_ms;
-        bool slow = c->method != NULL && !c->method->streaming && now_ms > c->begin_ms + MESSAGE_MS;
+        bool slow = c->method != NULL && !c->handed && !c->method->streaming &&
+                    now_ms > c->begin_ms + MESSAGE_MS;
         if (!late && !slow)
             continue;
         if (!c->done && c->body == NULL)

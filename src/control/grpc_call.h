@@ -32,7 +32,7 @@ struct grpc_call {
     struct grpc_body *body;           /* being written */
     uint64_t left;                    /* bytes of it */
     bool head_sent, done;             /* done: nothing more is wanted of it */
-    bool in_fn;
+    bool handed;                      /* the one message of a unary call is with its method */
     void (*gone)(void *arg);
     void *gone_arg;
 };

@@ -280,6 +280,108 @@ static void get_users_stats(void *arg, struct grpc_call *call, const uint8_t *me
     answer_text(call, &o.text);
 }
 
+/* A call that waits for the workers' word about one user. */
+struct asked {
+    struct stats_service *service;
+    struct grpc_call *call; /* NULL: it has ended meanwhile */
+    bool list;              /* addresses, not their number */
+    size_t len;
+    char name[STATS_NAME_MAX + 16];
+};
+
+static void on_asker_gone(void *arg)
+{
+    ((struct asked *)arg)->call = NULL;
+}
+
+/* Xray leaves its own machine out: proxies in front of the node come from there. */
+static bool is_counted(const struct addr *a)
+{
+    static const uint8_t one4[4] = {127, 0, 0, 1}, one6[16] = {[15] = 1};
+    return memcmp(a->ip, a->family == ADDR_IP4 ? one4 : one6, a->family == ADDR_IP4 ? 4 : 16) != 0;
+}
+
+static void put_ip(struct text *t, const struct addr *ip, int64_t seen_s)
+{
+    char text[ADDR_STRLEN], shown[ADDR_STRLEN + 4];
+    uint8_t entry[ADDR_STRLEN + 32];
+    struct protobuf_writer w = {.p = entry, .cap = sizeof(entry)};
+
+    addr_ip_str(ip, text);
+    int n = snprintf(shown, sizeof(shown), ip->family == ADDR_IP6 ? "[%s]" : "%s", text);
+    protobuf_put_bytes(&w, 1, shown, (size_t)n);
+    protobuf_put_number(&w, 2, (uint64_t)seen_s);
+    put(t, 2, entry, w.len);
+}
+
+static void on_online(void *arg, const struct plane_online *list, size_t n)
+{
+    struct asked *a = arg;
+    struct grpc_str name = {a->name, a->len};
+    struct text t = {0};
+    uint64_t count = 0;
+
+    if (a->call == NULL)
+        goto out;
+    grpc_call_watch(a->call, NULL, NULL);
+    if (a->list)
+        put(&t, 1, a->name, a->len);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_counted(&list[i].ip))
+            continue;
+        count++;
+        if (a->list)
+            put_ip(&t, &list[i].ip,
+                   loop_unix_s(a->service->setup.loop) - (int64_t)(list[i].idle_ms / 1000));
+    }
+    if (a->list)
+        answer_text(a->call, &t);
+    else
+        answer_stat(a->call, name, count);
+out:
+    free(a);
+}
+
+static void ask_online(struct stats_service *s, struct grpc_call *call, const uint8_t *message,
+                       size_t len, bool list)
+{
+    const struct plane *plane = s->setup.plane;
+    struct stats_get q;
+    struct stats_item item;
+
+    if (!readable(call, stats_request_get(message, len, &q)))
+        return;
+    struct grpc_str name = q.name;
+    if (!cut_end(&name, ">>>online") || !stats_find(s->setup.stats, name.p, name.len, &item) ||
+        item.kind != STATS_USER) {
+        not_found(call, q.name);
+        return;
+    }
+    struct asked *a = calloc(1, sizeof(*a));
+    if (a == NULL || q.name.len >= sizeof(a->name)) {
+        free(a);
+        grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
+        return;
+    }
+    a->service = s;
+    a->call = call;
+    a->list = list;
+    a->len = q.name.len;
+    memcpy(a->name, q.name.p, q.name.len);
+    grpc_call_watch(call, on_asker_gone, a);
+    plane->collect_online(plane->self, item.user->node, item.user, on_online, a);
+}
+
+static void get_online(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    ask_online(arg, call, message, len, false);
+}
+
+static void get_online_ips(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
+{
+    ask_online(arg, call, message, len, true);
+}
+
 /* ---- health ---------------------------------------------------------------------------------- */
 
 /* HealthCheckRequest {1 service}; HealthCheckResponse {1 status: 1 serving}. */
@@ -313,6 +415,8 @@ static size_t list_methods(struct stats_service *s, bool enabled)
         {"GetStats", get_stats},
         {"QueryStats", query_stats},
         {"GetSysStats", get_sys_stats},
+        {"GetStatsOnline", get_online},
+        {"GetStatsOnlineIpList", get_online_ips},
         {"GetAllOnlineUsers", get_all_online},
         {"GetUsersStats", get_users_stats},
     };

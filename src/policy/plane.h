@@ -22,6 +22,13 @@ struct plane_alive {
     uint64_t bytes; /* moved in the period, both directions */
 };
 
+/* A source of open sessions of one user. */
+struct plane_online {
+    struct addr ip;   /* port 0 */
+    uint64_t idle_ms; /* since the last payload of any of them */
+};
+#define PLANE_ONLINE_MAX 1024u /* sources a worker names */
+
 /* Called by the control thread. Every call returns at once; the work is done in the workers'
  * turns. */
 struct plane {
@@ -38,6 +45,11 @@ struct plane {
     /* Asks the workers for the (user, source ip) pairs of one node that had traffic since the
      * last call or hold a session; plane_sink.alive follows once. */
     void (*collect_alive)(void *self, uint32_t node_no);
+    /* Asks where the open sessions of @u come from; @u is only compared. @done is called once, in
+     * the control thread, each source once; @list is borrowed for the call. */
+    void (*collect_online)(void *self, uint32_t node_no, const struct user_rt *u,
+                           void (*done)(void *arg, const struct plane_online *list, size_t n),
+                           void *arg);
     /* Counts now; may be a moment old. @node_no UINT32_MAX: all nodes. */
     void (*stats)(void *self, uint32_t node_no, struct plane_stats *out);
 };

@@ -650,3 +650,23 @@ void udp_service_take_alive(struct worker_node *wn)
         }
     }
 }
+
+size_t udp_service_online(const struct worker_node *wn, const struct user_rt *user,
+                          struct plane_online *out, size_t max)
+{
+    const struct udp_service *u = wn->udp;
+    size_t n = 0;
+
+    for (int dns = 0; u != NULL && dns < 2; dns++) {
+        LIST_FOREACH(l, tmp, &u->flows.idle[dns])
+        {
+            const struct udp_flow *f = LIST_ENTRY(l, struct udp_flow, idle);
+            if (f->user != user || n == max)
+                continue;
+            out[n] = (struct plane_online){.ip = f->client,
+                                           .idle_ms = loop_now_ms(wn->worker->loop) - f->active_ms};
+            out[n++].ip.port = 0;
+        }
+    }
+    return n;
+}

@@ -12,7 +12,9 @@
 #include "base/addr.h"
 #include "base/status.h"
 
+struct plane_online;
 struct udp_service;
+struct user_rt;
 struct view_node;
 struct worker_node;
 
@@ -30,5 +32,8 @@ void udp_service_close(struct worker_node *wn);
 void udp_service_close_removed(struct worker_node *wn);
 /* Adds what flows have moved to wn->alive; open ones count even with nothing. */
 void udp_service_take_alive(struct worker_node *wn);
+/* As worker_online, of the flows here. */
+size_t udp_service_online(const struct worker_node *wn, const struct user_rt *u,
+                          struct plane_online *out, size_t max);
 
 #endif

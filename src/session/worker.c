@@ -323,6 +323,27 @@ void worker_publish(struct worker *w, struct view *v)
         drop_stale_listeners(wn);
 }
 
+size_t worker_online(struct worker *w, uint32_t node_no, const struct user_rt *u,
+                     struct plane_online *out, size_t max)
+{
+    struct worker_node *wn = w->nodes[node_no];
+    uint64_t now = loop_now_ms(w->loop);
+
+    if (wn == NULL)
+        return 0;
+    size_t n = udp_service_online(wn, u, out, max);
+    LIST_FOREACH(l, tmp, &wn->sessions)
+    {
+        const struct session *s = LIST_ENTRY(l, struct session, node);
+        if (s->user != u || n == max)
+            continue;
+        uint64_t idle = now > s->active_ms ? now - s->active_ms : 0;
+        out[n] = (struct plane_online){.ip = s->info.peer, .idle_ms = idle};
+        out[n++].ip.port = 0;
+    }
+    return n;
+}
+
 void worker_close_removed(struct worker *w, uint32_t node_no)
 {
     struct worker_node *wn = w->nodes[node_no];

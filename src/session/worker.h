@@ -103,6 +103,10 @@ void worker_stop_accepting(struct worker *w);
 void worker_session_gone(struct worker_node *wn);
 /* (user, source) pairs since the last call, as alive_take. */
 struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t *n);
+/* Where sessions of @u come from, without the port and as often as they are; at most @max of them
+ * into @out. Returns how many. */
+size_t worker_online(struct worker *w, uint32_t node_no, const struct user_rt *u,
+                     struct plane_online *out, size_t max);
 void worker_close_removed(struct worker *w, uint32_t node_no);
 /* Takes a connection that another worker accepted. */
 void worker_adopt(struct worker *w, uint32_t node_no, int fd, const struct addr *peer);

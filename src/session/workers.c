@@ -351,6 +351,94 @@ static void plane_collect_alive(void *self, uint32_t node_no)
     }
 }
 
+/* ---- who is online: as above, for one user, and nothing is taken ---- */
+
+struct online_report {
+    void (*done)(void *arg, const struct plane_online *list, size_t n);
+    void *arg;
+    const struct user_rt *user;
+    uint32_t node_no;
+    unsigned pending;
+    size_t n;
+    struct plane_online list[PLANE_ONLINE_MAX];
+};
+
+struct online_part {
+    struct message msg;
+    struct online_report *report;
+    size_t n;
+    struct plane_online list[PLANE_ONLINE_MAX];
+};
+
+static void add_online(struct online_report *r, const struct plane_online *o)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        if (!addr_ip_equal(&r->list[i].ip, &o->ip))
+            continue;
+        if (o->idle_ms < r->list[i].idle_ms)
+            r->list[i].idle_ms = o->idle_ms;
+        return;
+    }
+    if (r->n < PLANE_ONLINE_MAX)
+        r->list[r->n++] = *o;
+}
+
+static void end_online(struct online_report *r)
+{
+    r->done(r->arg, r->list, r->n);
+    free(r);
+}
+
+static void on_online_part(struct message *msg, void *receiver)
+{
+    struct online_part *part = (struct online_part *)(void *)msg;
+    struct online_report *r = part->report;
+
+    (void)receiver;
+    for (size_t i = 0; i < part->n; i++)
+        add_online(r, &part->list[i]);
+    free(part);
+    if (--r->pending == 0)
+        end_online(r);
+}
+
+static void on_collect_online(struct message *msg, void *receiver)
+{
+    struct online_part *part = (struct online_part *)(void *)msg;
+    struct worker *w = receiver;
+
+    part->n =
+        worker_online(w, part->report->node_no, part->report->user, part->list, PLANE_ONLINE_MAX);
+    part->msg.fn = on_online_part;
+    mailbox_send(w->all->to_control, &part->msg);
+}
+
+static void plane_collect_online(void *self, uint32_t node_no, const struct user_rt *u,
+                                 void (*done)(void *arg, const struct plane_online *list, size_t n),
+                                 void *arg)
+{
+    struct workers *ws = self;
+    struct online_report *r = calloc(1, sizeof(*r));
+
+    if (r == NULL) {
+        done(arg, NULL, 0);
+        return;
+    }
+    *r = (struct online_report){.done = done, .arg = arg, .user = u, .node_no = node_no};
+    r->pending = 1; /* until all have been asked */
+    for (unsigned i = 0; i < ws->running; i++) {
+        struct online_part *part = calloc(1, sizeof(*part));
+        if (part == NULL)
+            continue;
+        part->report = r;
+        part->msg.fn = on_collect_online;
+        r->pending++;
+        mailbox_send(ws->list[i]->mailbox, &part->msg);
+    }
+    if (--r->pending == 0)
+        end_online(r);
+}
+
 static uint64_t load(const _Atomic uint64_t *c)
 {
     return atomic_load_explicit(c, memory_order_relaxed);
@@ -382,6 +470,7 @@ void workers_plane(struct workers *ws, struct plane *plane)
                             .publish = plane_publish,
                             .remove = plane_remove,
                             .collect_alive = plane_collect_alive,
+                            .collect_online = plane_collect_online,
                             .stats = plane_stats};
 }
 

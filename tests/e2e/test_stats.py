@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import grpc
 import pytest
@@ -181,6 +182,39 @@ def test_a_removed_user_leaves_his_counter(serve_api, node, origin):
         again = wait.until(served, 30, "he is back")
         settled(c, a.user(ALICE, "downlink"), alice.down + again.down)
         assert c.query(pattern=ALICE, reset=True)[a.user(ALICE, "uplink")] == alice.up + again.up
+
+
+def test_who_is_online(serve_api, node, origin):
+    a = serve_api()
+
+    def session(source):
+        raw = vless.connect((node.listen, node.port), source=(source, 0))
+        s = vless.Stream(raw, ALICE, origin.host, origin.port, first=b"ECHO\n")
+        s.send(b"x")
+        assert s.read(1) == b"x"
+        return s
+    name = a.user(ALICE) + ">>>online"
+    with a.client() as c, a.client(service=stats.V2RAY) as old:
+        assert c.error("GetStatsOnline", stats.field(1, name)) == (grpc.StatusCode.NOT_FOUND, f"{name} not found.")
+        with session("127.0.0.2"), session("127.0.0.2"), session("127.0.0.3"), session("127.0.0.1"):
+            assert stats.stat(dict(stats.fields(c.call("GetStatsOnline", stats.field(1, name))))[1]) == (name, 2)
+            found = stats.fields(old.call("GetStatsOnlineIpList", stats.field(1, name)))
+            assert found[0] == (1, name.encode())
+            seen = dict(stats.stat(entry) for number, entry in found[1:])
+            assert set(seen) == {"127.0.0.2", "127.0.0.3"} and all(abs(t - time.time()) < 30 for t in seen.values())
+            assert stats.xray_api("statsonline", a.address, "-email", f"in-1|{ALICE}")[1]["stat"]["value"] == 2
+            assert set(stats.xray_api("statsonlineiplist", a.address, "-email", f"in-1|{ALICE}")[1]["ips"]) == set(seen)
+            assert stats.fields(c.call("GetAllOnlineUsers")) == [(1, name.encode())]
+            users = stats.fields(c.call("GetUsersStats", stats.field(1, True) + stats.field(2, True)))
+            assert len(users) == 1 and dict(stats.fields(users[0][1]))[1] == f"in-1|{ALICE}".encode()
+            assert dict(stats.fields(dict(stats.fields(users[0][1]))[3])) == {1: 24, 2: 4}
+            assert c.get(a.user(ALICE, "uplink")) == 0
+        wait.until(lambda: stats.stat(dict(stats.fields(c.call("GetStatsOnline", stats.field(1, name))))[1]) == (name, 0), 15,
+                   "he has gone")
+        assert c.call("GetAllOnlineUsers") == b""
+        # A traffic counter and who is online are two things.
+        assert c.error("GetStats", stats.field(1, name))[0] == grpc.StatusCode.NOT_FOUND
+        assert c.error("GetStatsOnline", stats.field(1, a.user(ALICE, "uplink")))[0] == grpc.StatusCode.NOT_FOUND
 
 
 def test_xray_command_line(serve_api, node, origin):
