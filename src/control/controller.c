@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "control/counters.h"
+#include "control/metrics.h"
 #include "control/node.h"
 #include "control/reporter.h"
 #include "control/stats.h"
@@ -27,6 +28,7 @@ struct controller {
     struct node *by_no[VIEW_NODES_MAX];
     struct timer sample_timer;
     struct stats_service *service;
+    struct metrics *metrics;
 
     bool stopping;
     struct timer stop_timer;
@@ -141,7 +143,9 @@ static bool make_stats(struct controller *c)
                                                 .stats = c->env.stats,
                                                 .nodes = &c->nodes};
     c->service = c->env.stats != NULL ? stats_service_new(&service) : NULL;
-    return c->service != NULL;
+    const struct metrics_setup metrics = {.env = &c->env, .nodes = &c->nodes};
+    c->metrics = c->service != NULL ? metrics_new(&metrics) : NULL;
+    return c->metrics != NULL;
 }
 
 static bool make_parts(struct controller *c)
@@ -190,6 +194,7 @@ void controller_free(struct controller *c)
     loop_timer_del(c->env.loop, &c->sample_timer);
     loop_timer_del(c->env.loop, &c->stop_timer);
     loop_task_del(c->env.loop, &c->stop_task);
+    metrics_free(c->metrics);
     stats_service_free(c->service);
     /* The workers are gone, and nobody can ask any more. */
     if (c->env.stats != NULL && stats_configure(c->env.stats, NULL) != ST_OK)
@@ -294,6 +299,7 @@ enum status controller_apply(struct controller *c, const struct config *cfg)
         list_add_tail(&c->nodes, l);
     }
     stats_service_apply(c->service, &cfg->stats);
+    metrics_apply(c->metrics, &cfg->metrics);
     return st;
 }
 

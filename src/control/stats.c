@@ -26,7 +26,7 @@ struct base {
 struct tagged {
     char tag[STATS_TAG_MAX]; /* "": there is no such node */
     struct stats_index index;
-    struct base in, out;
+    struct base in, out, start; /* start: of the node itself, never moved */
 };
 
 struct gone {
@@ -245,7 +245,7 @@ void stats_node_begin(struct stats *s, const struct node *n)
     if (fresh) {
         uint64_t up, down;
         read_node(s, n->no, &up, &down); /* of the number's last bearer */
-        t->in = t->out = (struct base){.up = up, .down = down};
+        t->in = t->out = t->start = (struct base){.up = up, .down = down};
     }
     if (strlen(tag) < sizeof(t->tag))
         memcpy(t->tag, tag, strlen(tag) + 1);
@@ -253,6 +253,15 @@ void stats_node_begin(struct stats *s, const struct node *n)
         t->tag[0] = '\0';
     t->in.tracked = t->out.tracked = TRACKED_UNKNOWN;
     s->changes++;
+}
+
+void stats_node_total(struct stats *s, uint32_t no, uint64_t *up, uint64_t *down)
+{
+    const struct tagged *t = s->nodes[no];
+
+    read_node(s, no, up, down);
+    *up -= t != NULL ? t->start.up : 0;
+    *down -= t != NULL ? t->start.down : 0;
 }
 
 static void keep_node(struct stats *s, struct base *b, const struct stats_set *set,

@@ -53,6 +53,9 @@ void stats_node_begin(struct stats *s, const struct node *n);
 void stats_node_end(struct stats *s, const struct node *n);
 void stats_user_gone(struct stats *s, const struct user_rt *u);
 
+/* Bytes of node number @no since it began, whatever was reset. */
+void stats_node_total(struct stats *s, uint32_t no, uint64_t *up, uint64_t *down);
+
 enum stats_kind { STATS_INBOUND, STATS_OUTBOUND, STATS_USER, STATS_GONE };
 enum stats_direction { STATS_UP = 1, STATS_DOWN = 2 };
 

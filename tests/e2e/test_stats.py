@@ -1,5 +1,7 @@
 """The stats API with the clients people have: Python's grpcio, `xray api`, and frames by hand for what clients do not
 send."""
+import http.client
+import json
 import signal
 import socket
 import subprocess
@@ -379,3 +381,65 @@ def test_check_of_the_configuration(tmp_path, node, serve, address):
     assert rc == 1 and "experimental.v2ray_api.listen" in text
     rc, text = check(api("0.0.0.0:10085", **ALL))
     assert rc == 0 and "warning" in text and "firewall" in text
+
+
+def page(address, path, method="GET"):
+    """(status, type, text)"""
+    host, _, port = address.rpartition(":")
+    c = http.client.HTTPConnection(host, int(port), timeout=15)
+    try:
+        c.request(method, path)
+        r = c.getresponse()
+        return r.status, r.getheader("Content-Type"), r.read().decode()
+    finally:
+        c.close()
+
+
+def samples(text):
+    """{'name{labels}': value}, after a look at the form."""
+    out, families = {}, set()
+    for line in text.splitlines():
+        if line.startswith("#"):
+            kind, name, _ = line[2:].split(" ", 2)
+            assert kind in ("HELP", "TYPE")
+            assert kind == "TYPE" or name not in families, line
+            families.add(name)
+            continue
+        name, value = line.rsplit(" ", 1)
+        assert name.partition("{")[0] in families and name not in out, line
+        out[name] = float(value)
+    return out
+
+
+@pytest.mark.sanitizer
+def test_metrics(serve, node, origin, address):
+    s = serve(node, extra={"Name": 'a "node"\\'}, top={"Metrics": {"Listen": address, "Users": True}})
+    tag = 'a \\"node\\"\\\\'
+    wait.until(lambda: wait.connectable(*address.split(":")), 15, "the page")
+    assert page(address, "/healthz")[0] == 200
+    wait.until(lambda: page(address, "/readyz")[0] == 200, 15, "ready")
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say(1000)
+        name = f'v2sp_node_traffic_bytes_total{{node="{tag}",direction="downlink"}}'
+        wait.until(lambda: samples(page(address, "/metrics")[2])[name] == alice.down, 15, "the bytes")
+        status, kind, text = page(address, "/scrape")
+        assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        found = samples(text)
+        assert found[f'v2sp_node_users_online{{node="{tag}"}}'] == 1 and found[f'v2sp_node_users{{node="{tag}"}}'] == 2
+        assert found[f'v2sp_node_serving{{node="{tag}"}}'] == 1
+        assert found["v2ray_up"] == 1 and found["process_resident_memory_bytes"] > 1 << 20
+        for prefix in ("v2ray", "xray"):
+            assert found[f'{prefix}_traffic_uplink_bytes_total{{dimension="inbound",target="{tag}"}}'] == alice.up
+            assert found[f'{prefix}_traffic_uplink_bytes_total{{dimension="user",target="{tag}|{ALICE}"}}'] == alice.up
+        assert json.loads(page(address, "/debug/vars")[2])["stats"]["inbound"]['a "node"\\'] == \
+            {"uplink": alice.up, "downlink": alice.down}
+    assert page(address, "/metrics", "POST")[0] == 405 and page(address, "/")[0] == 404
+    assert page(address, "/metrics", "HEAD")[2] == ""
+    # Off with the next configuration, and nothing but the pages answers to strangers.
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port))) as c:
+        c.sendall(b"\x16\x03\x01 garbage\r\n\r\n")
+        assert b" 400 " in c.recv(1 << 16)
+    s.reconfigure(extra={"Name": "x"})
+    s.process.signal(signal.SIGHUP)
+    wait.until(lambda: not wait.connectable(host, int(port)), 15, "the page is gone")

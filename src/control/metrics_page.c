@@ -1,0 +1,361 @@
+/* Sums only grow and nobody resets them: what the stats API resets are bases of its own. */
+#include <stdio.h>
+#include <string.h>
+
+#include "control/counters.h"
+#include "control/metrics.h"
+#include "control/node.h"
+#include "control/process_info.h"
+#include "control/reporter.h"
+#include "control/spool.h"
+#include "control/stats.h"
+#include "control/view_builder.h"
+#include "policy/plane.h"
+#include "tls/cert.h"
+
+#define NODE_OF(l)  LIST_ENTRY(l, struct node, link)
+#define LABELS(...) ((const struct metrics_label[4]){__VA_ARGS__})
+
+static const char *tag_of(const struct node *n)
+{
+    return n->conf->tag;
+}
+
+static struct plane_stats sums_of(const struct metrics_setup *m, const struct node *n)
+{
+    struct plane_stats st = {0};
+
+    m->env->plane->stats(m->env->plane->self, n->no, &st);
+    stats_node_total(m->env->stats, n->no, &st.up, &st.down);
+    return st;
+}
+
+static uint64_t online_of(const struct node *n)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < n->users.count; i++)
+        count += atomic_load_explicit(&n->users.by_id[i]->sessions, memory_order_relaxed) > 0;
+    return count;
+}
+
+static int64_t cert_expiry(const struct node *n)
+{
+    struct cert c = {0};
+    struct cert_error err;
+    int64_t at = 0;
+
+    if (n->served == NULL || n->served->cert_file == NULL || n->served->cert_file[0] == '\0')
+        return 0;
+    if (cert_load(&c, n->served->cert_file, n->served->key_file, &err) == ST_OK)
+        at = cert_not_after(&c);
+    cert_fini(&c);
+    return at;
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+/* One number of a node; false: it has none. */
+typedef bool node_value(const struct metrics_setup *m, const struct node *n, uint64_t *out);
+
+static bool is_serving(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    (void)m;
+    *out = n->listening;
+    return true;
+}
+
+static bool count_users(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    (void)m;
+    *out = n->users.count;
+    return true;
+}
+
+static bool count_online(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    (void)m;
+    *out = online_of(n);
+    return true;
+}
+
+static bool count_open(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    *out = sums_of(m, n).open;
+    return true;
+}
+
+static bool count_handshaking(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    *out = sums_of(m, n).handshaking;
+    return true;
+}
+
+static bool count_accepted(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    *out = sums_of(m, n).accepted;
+    return true;
+}
+
+static bool count_rejected(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    *out = sums_of(m, n).rejected;
+    return true;
+}
+
+static bool last_pull(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    (void)m;
+    *out = (uint64_t)n->pulled_s;
+    return n->pulled_s > 0;
+}
+
+static bool expiry(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    int64_t at = cert_expiry(n);
+
+    (void)m;
+    *out = (uint64_t)at;
+    return at > 0;
+}
+
+static const struct {
+    const char *name, *type, *help;
+    node_value *value;
+} node_rows[] = {
+    {"v2sp_node_serving", "gauge", "1 when all listeners of the node are open.", is_serving},
+    {"v2sp_node_users", "gauge", "Users the panel has given the node.", count_users},
+    {"v2sp_node_users_online", "gauge", "Users with an open session.", count_online},
+    {"v2sp_node_connections_open", "gauge", "Connections and streams that are open.", count_open},
+    {"v2sp_node_connections_handshaking", "gauge", "Of these, not yet a user's.",
+     count_handshaking},
+    {"v2sp_node_connections_accepted_total", "counter", "Connections and streams that began.",
+     count_accepted},
+    {"v2sp_node_connections_rejected_total", "counter",
+     "Connections turned down: limits, handshakes that failed, unknown users.", count_rejected},
+    {"v2sp_panel_last_success_timestamp_seconds", "gauge",
+     "When the panel last gave configuration and users.", last_pull},
+    {"v2sp_certificate_expiry_timestamp_seconds", "gauge", "When the node's certificate ends.",
+     expiry},
+};
+
+static void put_nodes(struct metrics_text *t, const struct metrics_setup *m)
+{
+    for (size_t i = 0; i < sizeof(node_rows) / sizeof(node_rows[0]); i++) {
+        metrics_family(t, node_rows[i].name, node_rows[i].type, node_rows[i].help);
+        LIST_FOREACH(l, tmp, m->nodes)
+        {
+            uint64_t v;
+            if (node_rows[i].value(m, NODE_OF(l), &v))
+                metrics_value(t, LABELS({"node", tag_of(NODE_OF(l))}), v);
+        }
+    }
+}
+
+/* Two numbers of a node: up and down. */
+typedef bool node_pair(const struct metrics_setup *m, const struct node *n, uint64_t *up,
+                       uint64_t *down);
+
+static bool moved(const struct metrics_setup *m, const struct node *n, uint64_t *up, uint64_t *down)
+{
+    const struct plane_stats st = sums_of(m, n);
+    *up = st.up;
+    *down = st.down;
+    return true;
+}
+
+static bool pushed(const struct metrics_setup *m, const struct node *n, uint64_t *up,
+                   uint64_t *down)
+{
+    (void)m;
+    reporter_pushed(n->reporter, up, down);
+    return true;
+}
+
+static bool spooled(const struct metrics_setup *m, const struct node *n, uint64_t *up,
+                    uint64_t *down)
+{
+    return spool_pending(m->env->store, n->store_node, up, down) == ST_OK;
+}
+
+static void put_pairs(struct metrics_text *t, const struct metrics_setup *m, const char *name,
+                      const char *type, const char *help, node_pair *pair)
+{
+    metrics_family(t, name, type, help);
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        uint64_t up = 0, down = 0;
+        if (!pair(m, NODE_OF(l), &up, &down))
+            continue;
+        metrics_value(t, LABELS({"node", tag_of(NODE_OF(l))}, {"direction", "uplink"}), up);
+        metrics_value(t, LABELS({"node", tag_of(NODE_OF(l))}, {"direction", "downlink"}), down);
+    }
+}
+
+/* ---- names of exporters ---------------------------------------------------------------------- */
+
+static void put_users(struct metrics_text *t, const struct metrics_setup *m, bool up)
+{
+    char name[STATS_NAME_MAX];
+
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        const struct node *n = NODE_OF(l);
+        for (size_t i = 0; i < n->users.count && !t->failed; i++) {
+            char text[USER_SECRET_MAX + 1];
+            const struct user_rt *u = n->users.by_id[i];
+            uint64_t v[2];
+            counters_read(m->env->counters, u->slot, &v[1], &v[0]);
+            if (v[0] + v[1] == 0)
+                continue;
+            snprintf(name, sizeof(name), "%.300s|%s", tag_of(n), user_secret(u, text));
+            metrics_value(t, LABELS({"dimension", "user"}, {"target", name}), v[up]);
+        }
+    }
+}
+
+/* As v2ray-exporter and xray-exporter name what they read from the stats API. */
+static void put_traffic(struct metrics_text *t, const struct metrics_setup *m, const char *name,
+                        bool up, bool users)
+{
+    static const char *const kinds[] = {"inbound", "outbound"};
+
+    metrics_family(t, name, "counter", "Payload bytes since start.");
+    for (int k = 0; k < 2; k++) {
+        LIST_FOREACH(l, tmp, m->nodes)
+        {
+            const struct plane_stats st = sums_of(m, NODE_OF(l));
+            metrics_value(t, LABELS({"dimension", kinds[k]}, {"target", tag_of(NODE_OF(l))}),
+                          up ? st.up : st.down);
+        }
+    }
+    if (users)
+        put_users(t, m, up);
+}
+
+static void put_one(struct metrics_text *t, const char *name, const char *type, const char *help,
+                    uint64_t value)
+{
+    metrics_family(t, name, type, help);
+    metrics_value(t, NULL, value);
+}
+
+static void put_process(struct metrics_text *t, const struct process_info *p)
+{
+    put_one(t, "process_resident_memory_bytes", "gauge", "Memory that is there.", p->resident);
+    put_one(t, "process_open_fds", "gauge", "Open files.", p->fds);
+    put_one(t, "process_max_fds", "gauge", "Most files that may be open.", p->fds_max);
+    put_one(t, "process_threads", "gauge", "Threads.", p->threads);
+    put_one(t, "process_start_time_seconds", "gauge", "When the process began.",
+            (uint64_t)p->start_s);
+    metrics_family(t, "process_cpu_seconds_total", "counter", "Processor time of all threads.");
+    metrics_seconds(t, p->cpu_us);
+}
+
+static void put_exporters(struct metrics_text *t, const struct metrics_setup *m, bool users,
+                          uint64_t scrapes, const struct process_info *p)
+{
+    struct plane_stats all = {0};
+
+    m->env->plane->stats(m->env->plane->self, UINT32_MAX, &all);
+#define BOTH(end, type, help, value)                                                               \
+    do {                                                                                           \
+        put_one(t, "v2ray_" end, type, help, value);                                               \
+        put_one(t, "xray_" end, type, help, value);                                                \
+    } while (0)
+    BOTH("up", "gauge", "1: the counters could be read.", 1);
+    BOTH("scrapes_total", "counter", "Times this page was made.", scrapes);
+    BOTH("uptime_seconds", "gauge", "Seconds since the process began.", p->uptime_s);
+    BOTH("goroutines", "gauge", "Threads and open connections.", p->threads + all.open);
+    BOTH("memstats_alloc_bytes", "gauge", "Bytes handed out by malloc.", p->heap);
+    BOTH("memstats_sys_bytes", "gauge", "Memory that is there.", p->resident);
+#undef BOTH
+    put_traffic(t, m, "v2ray_traffic_uplink_bytes_total", true, users);
+    put_traffic(t, m, "v2ray_traffic_downlink_bytes_total", false, users);
+    put_traffic(t, m, "xray_traffic_uplink_bytes_total", true, users);
+    put_traffic(t, m, "xray_traffic_downlink_bytes_total", false, users);
+}
+
+void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool users,
+                  uint64_t scrapes)
+{
+    struct process_info p;
+    uint64_t count = 0;
+
+    process_info_read(&p);
+    metrics_family(t, "v2sp_build_info", "gauge", "1; the version as a label.");
+    metrics_value(t, LABELS({"version", V2SP_VERSION}), 1);
+    LIST_FOREACH(l, tmp, m->nodes)
+    count++;
+    put_one(t, "v2sp_nodes", "gauge", "Nodes, those that end included.", count);
+    put_nodes(t, m);
+    put_pairs(t, m, "v2sp_node_traffic_bytes_total", "counter", "Payload bytes of users.", moved);
+    put_pairs(t, m, "v2sp_panel_reported_bytes_total", "counter",
+              "Bytes the panel has acknowledged.", pushed);
+    put_pairs(t, m, "v2sp_spool_bytes", "gauge", "Bytes the panel has not acknowledged.", spooled);
+    put_process(t, &p);
+    put_exporters(t, m, users, scrapes, &p);
+}
+
+/* ---- other pages ----------------------------------------------------------------------------- */
+
+static void put_vars(struct metrics_text *t, const char *name, uint64_t up, uint64_t down,
+                     bool *first)
+{
+    metrics_raw(t, "%s", *first ? "" : ",");
+    *first = false;
+    metrics_json_text(t, name);
+    metrics_raw(t, ":{\"uplink\":%llu,\"downlink\":%llu}", (unsigned long long)up,
+                (unsigned long long)down);
+}
+
+void metrics_vars(struct metrics_text *t, const struct metrics_setup *m, bool users)
+{
+    static const char *const kinds[] = {"inbound", "outbound"};
+    bool first;
+
+    metrics_raw(t, "{\"stats\":{");
+    for (int k = 0; k < 2; k++) {
+        metrics_raw(t, "\"%s\":{", kinds[k]);
+        first = true;
+        LIST_FOREACH(l, tmp, m->nodes)
+        {
+            const struct plane_stats st = sums_of(m, NODE_OF(l));
+            put_vars(t, tag_of(NODE_OF(l)), st.up, st.down, &first);
+        }
+        metrics_raw(t, "},");
+    }
+    metrics_raw(t, "\"user\":{");
+    first = true;
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        const struct node *n = NODE_OF(l);
+        for (size_t i = 0; users && i < n->users.count && !t->failed; i++) {
+            char text[USER_SECRET_MAX + 1], name[STATS_NAME_MAX];
+            uint64_t up, down;
+            counters_read(m->env->counters, n->users.by_id[i]->slot, &up, &down);
+            snprintf(name, sizeof(name), "%.300s|%s", tag_of(n),
+                     user_secret(n->users.by_id[i], text));
+            if (up + down > 0)
+                put_vars(t, name, up, down, &first);
+        }
+    }
+    metrics_raw(t, "}}}\n");
+}
+
+bool metrics_ready(struct metrics_text *t, const struct metrics_setup *m)
+{
+    bool ready = true;
+
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        const struct node *n = NODE_OF(l);
+        if (n->listening || n->state >= NODE_DRAINING)
+            continue;
+        ready = false;
+        metrics_raw(t, "%.200s: not serving\n", tag_of(n));
+    }
+    if (ready)
+        metrics_raw(t, "ok\n");
+    return ready;
+}
