@@ -10,13 +10,23 @@
 struct stream_entry {
     struct message msg;
     struct conn_entry conn;
-    struct session *s; /* NULL: gone; its worker's */
+    struct claim *claim; /* NULL: its owner is gone; its worker's */
     struct worker *worker;
 };
 
-static uint64_t now_ms(const struct session *s)
+static uint64_t now_ms(const struct worker_node *wn)
 {
-    return loop_now_ms(s->wn->worker->loop);
+    return loop_now_ms(wn->worker->loop);
+}
+
+static uint32_t now_s(const struct worker_node *wn)
+{
+    return (uint32_t)(now_ms(wn) / 1000);
+}
+
+static struct user_live *live_of(struct user_rt *u)
+{
+    return atomic_load_explicit(&u->live, memory_order_acquire);
 }
 
 /* ---- devices --------------------------------------------------------------------------------- */
@@ -27,14 +37,13 @@ static bool tells_nothing(const struct addr *from)
     return from->family == ADDR_NONE || addr_is_private(from);
 }
 
-bool limits_place(struct worker_node *wn, struct user_rt *u, const struct addr *from,
-                  struct device **out, struct why *why)
+bool claim_device(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                  const struct addr *from, struct why *why)
 {
     const struct view_node *n = wn->view->node;
     uint32_t limit = atomic_load_explicit(&u->device_limit, memory_order_relaxed);
     struct user_live *live;
 
-    *out = NULL;
     if (limit == 0 || (tells_nothing(from) && !n->device_private))
         return true;
     live = user_live_get(u);
@@ -50,26 +59,10 @@ bool limits_place(struct worker_node *wn, struct user_rt *u, const struct addr *
         .kick_oldest = n->device_kick,
         .grace_s = n->device_grace_s,
     };
-    uint32_t now_s = (uint32_t)(loop_now_ms(wn->worker->loop) / 1000);
-    enum status st = user_live_device(live, from, &rule, now_s, out);
+    enum status st = user_live_device(live, from, &rule, now_s(wn), &c->device);
     if (st != ST_OK)
         why_set(why, st, "device limit of the user", (long)limit);
     return st == ST_OK;
-}
-
-bool limits_place_active(struct worker_node *wn, struct device *d)
-{
-    if (d == NULL)
-        return true;
-    atomic_store_explicit(&d->active_s, (uint32_t)(loop_now_ms(wn->worker->loop) / 1000),
-                          memory_order_relaxed);
-    return !atomic_load_explicit(&d->out, memory_order_relaxed);
-}
-
-void limits_place_leave(struct user_rt *u, struct device *d)
-{
-    if (d != NULL)
-        devices_leave(&atomic_load_explicit(&u->live, memory_order_acquire)->devices, d);
 }
 
 /* ---- streams --------------------------------------------------------------------------------- */
@@ -79,17 +72,28 @@ static void on_place_taken(struct message *msg, void *receiver)
     struct stream_entry *e = LIST_ENTRY(msg, struct stream_entry, msg);
 
     (void)receiver;
-    if (e->s != NULL) {
-        e->s->stream = NULL;
-        session_end(e->s);
+    if (e->claim != NULL) {
+        e->claim->stream = NULL;
+        e->claim->end(e->claim);
     }
     free(e);
 }
 
-bool limits_stream(struct session *s, enum conn_class class, struct why *why)
+static void tell(struct list *out)
 {
-    uint32_t limit = atomic_load_explicit(&s->user->conn_limit, memory_order_relaxed);
-    struct user_live *live = limit > 0 ? user_live_get(s->user) : NULL;
+    LIST_FOREACH(n, tmp, out)
+    {
+        struct stream_entry *gone = LIST_ENTRY(n, struct stream_entry, conn.node);
+        list_del(n);
+        mailbox_send(gone->worker->mailbox, &gone->msg);
+    }
+}
+
+bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, enum conn_class class,
+                  struct why *why)
+{
+    uint32_t limit = atomic_load_explicit(&u->conn_limit, memory_order_relaxed);
+    struct user_live *live = limit > 0 ? user_live_get(u) : NULL;
     struct stream_entry *e = live != NULL ? calloc(1, sizeof(*e)) : NULL;
     struct list out;
 
@@ -100,44 +104,41 @@ bool limits_stream(struct session *s, enum conn_class class, struct why *why)
         return false;
     }
     e->msg.fn = on_place_taken;
-    e->s = s;
-    e->worker = s->wn->worker;
+    e->claim = c;
+    e->worker = wn->worker;
     list_init(&out);
-    enum status st = conns_enter(&live->conns, &e->conn, class, limit, now_ms(s), &out);
-    LIST_FOREACH(n, tmp, &out)
-    {
-        struct stream_entry *gone = LIST_ENTRY(n, struct stream_entry, conn.node);
-        list_del(n);
-        mailbox_send(gone->worker->mailbox, &gone->msg);
-    }
+    enum status st = conns_enter(&live->conns, &e->conn, class, limit, now_ms(wn), &out);
+    tell(&out);
     if (st != ST_OK) {
         free(e);
         why_set(why, st, "connection limit of the user", (long)limit);
         return false;
     }
-    s->stream = e;
+    c->stream = e;
     return true;
 }
 
 /* ---- while it lasts -------------------------------------------------------------------------- */
 
-bool limits_active(struct session *s)
+bool claim_active(const struct claim *c, struct worker_node *wn)
 {
-    if (s->stream != NULL)
-        atomic_store_explicit(&s->stream->conn.active_s, (uint32_t)(now_ms(s) / 1000),
-                              memory_order_relaxed);
-    return limits_place_active(s->wn, s->device);
+    if (c->stream != NULL)
+        atomic_store_explicit(&c->stream->conn.active_s, now_s(wn), memory_order_relaxed);
+    if (c->device == NULL)
+        return true;
+    atomic_store_explicit(&c->device->active_s, now_s(wn), memory_order_relaxed);
+    return !atomic_load_explicit(&c->device->out, memory_order_relaxed);
 }
 
-void limits_leave(struct session *s)
+void claim_release(struct claim *c, struct user_rt *u)
 {
-    if (s->stream != NULL) {
-        struct user_live *live = atomic_load_explicit(&s->user->live, memory_order_acquire);
-        s->stream->s = NULL;
-        if (conns_leave(&live->conns, &s->stream->conn))
-            free(s->stream);
-        s->stream = NULL;
+    if (c->stream != NULL) {
+        c->stream->claim = NULL;
+        if (conns_leave(&live_of(u)->conns, &c->stream->conn))
+            free(c->stream);
     }
-    limits_place_leave(s->user, s->device);
-    s->device = NULL;
+    if (c->device != NULL)
+        devices_leave(&live_of(u)->devices, c->device);
+    c->stream = NULL;
+    c->device = NULL;
 }

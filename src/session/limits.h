@@ -1,27 +1,39 @@
-/* session/limits.h - the limits of a session's user that count sessions: devices and streams. */
+/* session/limits.h - the limits of a user that count: devices and streams. Single-threaded but for
+ * what policy/user_live.h shares. */
 #ifndef SESSION_LIMITS_H
 #define SESSION_LIMITS_H
 
 #include <stdbool.h>
 
+#include "base/addr.h"
+#include "base/status.h"
 #include "policy/conns.h"
-#include "session/session.h"
 
-/* A session or flow of a user begins: a place among his devices, in *@out (NULL: he needs none).
- * False, with @why: it must end. */
-bool limits_place(struct worker_node *wn, struct user_rt *u, const struct addr *from,
-                  struct device **out, struct why *why);
-/* Payload moved. False: the place is lost, what holds it is to end. NULL is fine, here and
- * below. */
-bool limits_place_active(struct worker_node *wn, struct device *d);
-void limits_place_leave(struct user_rt *u, struct device *d);
+struct device;
+struct stream_entry;
+struct user_rt;
+struct worker_node;
 
-/* A stream of a user begins: his streams of that class; those that it takes the place of end.
- * False, with @why: it must end. */
-bool limits_stream(struct session *s, enum conn_class class, struct why *why);
-/* Payload of a session moved. False: its device has lost its place, it is to end. */
-bool limits_active(struct session *s);
-/* The session is gone. */
-void limits_leave(struct session *s);
+/* What a session, or a flow of a node's own UDP port, holds of its user's limits. Zeroed:
+ * nothing. */
+struct claim {
+    struct device *device;       /* its place among his devices; NULL: not counted */
+    struct stream_entry *stream; /* among his streams; NULL: not counted */
+    /* Its place among the streams was given to a newer one: ends the owner, whose member it is. */
+    void (*end)(struct claim *c);
+};
+
+/* A session or flow of @u begins that comes from @from: his devices. False, with @why: it must
+ * end. */
+bool claim_device(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                  const struct addr *from, struct why *why);
+/* A stream of @u begins: his streams of that class; those that it takes the place of end. c->end is
+ * set. False, with @why: it must end. */
+bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, enum conn_class class,
+                  struct why *why);
+/* Payload moved. False: the device has lost its place, the owner is to end. */
+bool claim_active(const struct claim *c, struct worker_node *wn);
+/* The owner ends. @u may be NULL where nothing was claimed. */
+void claim_release(struct claim *c, struct user_rt *u);
 
 #endif

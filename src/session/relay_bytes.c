@@ -6,7 +6,6 @@
  * Where every layer has left a direction on both sides, the bytes do not pass through the
  * process (io/splice.h); they are counted by what splice returned, so limits and accounting hold
  * there too. */
-#include "session/limits.h"
 #include "session/port.h"
 #include "session/relay.h"
 #include "session/session.h"
@@ -40,7 +39,7 @@ void relay_count(struct session *s, uint64_t up, uint64_t down)
         return; /* a fallback: nobody's traffic */
     meter_add(&wn->worker->meter, s->user->slot, up, down);
     speed_count(s, up, down);
-    if (!limits_active(s)) {
+    if (!claim_active(&s->claim, wn)) {
         s->idle_ms = 0; /* the timer ends it */
         session_wake_by(s, s->active_ms);
     }

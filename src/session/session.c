@@ -8,7 +8,6 @@
 #include "codec/proxy_header.h"
 #include "io/sockaddr.h"
 #include "session/carrier.h"
-#include "session/limits.h"
 #include "session/port.h"
 #include "session/relay.h"
 #include "session/speed.h"
@@ -271,7 +270,7 @@ void session_close(struct session *s, bool reset)
     admission_leave(&w->admission);
     worker_count_down(&wn->stats->open);
     speed_end(s);
-    limits_leave(s);
+    claim_release(&s->claim, s->user);
     if (s->user) {
         if (s->unreported)
             alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);

@@ -20,11 +20,10 @@
 #include "outbound/direct.h"
 #include "policy/view.h"
 #include "session/brake.h"
+#include "session/limits.h"
 #include "stream/aux.h"
 #include "stream/chain.h"
 
-struct device;
-struct stream_entry;
 struct worker_node;
 struct port;
 struct carrier;
@@ -69,8 +68,7 @@ struct session {
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
     struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
-    struct device *device;          /* his place among the user's; NULL: not counted */
-    struct stream_entry *stream;    /* session/limits.c; NULL: not counted */
+    struct claim claim;             /* on the user's limits */
     struct pace up_pace, down_pace; /* of the user's speed limit */
     uint32_t up_paid;               /* PACKETS: datagrams of the queue up that have been let in */
     struct session_brakes *brakes;  /* pool_alloc'ed; NULL: none, as for most */

@@ -7,7 +7,6 @@
 #include "io/dial.h"
 #include "io/sockaddr.h"
 #include "session/carrier.h"
-#include "session/limits.h"
 #include "session/relay.h"
 #include "session/session.h"
 #include "session/worker.h"
@@ -207,6 +206,11 @@ static bool asks_for_streams(struct session *s, const struct request *req)
     return true;
 }
 
+static void end_for_a_newer_one(struct claim *c)
+{
+    session_end(LIST_ENTRY(c, struct session, claim));
+}
+
 /* Counts the user in. False: nothing is left to open. */
 static bool begin_request(struct session *s, const struct request *req)
 {
@@ -216,14 +220,16 @@ static bool begin_request(struct session *s, const struct request *req)
     atomic_fetch_add_explicit(&s->user->sessions, 1, memory_order_relaxed);
     no_stranger_any_more(s);
     struct why why = {0};
-    if (!limits_place(s->wn, s->user, &s->info.peer, &s->device, &why)) {
+    if (!claim_device(&s->claim, s->wn, s->user, &s->info.peer, &why)) {
         session_give_up(s, &why);
         return false;
     }
     if (asks_for_streams(s, req))
         return false;
     keep_target(s, &req->target);
-    if (!limits_stream(s, req->network == NETWORK_TCP ? CONN_TCP : CONN_UDP, &why)) {
+    enum conn_class class = req->network == NETWORK_TCP ? CONN_TCP : CONN_UDP;
+    s->claim.end = end_for_a_newer_one;
+    if (!claim_stream(&s->claim, s->wn, s->user, class, &why)) {
         session_give_up(s, &why);
         return false;
     }

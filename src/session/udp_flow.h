@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "outbound/direct.h"
 #include "policy/user.h"
+#include "session/limits.h"
 #include "stream/packet.h"
 
 #define UDP_FLOWS_SOURCE 1024u /* of one source */
@@ -37,10 +38,10 @@ struct udp_flow {
     bool dns;               /* its first target was a DNS server: short idle time */
     struct direct_udp *out; /* NULL: not opened */
     struct bufq up;
-    struct device *device; /* his place among the user's; NULL: not counted */
-    bool lost_place;       /* it went to another device: the flow is to end */
-    uint32_t up_paid;      /* datagrams of @up that the user's speed limit has let pass */
-    struct task task;      /* more answers to read, others first */
+    struct claim claim; /* on the user's limits */
+    bool lost_place;    /* it went to another device: the flow is to end */
+    uint32_t up_paid;   /* datagrams of @up that the user's speed limit has let pass */
+    struct task task;   /* more answers to read, others first */
     uint64_t active_ms;
     uint64_t unreported; /* payload bytes since the last alive report */
     size_t state_size;

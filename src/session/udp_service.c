@@ -9,7 +9,6 @@
 #include "base/frame.h"
 #include "io/sockaddr.h"
 #include "session/udp_flow.h"
-#include "session/limits.h"
 #include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -88,11 +87,16 @@ static void flow_free(struct udp_flow *f)
         admission_leave(&w->admission);
         worker_count_down(&u->wn->stats->open);
         atomic_fetch_sub_explicit(&f->user->sessions, 1, memory_order_relaxed);
-        limits_place_leave(f->user, f->device);
+        claim_release(&f->claim, f->user);
         workers_user_unref(w->all, f->user);
     }
     u->ops->fini(f->state, f->state_size);
     pool_release(w->pool, f, sizeof(*f) + f->state_size);
+}
+
+static void end_for_a_newer_one(struct claim *c)
+{
+    flow_free(LIST_ENTRY(c, struct udp_flow, claim));
 }
 
 static void count(struct udp_flow *f, uint64_t up, uint64_t down)
@@ -100,7 +104,7 @@ static void count(struct udp_flow *f, uint64_t up, uint64_t down)
     struct worker_node *wn = f->service->wn;
 
     meter_add(&wn->worker->meter, f->user->slot, up, down);
-    f->lost_place |= !limits_place_active(wn, f->device);
+    f->lost_place |= !claim_active(&f->claim, wn);
     f->unreported += up + down;
     worker_count(&wn->stats->up, up);
     worker_count(&wn->stats->down, down);
@@ -215,7 +219,9 @@ static bool establish(struct udp_flow *f, const struct packet *p)
     worker_count(&u->wn->stats->accepted, 1);
     worker_count(&u->wn->stats->open, 1);
     struct why why = {0}; /* datagrams are dropped without a word */
-    if (!limits_place(u->wn, f->user, &p->from, &f->device, &why)) {
+    f->claim.end = end_for_a_newer_one;
+    if (!claim_device(&f->claim, u->wn, f->user, &p->from, &why) ||
+        !claim_stream(&f->claim, u->wn, f->user, CONN_UDP, &why)) {
         flow_free(f);
         return false;
     }

@@ -102,6 +102,23 @@ def test_devices_of_shadowsocks_datagrams(stage):
         assert o.count == 2
 
 
+def test_flows_of_shadowsocks_datagrams_are_connections(stage):
+    """One at a time: the newer one has the place, once the other is not as fresh as itself."""
+    node = {"protocol": "shadowsocks", "settings": {"cipher": "aes-256-gcm"}}
+    link = link_of(stage, {"conn_limit": 1}, node)
+    with origins.UdpEcho() as o, socks5.Udp(link.proxy, 1) as a, socks5.Udp(link.proxy, 1) as b:
+        def answered(u, data):
+            try:
+                u.sendto(data, o.address)
+                return u.recvfrom()[0] == data
+            except OSError:
+                return False
+
+        wait.until(lambda: answered(a, b"first"), 5, "the first one's flow")
+        wait.until(lambda: answered(b, b"second"), 10, "the second one's flow")
+        assert len(o.peers) == 2
+
+
 @pytest.mark.parametrize("mux", [None, {"enabled": True}], ids=["connections", "streams"])
 def test_the_newest_connection_has_a_place(stage, origin, mux):
     link = matrix.Link(stage, "xray", "raw", {"mux": mux}, users=[(1, spec.USER)], limits={1: {"conn_limit": 3}})
