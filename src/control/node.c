@@ -164,6 +164,8 @@ enum status node_apply(struct node *n, struct served_node *own_s, struct user_li
         struct users_env env = users_env_of(n, s);
         st = users_apply(&n->users, list, &env, &change);
     }
+    for (size_t i = 0; i < change.removed_count; i++)
+        stats_user_leaves(n->env->stats, change.removed[i]);
     bool moved = own_s != NULL || !n->published || change.added + change.removed_count > 0;
     if (st == ST_OK && moved) {
         st = publish(n, s, change.removed, change.removed_count);
@@ -392,6 +394,7 @@ void node_on_gone(struct node *n)
     for (size_t i = 0; i < n->users.count; i++) {
         struct user_rt *u = n->users.by_id[i];
         atomic_store_explicit(&u->removed, true, memory_order_release);
+        stats_user_leaves(n->env->stats, u);
         if (user_unref(u)) /* else a session is still ending: the plane tells */
             node_user_done(n->env, u, true);
     }

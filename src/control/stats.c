@@ -21,6 +21,7 @@ struct base {
     uint64_t up, down;
     uint8_t tracked; /* of tags only */
     uint8_t seen;
+    uint32_t gone; /* of users: index of what he is among the departed already, plus 1 */
 };
 
 struct tagged {
@@ -29,10 +30,13 @@ struct tagged {
     struct base in, out, start; /* start: of the node itself, never moved */
 };
 
+/* One that left. While sessions of his go on, what his slot counts is added. */
 struct gone {
     uint64_t up, down;
     size_t len;
     char *name;
+    const struct user_rt *leaving; /* NULL: nothing moves any more */
+    bool hidden;                   /* a living namesake has taken it over, but for the last bytes */
 };
 
 struct stats {
@@ -86,8 +90,16 @@ void stats_free(struct stats *s)
 
 static void forget_at(struct stats *s, size_t i)
 {
+    const struct gone last = s->gone[--s->gone_count];
+
+    if (s->gone[i].leaving != NULL)
+        s->bases[s->gone[i].leaving->slot].gone = 0;
     free(s->gone[i].name);
-    s->gone[i] = s->gone[--s->gone_count];
+    if (i == s->gone_count)
+        return;
+    s->gone[i] = last;
+    if (last.leaving != NULL)
+        s->bases[last.leaving->slot].gone = (uint32_t)i + 1;
 }
 
 static void drop_unlisted(struct stats *s)
@@ -174,31 +186,46 @@ static bool reach(struct stats *s, uint32_t slot)
 
 /* ---- the departed ---------------------------------------------------------------------------- */
 
-static void keep(struct stats *s, const char *name, size_t len, uint64_t up, uint64_t down)
+/* NULL without memory. */
+static struct gone *keep(struct stats *s, const char *name, size_t len, uint64_t up, uint64_t down)
 {
-    for (size_t i = 0; i < s->gone_count && s->gone_count >= STATS_GONE_MAX; i++)
-        forget_at(s, i);
+    if (s->gone_count >= STATS_GONE_MAX)
+        forget_at(s, 0);
     if (s->gone_count == s->gone_room) {
         size_t room = s->gone_room < 64 ? 64 : s->gone_room * 2;
         struct gone *p = realloc(s->gone, room * sizeof(*p));
         if (p == NULL)
-            return;
+            return NULL;
         s->gone = p;
         s->gone_room = room;
     }
     char *copy = malloc(len + 1);
     if (copy == NULL)
-        return;
+        return NULL;
     memcpy(copy, name, len);
     copy[len] = '\0';
-    s->gone[s->gone_count++] = (struct gone){up, down, len, copy};
+    s->gone[s->gone_count] = (struct gone){.up = up, .down = down, .len = len, .name = copy};
     s->changes++;
+    return &s->gone[s->gone_count++];
+}
+
+static void read_gone(const struct stats *s, const struct gone *g, uint64_t *up, uint64_t *down)
+{
+    *up = g->up;
+    *down = g->down;
+    if (g->leaving == NULL)
+        return;
+    const struct base *b = &s->bases[g->leaving->slot];
+    uint64_t more_up = 0, more_down = 0;
+    counters_read(s->setup.counters, g->leaving->slot, &more_up, &more_down);
+    *up += more_up - b->up;
+    *down += more_down - b->down;
 }
 
 void stats_forget(struct stats *s)
 {
     for (size_t i = s->gone_count; i-- > 0;)
-        if (s->gone[i].up + s->gone[i].down == 0)
+        if (s->gone[i].up == 0 && s->gone[i].down == 0 && s->gone[i].leaving == NULL)
             forget_at(s, i);
 }
 
@@ -276,7 +303,7 @@ static void keep_node(struct stats *s, struct base *b, const struct stats_set *s
     if (!is_tracked(b, set, t->tag) || !put_name(name, &len, kind, t->tag) ||
         (up == b->up && down == b->down && !b->seen))
         return;
-    keep(s, name, len, up - b->up, down - b->down);
+    (void)keep(s, name, len, up - b->up, down - b->down);
 }
 
 void stats_node_end(struct stats *s, const struct node *n)
@@ -293,25 +320,42 @@ void stats_node_end(struct stats *s, const struct node *n)
     stats_index_fini(&t->index);
 }
 
-void stats_user_gone(struct stats *s, const struct user_rt *u)
+void stats_user_leaves(struct stats *s, const struct user_rt *u)
 {
     const struct tagged *t = s->nodes[u->node];
     char name[STATS_NAME_MAX];
     uint64_t up = 0, down = 0;
     size_t len;
 
-    if (u->slot >= s->base_count && (!s->on || !reach(s, u->slot)))
+    if (!s->on || t == NULL || t->tag[0] == '\0' || !reach(s, u->slot))
         return;
     struct base *b = &s->bases[u->slot];
     counters_read(s->setup.counters, u->slot, &up, &down);
-    up -= b->up;
-    down -= b->down;
-    bool used = up + down != 0 || b->seen;
-    if (s->on && used && t != NULL && t->tag[0] != '\0' &&
-        put_name(name, &len, STATS_USER, t->tag)) {
-        len = put_user(name, len, u);
-        if (stats_set_has(&s->users, name + strlen("user>>>"), len - strlen("user>>>")))
-            keep(s, name, len, up, down);
+    bool used = up != b->up || down != b->down || b->seen;
+    if (b->gone != 0 || !used || !put_name(name, &len, STATS_USER, t->tag))
+        return;
+    len = put_user(name, len, u);
+    if (!stats_set_has(&s->users, name + strlen("user>>>"), len - strlen("user>>>")))
+        return;
+    struct gone *g = keep(s, name, len, 0, 0);
+    if (g == NULL)
+        return;
+    g->leaving = u;
+    b->gone = (uint32_t)(g - s->gone) + 1;
+}
+
+void stats_user_gone(struct stats *s, const struct user_rt *u)
+{
+    stats_user_leaves(s, u); /* if he is not among them yet */
+    if (u->slot >= s->base_count)
+        return;
+    struct base *b = &s->bases[u->slot];
+    if (b->gone != 0) {
+        struct gone *g = &s->gone[b->gone - 1];
+        read_gone(s, g, &g->up, &g->down);
+        g->leaving = NULL;
+        g->hidden = false;
+        s->changes++;
     }
     *b = (struct base){0}; /* the slot's next bearer begins at nothing */
 }
@@ -424,6 +468,24 @@ static bool locate(struct stats *s, const char *name, size_t len, enum stats_kin
     return false;
 }
 
+static void take_over(struct stats *s, size_t i, struct base *b)
+{
+    struct gone *g = &s->gone[i];
+    uint64_t up, down;
+
+    read_gone(s, g, &up, &down);
+    b->up -= up;
+    b->down -= down;
+    b->seen = 1;
+    if (g->leaving == NULL) {
+        forget_at(s, i);
+        return;
+    }
+    g->hidden = true; /* with the bytes that are still to come, once they are there */
+    g->up -= up;
+    g->down -= down;
+}
+
 /* What a departed namesake left goes on under the living. */
 static void settle(struct stats *s)
 {
@@ -440,11 +502,7 @@ static void settle(struct stats *s)
         uint32_t place;
         if (!locate(s, g->name, g->len, &kind, &place))
             continue;
-        struct base *b = base_of(s, kind, place);
-        b->up -= g->up;
-        b->down -= g->down;
-        b->seen = 1;
-        forget_at(s, i);
+        take_over(s, i, base_of(s, kind, place));
     }
 }
 
@@ -528,13 +586,11 @@ enum status stats_walk(struct stats *s, enum status (*fn)(void *arg, const struc
         st = walk_listed(s, fn, arg);
     for (size_t i = 0; i < s->gone_count && st == ST_OK; i++) {
         const struct gone *g = &s->gone[i];
-        const struct stats_item item = {.kind = STATS_GONE,
-                                        .up = g->up,
-                                        .down = g->down,
-                                        .place = (uint32_t)i,
-                                        .name = g->name,
-                                        .name_len = g->len};
-        st = fn(arg, &item);
+        struct stats_item item = {
+            .kind = STATS_GONE, .place = (uint32_t)i, .name = g->name, .name_len = g->len};
+        read_gone(s, g, &item.up, &item.down);
+        if (!g->hidden)
+            st = fn(arg, &item);
     }
     return st;
 }
@@ -557,9 +613,8 @@ bool stats_find(struct stats *s, const char *name, size_t len, struct stats_item
         if (g->len != len || memcmp(g->name, name, len) != 0)
             continue;
         out->kind = STATS_GONE;
-        out->up = g->up;
-        out->down = g->down;
         out->place = (uint32_t)i;
+        read_gone(s, g, &out->up, &out->down);
         return true;
     }
     return false;

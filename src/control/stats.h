@@ -47,10 +47,11 @@ void stats_free(struct stats *s); /* NULL is fine */
 /* Tracks what @conf lists, NULL: nothing. ST_OK; ST_E_NOMEM: as before. */
 NODISCARD enum status stats_configure(struct stats *s, const struct config_stats *conf);
 
-/* A node began, or its tag may have changed; it ends; a user's last session has ended and he is no
- * longer in its table, his sums can still be read. */
+/* A node began, or its tag may have changed; it ends. A user left its table, though sessions of his
+ * may go on; the last of them has ended, his sums can still be read. */
 void stats_node_begin(struct stats *s, const struct node *n);
 void stats_node_end(struct stats *s, const struct node *n);
+void stats_user_leaves(struct stats *s, const struct user_rt *u);
 void stats_user_gone(struct stats *s, const struct user_rt *u);
 
 /* Bytes of node number @no since it began, whatever was reset. */

@@ -376,6 +376,50 @@ static void test_the_departed(void **state)
     end(&w);
 }
 
+/* Out of the table, his last session goes on. */
+static void test_those_who_are_leaving(void **state)
+{
+    (void)state;
+    struct world w;
+    char name[STATS_NAME_MAX], full[STATS_NAME_MAX + 32];
+    struct stats_item item;
+    begin(&w, 2);
+    move(&w, 1, 50, 60);
+    struct user_rt *old = w.node.users.by_id[1];
+    snprintf(full, sizeof(full), "%s>>>traffic>>>uplink", name_of(&w, 1, name));
+    w.node.users.count = 1;
+    w.node.users.version++;
+    stats_user_leaves(w.s, old);
+    stats_user_leaves(w.s, old);
+    move(&w, 1, 5, 5);
+    assert_int_equal(value_of(&w, full), 55);
+    assert_true(find(&w, name, &item) && item.kind == STATS_GONE && item.down == 65);
+    stats_take(w.s, item.kind, item.place, item.up, item.down);
+    stats_forget(w.s);
+    assert_int_equal(value_of(&w, full), 0);
+    move(&w, 1, 2, 0);
+
+    /* A namesake comes before he has gone: one name, and no byte twice. */
+    struct user_rt new = {.uid = old->uid, .node = old->node};
+    memcpy(new.uuid, old->uuid, sizeof(new.uuid));
+    assert_int_equal(counters_reserve(w.counters, 1), ST_OK);
+    new.slot = counters_take(w.counters, 1, new.uid);
+    w.node.users.by_id[1] = &new;
+    w.node.users.count = 2;
+    w.node.users.version++;
+    assert_int_equal(value_of(&w, full), 2);
+    assert_true(find(&w, name, &item) && item.kind == STATS_USER);
+    move(&w, 1, 3, 0);
+    meter_add(counters_meter(w.counters, 0), new.slot, 100, 0);
+    assert_int_equal(value_of(&w, full), 102);
+    stats_user_gone(w.s, old);
+    assert_int_equal(value_of(&w, full), 105);
+    assert_true(find(&w, name, &item));
+    stats_take(w.s, item.kind, item.place, item.up, item.down);
+    assert_int_equal(value_of(&w, full), 0);
+    end(&w);
+}
+
 static void test_a_node_that_ends(void **state)
 {
     (void)state;
@@ -455,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_a_failed_query_resets_nothing),
         cmocka_unit_test(test_only_what_is_listed),
         cmocka_unit_test(test_the_departed),
+        cmocka_unit_test(test_those_who_are_leaving),
         cmocka_unit_test(test_a_node_that_ends),
         cmocka_unit_test(test_a_million_counters),
     };
