@@ -2,16 +2,20 @@
 send."""
 import http.client
 import json
+import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import grpc
 import pytest
 
-from harness import paths, ports, stats, v2sp, vless, wait
+from harness import paths, ports, process, stats, v2sp, vless, wait
 from harness.spec import ALICE, BOB
 
 pytestmark = pytest.mark.v2sp_only
@@ -443,3 +447,42 @@ def test_metrics(serve, node, origin, address):
     s.reconfigure(extra={"Name": "x"})
     s.process.signal(signal.SIGHUP)
     wait.until(lambda: not wait.connectable(host, int(port)), 15, "the page is gone")
+
+
+def test_the_dashboard_asks_for_what_there_is(serve, node, address):
+    """Every series that examples/grafana uses is on the page."""
+    serve(node, extra={"Name": "in-1"}, top={"Metrics": {"Listen": address}})
+    wait.until(lambda: wait.connectable(*address.split(":")), 15, "the page")
+    families = {line.split()[2] for line in page(address, "/metrics")[2].splitlines() if line.startswith("# TYPE")}
+    with open(os.path.join(paths.ROOT, "examples", "grafana", "v2sp.json"), encoding="utf-8") as f:
+        text = f.read()
+    used = set(re.findall(r"\b(?:v2sp|v2ray|xray|process)_[a-z_]+\b", text))
+    assert len(used) > 10 and used <= families, used - families
+
+
+def test_a_real_prometheus(serve, node, origin, address, stage):
+    """Where Prometheus is installed: it scrapes the page, and rules over it find their numbers."""
+    program = shutil.which("prometheus")
+    if not program:
+        pytest.skip("prometheus is not installed")
+    serve(node, extra={"Name": "in-1"}, top={"Metrics": {"Listen": address}})
+    wait.until(lambda: wait.connectable(*address.split(":")), 15, "the page")
+    directory, port = stage.subdirectory("prometheus"), ports.free_port()
+    (directory / "p.yml").write_text(f"scrape_configs: [{{job_name: v2sp, scrape_interval: 1s, static_configs: "
+                                     f"[{{targets: ['{address}']}}]}}]\n")
+    p = process.Process("prometheus", [program, f"--config.file={directory}/p.yml", f"--storage.tsdb.path={directory}/data",
+                                       f"--web.listen-address=127.0.0.1:{port}"], str(directory))
+    stage.at_end(p.stop)
+
+    def ask(query):
+        try:
+            status, _, text = page(f"127.0.0.1:{port}", "/api/v1/query?query=" + urllib.parse.quote(query))
+        except OSError:
+            return None
+        found = json.loads(text)["data"]["result"] if status == 200 else []
+        return found[0]["value"][1] if found else None
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say(1000)
+        wait.until(lambda: ask('v2sp_node_traffic_bytes_total{node="in-1",direction="uplink"}') == str(alice.up), 60,
+                   "the bytes are in Prometheus")
+        assert ask("sum(v2sp_node_users_online)") == "1" and ask("v2ray_up") == "1"
