@@ -45,12 +45,18 @@ struct chunk {
     struct record records[CHUNK];
 };
 
+/* "user>>>TAG|" */
+struct tag {
+    const char *before;
+    size_t len;
+};
+
 struct answer {
     struct grpc_body body;
     struct stats_memory *memory;
     size_t charged;
     struct arena *arena;
-    const char *tags[TAGS_MAX];
+    struct tag tags[TAGS_MAX];
     size_t tag_count;
     const char *tag_last; /* of the item before, where its node keeps it */
     struct chunk *first, *last;
@@ -114,14 +120,18 @@ static size_t put_end(char *name, size_t len, int direction)
 
 static void put_record(struct protobuf_writer *w, const struct answer *a, const struct record *r)
 {
-    char name[FULL_MAX], uuid[UUID_STRLEN];
+    char name[FULL_MAX];
     size_t len;
 
-    if (r->flags & BY_NAME)
-        len = (size_t)snprintf(name, STATS_NAME_MAX, "%s", r->name);
-    else
-        len = (size_t)snprintf(name, STATS_NAME_MAX, "user>>>%s|%s", a->tags[r->tag],
-                               uuid_str(r->uuid, uuid));
+    if (r->flags & BY_NAME) {
+        len = strlen(r->name);
+        memcpy(name, r->name, len);
+    } else {
+        const struct tag *t = &a->tags[r->tag];
+        memcpy(name, t->before, t->len);
+        uuid_str(r->uuid, name + t->len);
+        len = t->len + UUID_STRLEN - 1;
+    }
     if (r->flags & STATS_UP)
         put_stat(w, name, put_end(name, len, 0), r->up);
     if (r->flags & STATS_DOWN)
@@ -188,10 +198,10 @@ static bool tag_number(struct answer *a, const char *tag, uint16_t *out)
     if (a->tag_last != tag) {
         if (a->tag_count == TAGS_MAX)
             return false;
-        const char *copy = arena_strdup(a->arena, tag);
+        const char *copy = arena_printf(a->arena, "user>>>%s|", tag);
         if (copy == NULL)
             return false;
-        a->tags[a->tag_count++] = copy;
+        a->tags[a->tag_count++] = (struct tag){copy, strlen(copy)};
         a->tag_last = tag;
     }
     *out = (uint16_t)(a->tag_count - 1);
