@@ -13,6 +13,7 @@
 #define TICK_MS    1000
 #define TURN_READ  65536u
 #define TURN_STEPS 16     /* reads or writes before others get their turn */
+#define STUCK_MS   3000   /* calls without progress for so long give way to new connections */
 #define OUT_CAP    65536u /* of the queue to the socket */
 
 static const struct h2_conf h2_conf = {
@@ -141,6 +142,8 @@ static bool make_room(struct grpc_server *s)
         log_line(s->log, LOG_WARNING, NULL,
                  "v2ray_api: %u connections: idle ones are closed for new ones", GRPC_CONNS);
     }
+    uint64_t now = loop_now_ms(s->loop);
+    struct grpc_conn *stuck = NULL;
     LIST_FOREACH(l, tmp, &s->conns)
     {
         struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
@@ -148,8 +151,12 @@ static bool make_room(struct grpc_server *s)
             conn_free(c);
             return true;
         }
+        if (stuck == NULL && now > c->since_ms + STUCK_MS)
+            stuck = c;
     }
-    return false;
+    if (stuck != NULL)
+        conn_free(stuck);
+    return stuck != NULL;
 }
 
 static void on_accepted(struct tcp_listener *t, int fd, const struct addr *peer)

@@ -1,10 +1,10 @@
 /* control/grpc_server.h - a gRPC server in the control thread: plain-text HTTP/2 on one address,
  * unary methods and simple streams. Single-threaded; nothing blocks.
  *
- * Bounds: GRPC_CONNS connections (over that the one that is idle longest goes, else the new one),
- * 100 streams each, messages of GRPC_MESSAGE_MAX bytes, GRPC_MEMORY bytes in all. A connection
- * whose client does not read for GRPC_STALL_MS while there is something for it, and one without
- * a request GRPC_FIRST_MS after it was opened, are closed. */
+ * Bounds: GRPC_CONNS connections (over that the one that is idle longest goes, then one whose calls
+ * are stuck, else the new one), 100 streams each, messages of GRPC_MESSAGE_MAX bytes, GRPC_MEMORY
+ * bytes in all. A connection whose client does not read for GRPC_STALL_MS while there is something
+ * for it, and one without a request GRPC_FIRST_MS after it was opened, are closed. */
 #ifndef CONTROL_GRPC_SERVER_H
 #define CONTROL_GRPC_SERVER_H
 
