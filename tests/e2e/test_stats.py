@@ -387,6 +387,19 @@ def test_check_of_the_configuration(tmp_path, node, serve, address):
     assert rc == 0 and "warning" in text and "firewall" in text
 
 
+def test_h2load(serve_api, tmp_path):
+    """Many connections and streams at a time, every call answered."""
+    program = shutil.which("h2load")
+    if not program:
+        pytest.skip("h2load is not installed")
+    a = serve_api()
+    (tmp_path / "body").write_bytes(stats.message())
+    done = subprocess.run([program, "-n", "5000", "-c", "20", "-m", "20", "-H", "content-type: application/grpc", "-H",
+                           "te: trailers", "-d", str(tmp_path / "body"), f"http://{a.address}{QUERY}"], capture_output=True,
+                          check=True, timeout=120)
+    assert b"5000 succeeded, 0 failed, 0 errored, 0 timeout" in done.stdout and b"5000 2xx" in done.stdout
+
+
 def page(address, path, method="GET"):
     """(status, type, text)"""
     host, _, port = address.rpartition(":")
