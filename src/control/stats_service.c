@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "codec/protobuf.h"
 #include "control/config_stats.h"
+#include "control/grpc_reflection.h"
 #include "control/grpc_server.h"
 #include "control/node.h"
 #include "control/process_info.h"
@@ -408,6 +409,8 @@ static size_t list_methods(struct stats_service *s, bool enabled)
 {
     static const char *const services[] = {"v2ray.core.app.stats.command.StatsService",
                                            "xray.app.stats.command.StatsService"};
+    static const char *const reflection[] = {"grpc.reflection.v1.ServerReflection",
+                                             "grpc.reflection.v1alpha.ServerReflection"};
     static const struct {
         const char *name;
         void (*fn)(void *, struct grpc_call *, const uint8_t *, size_t);
@@ -425,6 +428,11 @@ static size_t list_methods(struct stats_service *s, bool enabled)
     memset(s->methods, 0, sizeof(s->methods));
     s->methods[n++] = (struct grpc_method){
         .service = "grpc.health.v1.Health", .name = "Check", .fn = check_health, .arg = s};
+    for (size_t i = 0; i < sizeof(reflection) / sizeof(reflection[0]) && enabled; i++)
+        s->methods[n++] = (struct grpc_method){.service = reflection[i],
+                                               .name = "ServerReflectionInfo",
+                                               .streaming = true,
+                                               .fn = grpc_reflection_answer};
     for (size_t i = 0; i < sizeof(services) / sizeof(services[0]) && enabled; i++)
         for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++)
             s->methods[n++] = (struct grpc_method){

@@ -261,6 +261,24 @@ def test_errors_of_real_clients(serve_api):
         assert c.error("Check", stats.field(1, "x"), service="grpc.health.v1.Health")[0] == grpc.StatusCode.NOT_FOUND
 
 
+def test_reflection(serve_api):
+    """As grpcurl asks: which services there are, and the file that describes one."""
+    a = serve_api()
+    with a.client() as c:
+        for version in ("v1", "v1alpha"):
+            def ask(*questions, version=version):
+                call = c.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")
+                return [dict(stats.fields(answer)) for answer in call(iter(questions), timeout=20, wait_for_ready=True)]
+            names, = ask(stats.field(7, "*"))
+            assert [dict(stats.fields(n))[1].decode() for _, n in stats.fields(names[6])] == [stats.XRAY, stats.V2RAY]
+            found, unknown = ask(stats.field(4, stats.V2RAY), stats.field(4, "no.Such"))
+            assert dict(stats.fields(unknown[7])) == {1: 5, 2: b"proto: not found"}
+            file = stats.fields(dict(stats.fields(found[4]))[1])
+            assert dict(file)[2] == b"v2ray.core.app.stats.command" and dict(file)[12] == b"proto3"
+            service = stats.fields(dict(file)[6])
+            assert [dict(stats.fields(m))[1] for n, m in service if n == 2][:2] == [b"GetStats", b"GetStatsOnline"]
+
+
 QUERY = f"/{stats.XRAY}/QueryStats"
 GRPC = ("-H", "content-type: application/grpc")
 BY_HAND = {      # path, what curl is told, body: HTTP status, gRPC status, text
