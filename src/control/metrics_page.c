@@ -152,6 +152,34 @@ static void put_nodes(struct metrics_text *t, const struct metrics_setup *m)
     }
 }
 
+/* ---- why sessions failed --------------------------------------------------------------------- */
+
+struct causes_of {
+    struct metrics_text *t;
+    const struct node *n;
+};
+
+static void put_cause(void *arg, const char *text, uint64_t count)
+{
+    const struct causes_of *c = arg;
+    metrics_value(c->t, LABELS({"node", tag_of(c->n)}, {"cause", text}), count);
+}
+
+static void put_causes(struct metrics_text *t, const struct metrics_setup *m)
+{
+    const struct plane *plane = m->env->plane;
+
+    metrics_family(t, "v2sp_node_failures_total", "counter",
+                   "Sessions and datagrams that failed, by cause as the log names it.");
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        struct causes_of c = {t, NODE_OF(l)};
+        plane->causes(plane->self, c.n->no, put_cause, &c);
+    }
+}
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
 /* Two numbers of a node: up and down. */
 typedef bool node_pair(const struct metrics_setup *m, const struct node *n, uint64_t *up,
                        uint64_t *down);
@@ -289,6 +317,7 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
     count++;
     put_one(t, "v2sp_nodes", "gauge", "Nodes, those that end included.", count);
     put_nodes(t, m);
+    put_causes(t, m);
     put_pairs(t, m, "v2sp_node_traffic_bytes_total", "counter", "Payload bytes of users.", moved);
     put_pairs(t, m, "v2sp_panel_reported_bytes_total", "counter",
               "Bytes the panel has acknowledged.", pushed);

@@ -52,6 +52,10 @@ struct plane {
                            void *arg);
     /* Counts now; may be a moment old. @node_no UINT32_MAX: all nodes. */
     void (*stats)(void *self, uint32_t node_no, struct plane_stats *out);
+    /* Calls @fn for each cause, a static text, that sessions and datagrams of the node have failed
+     * for since the start. */
+    void (*causes)(void *self, uint32_t node_no,
+                   void (*fn)(void *arg, const char *text, uint64_t count), void *arg);
 };
 
 /* What the workers tell the control plane; always called in the control thread. */

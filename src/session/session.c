@@ -324,6 +324,8 @@ enum status session_flush_client(struct session *s)
 static void log_failure(struct session *s, const struct why *why)
 {
     struct worker *w = worker_of(s);
+    if (why->text != NULL)
+        causes_add(&w->causes, s->wn->view->node_no, why->text);
     if (why->text == NULL || !log_wants(w->log, LOG_INFO) || !worker_may_log(w))
         return;
     char peer[ADDR_STRLEN], target[TARGET_STRLEN] = "";

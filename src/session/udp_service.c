@@ -258,6 +258,7 @@ static void log_refused(const struct udp_flow *f, enum status st)
     struct worker *w = worker_of(u);
     char from[ADDR_STRLEN];
 
+    causes_add(&w->causes, u->wn->view->node_no, status_str(st));
     if (!log_wants(w->log, LOG_INFO) || !worker_may_log(w))
         return;
     struct log_about about = {.node = u->wn->view->node->tag, .peer = addr_str(&f->client, from)};

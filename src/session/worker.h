@@ -17,6 +17,7 @@
 #include "policy/plane.h"
 #include "session/admission.h"
 #include "session/alive.h"
+#include "session/causes.h"
 #include "session/listener.h"
 #include "stream/layer.h"
 
@@ -72,6 +73,7 @@ struct worker {
     bool stopped; /* no listener is opened any more */
     struct worker_node *nodes[VIEW_NODES_MAX];
     struct worker_stats stats[VIEW_NODES_MAX];
+    struct causes causes;
 };
 
 /* Adds to a counter that only this worker writes. */

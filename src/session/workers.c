@@ -463,6 +463,43 @@ static void plane_stats(void *self, uint32_t node_no, struct plane_stats *out)
     }
 }
 
+struct cause_count {
+    const char *text;
+    uint64_t count;
+};
+
+static int compare_causes(const void *a, const void *b)
+{
+    return strcmp(((const struct cause_count *)a)->text, ((const struct cause_count *)b)->text);
+}
+
+/* The same words in two files may be two texts. */
+static void plane_causes(void *self, uint32_t node_no,
+                         void (*fn)(void *arg, const char *text, uint64_t count), void *arg)
+{
+    struct workers *ws = self;
+    struct cause_count *all = calloc(ws->made * CAUSES_MAX, sizeof(*all));
+    size_t n = 0;
+    for (unsigned i = 0; i < ws->made && all != NULL; i++) {
+        for (unsigned k = 0; k < CAUSES_MAX; k++) {
+            const struct cause *c = &ws->list[i]->causes.slot[k];
+            const char *text = atomic_load_explicit(&c->text, memory_order_acquire);
+            if (text != NULL && c->node_no == node_no)
+                all[n++] = (struct cause_count){text, load(&c->count)};
+        }
+    }
+    if (n > 0)
+        qsort(all, n, sizeof(*all), compare_causes);
+    for (size_t i = 0; i < n;) {
+        uint64_t sum = 0;
+        size_t first = i;
+        for (; i < n && compare_causes(&all[first], &all[i]) == 0; i++)
+            sum += all[i].count;
+        fn(arg, all[first].text, sum);
+    }
+    free(all);
+}
+
 void workers_plane(struct workers *ws, struct plane *plane)
 {
     *plane = (struct plane){.self = ws,
@@ -471,7 +508,8 @@ void workers_plane(struct workers *ws, struct plane *plane)
                             .remove = plane_remove,
                             .collect_alive = plane_collect_alive,
                             .collect_online = plane_collect_online,
-                            .stats = plane_stats};
+                            .stats = plane_stats,
+                            .causes = plane_causes};
 }
 
 struct worker *workers_get(struct workers *ws, unsigned no)

@@ -468,6 +468,12 @@ def test_metrics(serve, node, origin, address):
             assert found[f'{prefix}_traffic_uplink_bytes_total{{dimension="user",target="{tag}|{ALICE}"}}'] == alice.up
         assert json.loads(page(address, "/debug/vars")[2])["stats"]["inbound"]['a "node"\\'] == \
             {"uplink": alice.up, "downlink": alice.down}
+    for _ in range(2):
+        with socket.create_connection((node.listen, node.port)) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            assert stranger.recv(1) == b""
+    failed = f'v2sp_node_failures_total{{node="{tag}",cause="vless: not a request (unknown version)"}}'
+    assert samples(page(address, "/metrics")[2])[failed] == 2
     assert page(address, "/metrics", "POST")[0] == 405 and page(address, "/")[0] == 404
     assert page(address, "/metrics", "HEAD")[2] == ""
     # Off with the next configuration, and nothing but the pages answers to strangers.
