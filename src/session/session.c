@@ -321,7 +321,8 @@ enum status session_flush_client(struct session *s)
     return ST_OK;
 }
 
-static void log_failure(struct session *s, const struct why *why)
+/* Counts and logs it. */
+static void note_failure(struct session *s, const struct why *why)
 {
     struct worker *w = worker_of(s);
     if (why->text != NULL)
@@ -399,7 +400,7 @@ static void flush_and_close(struct session *s)
 
 void session_fail(struct session *s, const struct why *why)
 {
-    log_failure(s, why);
+    note_failure(s, why);
     s->failed = true;
     if (s->stranger)
         worker_count(&s->wn->stats->rejected, 1);
@@ -409,7 +410,7 @@ void session_fail(struct session *s, const struct why *why)
 /* Nothing is said to who does not belong here, in the way of a protocol that resets. */
 static void reset(struct session *s, const struct why *why)
 {
-    log_failure(s, why);
+    note_failure(s, why);
     if (s->stranger)
         worker_count(&s->wn->stats->rejected, 1);
     session_close(s, true);
@@ -417,7 +418,7 @@ static void reset(struct session *s, const struct why *why)
 
 void session_give_up(struct session *s, const struct why *why)
 {
-    log_failure(s, why);
+    note_failure(s, why);
     s->failed = true;
     session_end(s);
 }

@@ -252,7 +252,7 @@ static void deliver(struct udp_flow *f, struct span *s, const struct packet *p, 
         list_add_tail(&u->touched, &f->touched);
 }
 
-static void log_refused(const struct udp_flow *f, enum status st)
+static void note_refused(const struct udp_flow *f, enum status st)
 {
     const struct udp_service *u = f->service;
     struct worker *w = worker_of(u);
@@ -283,7 +283,7 @@ static bool try_first(struct udp_service *u, struct udp_flow *f, struct span *s,
     }
     if (st != ST_OK) {
         worker_count(&u->wn->stats->rejected, 1);
-        log_refused(f, st);
+        note_refused(f, st);
         flow_free(f);
     }
     span_free(w->pool, s);
