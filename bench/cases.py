@@ -9,13 +9,14 @@ import time
 import crowd
 import datagrams
 import floor
+import limits
 import load
 import polls
 import rig
 import vmess_users
 from harness import certs, spec, xray
 
-NAMES = (*rig.SHAPES, "rss", *polls.CASES, "ss-users", "vmess-users", *datagrams.SHAPES)
+NAMES = (*rig.SHAPES, "rss", "limits", *polls.CASES, "ss-users", "vmess-users", *datagrams.SHAPES)
 IDLE = (3000, 9000)             # less where the descriptor limit is low: a session needs two, see _counts()
 BULK = 2 * rig.GB
 VISION_ONLY = (("up padded", load.up_padded),)
@@ -32,6 +33,9 @@ WINDOW = 4                      # seconds in which the least RSS counts: garbage
 
 
 def run(name, servers, runs, only, work, results):
+    if name == "limits":
+        limits.run(runs, work, results)
+        return
     if name in polls.CASES:
         polls.run(name, runs, work, results)
         return

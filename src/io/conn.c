@@ -101,12 +101,13 @@ enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p
     struct span *spans[IOV_MAX_BLKS];
     unsigned want = 1u << c->read_hint, n = 0;
     unsigned most = (unsigned)(max / BLK_READ);
+    size_t blk = max < BLK_READ ? max : BLK_READ; /* a speed limit may want less than one */
     if (want > most)
         want = most > 0 ? most : 1;
     if (want > IOV_MAX_BLKS)
         want = IOV_MAX_BLKS;
     while (n < want && (spans[n] = span_new(p)) != NULL) {
-        iov[n] = (struct iovec){.iov_base = span_data(spans[n]), .iov_len = BLK_READ};
+        iov[n] = (struct iovec){.iov_base = span_data(spans[n]), .iov_len = blk};
         n++;
     }
     if (n == 0)
@@ -139,7 +140,7 @@ enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p
         *err = saved;
         return broken(c, saved);
     }
-    bool full = (size_t)got == (size_t)n * BLK_READ;
+    bool full = (size_t)got == (size_t)n * blk;
     /* A short read has drained the socket (epoll(7)), but a FIN seen before it still lies behind
      * the bytes. */
     c->readable = full || c->hup;

@@ -39,7 +39,7 @@ static inline bool conn_is_open(const struct conn *c)
  * with *@err. */
 NODISCARD enum status conn_connected(struct conn *c, int *err);
 
-/* Reads at most about @max bytes (<= CONN_READ_MAX) into fresh spans of @q. ST_OK: something was
+/* Reads at most @max bytes (1..CONN_READ_MAX) into fresh spans of @q. ST_OK: something was
  * read, and readable tells if there may be more; ST_MORE: nothing to read now; ST_EOF: eof set;
  * ST_E_NOMEM: no blk, nothing lost; ST_E_CLOSED: reset (*@err errno); ST_E_IO. */
 NODISCARD enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p,

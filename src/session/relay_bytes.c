@@ -57,7 +57,8 @@ static size_t turn_size(const struct session *s, const struct conn *src, const s
         return 0;
     if (s->port && dst == &s->client) {
         size_t most = s->port->ops->room(s->port);
-        return most < BLK_READ || pool_load(w->pool) < POOL_TIGHT ? most : BLK_READ;
+        bool blk = most > 0 && (most < BLK_READ || pool_load(w->pool) >= POOL_TIGHT);
+        return blk ? BLK_READ : most; /* a few bytes are not worth a call */
     }
     if (pool_load(w->pool) >= POOL_TIGHT)
         return BLK_READ;
