@@ -17,6 +17,18 @@ def until(condition, timeout, what):
         time.sleep(STEP)
 
 
+def udp_bound(port):
+    """Is a UDP socket of this machine bound to the port?"""
+    for table in ("/proc/net/udp", "/proc/net/udp6"):
+        try:
+            with open(table) as f:
+                if any(line.split()[1].endswith(f":{port:04X}") for line in f.readlines()[1:]):
+                    return True
+        except OSError:
+            pass
+    return False
+
+
 def connectable(host, port, timeout=0.5):
     try:
         socket.create_connection((host, port), timeout).close()

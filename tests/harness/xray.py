@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from . import paths, ports, protocols
+from . import paths, ports, protocols, wait
 from .process import Process
 
 
@@ -105,6 +105,10 @@ def start_client_of(config, directory, name="xray-client"):
     proxy = "127.0.0.1", config["inbounds"][0]["port"]
     p = _clients[proxy] = _start(name, config, str(directory))
     p.wait_port(proxy[1])
+    inbound = config["inbounds"][0]
+    if inbound["protocol"] == "socks" and inbound["settings"].get("udp"):
+        # Datagrams go to the same port, which is bound a moment after the other.
+        wait.until(lambda: wait.udp_bound(proxy[1]), 10, f"{name} takes datagrams\n{p.tail()}")
     return p, proxy
 
 
