@@ -291,8 +291,10 @@ static void tails_are_learnt_for_each_class_and_suite(void **state)
             const struct reality_tail *t = known(w, "a.example", alpn, (uint16_t)(0x1301 + i));
             assert_non_null(t);
             assert_int_equal(t->count, alpn == 2 ? 3 : 2);
-            assert_int_equal(t->len[0],
-                             known(w, "a.example", alpn, 0x1301)->len[0] + (i == 1 ? 16 : 0));
+            /* SHA-384 makes a ticket 16 bytes longer; any may have a block of 16 more, or less than
+             * the one it is compared with: its numbers are of variable length. */
+            unsigned usual = known(w, "a.example", alpn, 0x1301)->len[0] + (i == 1 ? 16u : 0);
+            assert_in_range(t->len[0], usual - 16, usual + 16);
             if (alpn == 2)
                 assert_int_equal(t->len[2], 62);
         }
