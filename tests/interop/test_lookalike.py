@@ -293,7 +293,12 @@ def test_session_tickets_of_the_target(module_stage, place):
             with visit.connect(proxy, o) as s:
                 assert s.recv(1) == b"x"
             return [n for _, n in records(t.flows[-1].down)[6:6 + len(expected)]]
-        wait.until(lambda: heard() == expected, 20, f"the node has learnt {expected}")
+
+        def alike():
+            """One in some hundred tickets of OpenSSL has a block of 16 bytes more."""
+            got = heard()
+            return len(got) == len(expected) and all(abs(a - b) in (0, 16) for a, b in zip(got, expected))
+        wait.until(alike, 20, f"the node has learnt {expected}")
 
 
 # -- many of them
