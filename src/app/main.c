@@ -19,6 +19,15 @@ static void print_help(FILE *to)
     fprintf(to, "\nv2sp COMMAND --help tells more. To look at it all at once: v2sp demo\n");
 }
 
+/* GnuTLS comes with libcurl, for protocols that no panel speaks, and would set itself up in every
+ * process before main: 0.9 MiB. It asks this function, which is its documented way out
+ * (GNUTLS_SKIP_GLOBAL_INIT); whoever uses it after all sets it up on his own, as libcurl does. */
+int _gnutls_global_init_skip(void);
+int _gnutls_global_init_skip(void)
+{
+    return 1;
+}
+
 /* The machines are small: what starting up has used and given back goes to the kernel, a quarter of
  * a MiB of an idle node. Bulk data is in pools of its own. */
 static void keep_heap_small(void)
