@@ -13,7 +13,7 @@
 #include "panelserver/db.h"
 #include "panelserver/db_node.h"
 #include "panelserver/db_traffic.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 #define STATE_DIR   "/var/lib/v2sp"
 #define LOCAL_STATE "./state" /* what `v2sp demo` and scripts in a checkout use */

@@ -9,7 +9,7 @@
 #include "panelserver/db.h"
 #include "panelserver/db_node.h"
 #include "panelserver/db_user.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 static int run_link(int argc, char **argv);
 

@@ -8,7 +8,7 @@
 #include "crypto/mem.h"
 #include "panelserver/db.h"
 #include "panelserver/db_node.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 static int run_list(int argc, char **argv);
 static int run_del(int argc, char **argv);

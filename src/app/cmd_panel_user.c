@@ -6,7 +6,7 @@
 #include "crypto/mem.h"
 #include "panelserver/db.h"
 #include "panelserver/db_user.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 #include "panelserver/token.h"
 
 #define USER_OPTIONS                                                                               \

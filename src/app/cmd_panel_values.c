@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 #define DAY_S INT64_C(86400)
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "app/cmd_panel.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 #define NOW INT64_C(1800000000) /* 2027-01-15 08:00:00 UTC */
 

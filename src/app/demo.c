@@ -15,7 +15,7 @@
 #include "base/addr.h"
 #include "control/config.h"
 #include "crypto/mem.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 #define DEMO_USER "demo"
 

@@ -11,7 +11,7 @@
 #include "crypto/mem.h"
 #include "panelserver/cipher.h"
 #include "panelserver/db_node.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 #include "transport/vlessenc/vlessenc.h"
 
 #define CIPHER_DEFAULT "2022-blake3-aes-128-gcm" /* users are found at once, however many */

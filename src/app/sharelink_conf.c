@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "app/sharelink.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 /* ,"key":"value" or nothing for an empty value. */
 static void member(struct textbuf *t, const char *key, const char *value)

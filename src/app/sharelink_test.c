@@ -12,7 +12,7 @@
 #include "codec/json.h"
 #include "panelserver/db_node.h"
 #include "panelserver/db_user.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 #define UUID "b831381d-6324-4d53-ad4f-8cda48b30811"
 

@@ -6,7 +6,7 @@
 #include "codec/base64.h"
 #include "codec/percent.h"
 #include "crypto/mem.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 static void encoded(struct textbuf *t, const char *text)
 {

@@ -57,7 +57,7 @@ static void conn_free(struct page_conn *c)
     close(fd);
     list_del(&c->link);
     c->m->count--;
-    free(c->body.p);
+    textbuf_fini(&c->body.text);
     free(c);
 }
 
@@ -67,17 +67,16 @@ static void start(struct page_conn *c, unsigned status, const char *type)
 {
     struct http1_writer w;
 
-    if (c->body.failed) {
-        free(c->body.p);
-        c->body = (struct metrics_text){0};
+    if (c->body.text.failed) {
+        textbuf_fini(&c->body.text);
         status = 503;
-        metrics_raw(&c->body, "no memory for this page\n");
+        textbuf_puts(&c->body.text, "no memory for this page\n");
         type = "text/plain; charset=utf-8";
     }
     http1_begin_response(&w, c->head, sizeof(c->head), status, NULL);
     http1_add_date(&w, loop_unix_s(c->m->setup.env->loop));
     http1_add_field(&w, "Content-Type", type);
-    http1_add_number(&w, "Content-Length", c->body.len);
+    http1_add_number(&w, "Content-Length", c->body.text.len);
     http1_add_field(&w, "Cache-Control", "no-store");
     if (status == 405)
         http1_add_field(&w, "Allow", "GET, HEAD");
@@ -89,7 +88,7 @@ static void start(struct page_conn *c, unsigned status, const char *type)
 
 static void start_text(struct page_conn *c, unsigned status, const char *text)
 {
-    metrics_raw(&c->body, "%s\n", text);
+    textbuf_printf(&c->body.text, "%s\n", text);
     start(c, status, "text/plain; charset=utf-8");
 }
 
@@ -156,11 +155,11 @@ static bool read_away(struct page_conn *c)
 
 static bool give_out(struct page_conn *c)
 {
-    size_t body = c->bodyless ? 0 : c->body.len, piece = 0;
+    size_t body = c->bodyless ? 0 : c->body.text.len, piece = 0;
 
     while (c->sent < c->head_len + body) {
         const char *p =
-            c->sent < c->head_len ? c->head + c->sent : c->body.p + (c->sent - c->head_len);
+            c->sent < c->head_len ? c->head + c->sent : c->body.text.p + (c->sent - c->head_len);
         size_t n = c->sent < c->head_len ? c->head_len - c->sent : body - (c->sent - c->head_len);
         if (piece >= PIECE) {
             loop_task_add(c->m->setup.env->loop, &c->again);
@@ -223,6 +222,7 @@ static void on_accepted(struct tcp_listener *t, int fd, const struct addr *peer)
         close(fd);
         return;
     }
+    c->body.text.max = METRICS_TEXT_MAX;
     c->m = m;
     c->watch.fd = -1;
     timer_init(&c->timer, on_deadline);

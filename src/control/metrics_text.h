@@ -1,21 +1,20 @@
 /* control/metrics_text.h - writing the Prometheus text format 0.0.4 into memory that grows. Control
  * thread only.
  *
- * Life: {0} -> metrics_family -> (metrics_value | metrics_labels)* -> ... -> free(t.p) */
+ * Life: {.text.max = METRICS_TEXT_MAX} -> metrics_family -> (metrics_value | metrics_labels)* ->
+ * ... -> textbuf_fini(&t.text) */
 #ifndef CONTROL_METRICS_TEXT_H
 #define CONTROL_METRICS_TEXT_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+#include "base/textbuf.h"
 
 #define METRICS_TEXT_MAX (128u << 20)
 
 struct metrics_text {
-    char *p;
-    size_t len, cap;
-    bool failed;        /* no memory, or over METRICS_TEXT_MAX: what is there is not whole */
-    const char *family; /* that the next values are of */
+    struct textbuf text; /* failed: what is there is not whole */
+    const char *family;  /* that the next values are of */
 };
 
 struct metrics_label {
@@ -28,9 +27,5 @@ void metrics_family(struct metrics_text *t, const char *name, const char *type, 
  * escaped. */
 void metrics_value(struct metrics_text *t, const struct metrics_label labels[4], uint64_t value);
 void metrics_seconds(struct metrics_text *t, uint64_t us); /* without labels, as a fraction */
-/* Text as it is; a text as a JSON string. */
-void metrics_raw(struct metrics_text *t, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-void metrics_json_text(struct metrics_text *t, const char *text);
 
 #endif

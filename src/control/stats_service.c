@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/textbuf.h"
 #include "codec/protobuf.h"
 #include "control/config_stats.h"
 #include "control/grpc_reflection.h"
@@ -161,36 +162,10 @@ static void get_sys_stats(void *arg, struct grpc_call *call, const uint8_t *mess
 
 /* ---- who is online --------------------------------------------------------------------------- */
 
-/* A message that grows. */
-struct text {
-    uint8_t *p;
-    size_t len, cap;
-    bool failed;
-};
-
-static uint8_t *room(struct text *t, size_t n)
-{
-    if (t->failed)
-        return NULL;
-    if (t->cap - t->len < n) {
-        size_t cap = t->cap > 0 ? t->cap * 2 : 4096;
-        while (cap < t->len + n)
-            cap *= 2;
-        uint8_t *p = cap <= STATS_QUERY_MEMORY ? realloc(t->p, cap) : NULL;
-        if (p == NULL) {
-            t->failed = true;
-            return NULL;
-        }
-        t->p = p;
-        t->cap = cap;
-    }
-    return t->p + t->len;
-}
-
-static void put(struct text *t, uint32_t number, const void *data, size_t len)
+static void put(struct textbuf *t, uint32_t number, const void *data, size_t len)
 {
     size_t n = protobuf_bytes_size(number, len);
-    struct protobuf_writer w = {.p = room(t, n), .cap = n};
+    struct protobuf_writer w = {.p = (uint8_t *)textbuf_room(t, n), .cap = n};
 
     if (w.p == NULL)
         return;
@@ -198,17 +173,17 @@ static void put(struct text *t, uint32_t number, const void *data, size_t len)
     t->len += n;
 }
 
-static void answer_text(struct grpc_call *call, struct text *t)
+static void answer_text(struct grpc_call *call, struct textbuf *t)
 {
     if (t->failed)
         grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "the answer is too large");
     else
         grpc_call_bytes(call, t->p, t->len);
-    free(t->p);
+    textbuf_fini(t);
 }
 
 struct online {
-    struct text text;
+    struct textbuf text;
     struct stats *stats;
     bool traffic, reset;
 };
@@ -233,7 +208,7 @@ static enum status add_name(void *arg, const struct stats_item *item)
 static void get_all_online(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
 {
     struct stats_service *s = arg;
-    struct online o = {.stats = s->setup.stats};
+    struct online o = {.text.max = STATS_QUERY_MEMORY, .stats = s->setup.stats};
 
     (void)message;
     (void)len;
@@ -270,7 +245,7 @@ static void get_users_stats(void *arg, struct grpc_call *call, const uint8_t *me
 {
     struct stats_service *s = arg;
     struct stats_get q;
-    struct online o = {.stats = s->setup.stats};
+    struct online o = {.text.max = STATS_QUERY_MEMORY, .stats = s->setup.stats};
 
     if (!readable(call, stats_request_get(message, len, &q)))
         return;
@@ -302,7 +277,7 @@ static bool is_counted(const struct addr *a)
     return memcmp(a->ip, a->family == ADDR_IP4 ? one4 : one6, a->family == ADDR_IP4 ? 4 : 16) != 0;
 }
 
-static void put_ip(struct text *t, const struct addr *ip, int64_t seen_s)
+static void put_ip(struct textbuf *t, const struct addr *ip, int64_t seen_s)
 {
     char text[ADDR_STRLEN], shown[ADDR_STRLEN + 4];
     uint8_t entry[ADDR_STRLEN + 32];
@@ -319,7 +294,7 @@ static void on_online(void *arg, const struct plane_online *list, size_t n)
 {
     struct asked *a = arg;
     struct grpc_str name = {a->name, a->len};
-    struct text t = {0};
+    struct textbuf t = {.max = STATS_QUERY_MEMORY};
     uint64_t count = 0;
 
     if (a->call == NULL)

@@ -4,7 +4,7 @@
 #define PANELSERVER_API_CONFIG_H
 
 #include "panelserver/db_node.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 void api_config_write(struct textbuf *t, const struct db_node *n);
 

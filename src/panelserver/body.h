@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 #define BODY_ETAG_LEN 35 /* quote, 32 hex digits, quote, NUL */
 

@@ -1,8 +1,9 @@
-/* panelserver/textbuf.h - a text that grows: what replies are written into. Not thread-safe.
+/* base/textbuf.h - a text that grows: what replies are written into. Not thread-safe. Zeroed:
+ * empty.
  *
  * Out of memory is remembered: nothing more is written, and `failed` tells it once at the end. */
-#ifndef PANELSERVER_TEXTBUF_H
-#define PANELSERVER_TEXTBUF_H
+#ifndef BASE_TEXTBUF_H
+#define BASE_TEXTBUF_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,11 +12,14 @@
 struct textbuf {
     char *p; /* not NUL-terminated; NULL while empty */
     size_t len, cap;
+    size_t max; /* cap grows no further, as if memory were out; 0: no bound */
     bool failed;
 };
 
 void textbuf_init(struct textbuf *t);
 void textbuf_fini(struct textbuf *t);
+/* Room for @n bytes that the caller writes and adds to len; NULL: failed. */
+char *textbuf_room(struct textbuf *t, size_t n);
 void textbuf_put(struct textbuf *t, const char *text, size_t len);
 void textbuf_puts(struct textbuf *t, const char *text);
 void textbuf_printf(struct textbuf *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,4 +1,4 @@
-#include "panelserver/textbuf.h"
+#include "base/textbuf.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ static bool reserve(struct textbuf *t, size_t more)
     size_t cap = t->cap < 256 ? 256 : t->cap;
     while (cap - t->len <= more)
         cap *= 2;
-    char *p = realloc(t->p, cap);
+    char *p = t->max == 0 || cap <= t->max ? realloc(t->p, cap) : NULL;
     if (p == NULL) {
         t->failed = true;
         return false;
@@ -34,6 +34,11 @@ static bool reserve(struct textbuf *t, size_t more)
     t->p = p;
     t->cap = cap;
     return true;
+}
+
+char *textbuf_room(struct textbuf *t, size_t n)
+{
+    return reserve(t, n) ? t->p + t->len : NULL;
 }
 
 void textbuf_put(struct textbuf *t, const char *text, size_t len)
