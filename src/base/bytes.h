@@ -1,4 +1,5 @@
-/* base/bytes.h - big-endian numbers and bounded reading of byte strings. Pure. */
+/* base/bytes.h - numbers as bytes, big-endian but where the name says le, and bounded reading of
+ * byte strings. Pure. */
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
 
@@ -52,6 +53,24 @@ static inline void put_be64(uint8_t *p, uint64_t v)
 {
     put_be32(p, (uint32_t)(v >> 32));
     put_be32(p + 4, (uint32_t)v);
+}
+
+static inline uint32_t get_le32(const uint8_t *p)
+{
+    return ((uint32_t)p[3] << 24) | ((uint32_t)p[2] << 16) | ((uint32_t)p[1] << 8) | p[0];
+}
+
+static inline uint64_t get_le64(const uint8_t *p)
+{
+    return ((uint64_t)get_le32(p + 4) << 32) | get_le32(p);
+}
+
+static inline void put_le32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
 }
 
 /* A reader over a borrowed byte string. Reading past the end sets @bad and yields zeros, so a

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "crypto/mem.h"
 
 #define BLOCK     64u
@@ -47,18 +48,13 @@ static inline void mix(uint32_t v[16], int a, int b, int c, int d, uint32_t x, u
     v[b] = rotr(v[b] ^ v[c], 7);
 }
 
-static uint32_t load(const uint8_t *p)
-{
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 /* The first half of the compression's output: the chaining value. */
 static void compress(const struct node *n, uint32_t out[8])
 {
     uint32_t m[16], next[16], v[16];
 
     for (int i = 0; i < 16; i++)
-        m[i] = load(n->block + 4 * i);
+        m[i] = get_le32(n->block + 4 * i);
     memcpy(v, n->cv, sizeof(n->cv));
     memcpy(v + 8, IV, 4 * sizeof(IV[0]));
     v[12] = (uint32_t)n->counter;
@@ -107,12 +103,8 @@ static void chunk(struct node *n, const uint32_t key[8], uint32_t flags, uint64_
 
 static void store(uint8_t *p, const uint32_t w[8])
 {
-    for (int i = 0; i < 8; i++) {
-        p[4 * i] = (uint8_t)w[i];
-        p[4 * i + 1] = (uint8_t)(w[i] >> 8);
-        p[4 * i + 2] = (uint8_t)(w[i] >> 16);
-        p[4 * i + 3] = (uint8_t)(w[i] >> 24);
-    }
+    for (int i = 0; i < 8; i++)
+        put_le32(p + 4 * i, w[i]);
 }
 
 /* The parent of two finished nodes. */
@@ -170,6 +162,6 @@ void blake3_derive_key(const void *context, size_t context_len, const void *mate
 
     tree(IV, DERIVE_CONTEXT, context, context_len, context_key);
     for (int i = 0; i < 8; i++)
-        key[i] = load(context_key + 4 * i);
+        key[i] = get_le32(context_key + 4 * i);
     tree(key, DERIVE_MATERIAL, material, material_len, out);
 }

@@ -136,11 +136,6 @@ void lanes_hkdf(const struct lanes_salt *s, const void *info, size_t info_len,
 
 /* ---- ChaCha20 -------------------------------------------------------------------------------- */
 
-static uint32_t get_le32(const uint8_t *p)
-{
-    return __builtin_bswap32(get_be32(p));
-}
-
 /* Words 0..3 and 12..15 of the state after all rounds. */
 static void rounds(const uint32_t key_be[8][LANES], const uint32_t in[16], uint32_t out[8][LANES],
                    bool plus, unsigned width)

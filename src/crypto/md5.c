@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "crypto/mem.h"
 
 #define BLOCK 64u
@@ -20,17 +21,6 @@ static const uint32_t SINES[64] = {
 
 static const uint8_t SHIFTS[4][4] = {
     {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
-
-static uint32_t get_le32(const uint8_t *p)
-{
-    return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
-}
-
-static void put_le32(uint8_t *p, uint32_t v)
-{
-    for (unsigned i = 0; i < 4; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
 
 /* The word and the mixing function of step @i. */
 static uint32_t mix(unsigned i, uint32_t b, uint32_t c, uint32_t d, unsigned *word)

@@ -2,17 +2,11 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
+
 struct state {
     uint64_t v0, v1, v2, v3;
 };
-
-static uint64_t get_le64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--)
-        v = (v << 8) | p[i];
-    return v;
-}
 
 static uint64_t rotl(uint64_t x, int b)
 {

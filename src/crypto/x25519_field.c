@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "crypto/mem.h"
 
 typedef unsigned __int128 u128;
@@ -12,15 +13,6 @@ typedef struct x25519_fe fe;
 #define MASK ((UINT64_C(1) << 51) - 1)
 
 /* ---- numbers modulo 2^255 - 19 --------------------------------------------------------------- */
-
-static inline uint64_t get_le64(const uint8_t *p)
-{
-    uint64_t v = 0;
-
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
 
 static inline void put_le64(uint8_t *p, uint64_t v)
 {

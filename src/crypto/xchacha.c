@@ -2,20 +2,8 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "crypto/mem.h"
-
-static uint32_t load(const uint8_t *p)
-{
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static void store(uint8_t *p, uint32_t x)
-{
-    p[0] = (uint8_t)x;
-    p[1] = (uint8_t)(x >> 8);
-    p[2] = (uint8_t)(x >> 16);
-    p[3] = (uint8_t)(x >> 24);
-}
 
 static inline uint32_t rotl(uint32_t x, unsigned n)
 {
@@ -40,9 +28,9 @@ void xchacha_begin(const uint8_t key[XCHACHA_KEY_LEN], const uint8_t nonce[XCHAC
     uint32_t x[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
 
     for (int i = 0; i < 8; i++)
-        x[4 + i] = load(key + 4 * i);
+        x[4 + i] = get_le32(key + 4 * i);
     for (int i = 0; i < 4; i++)
-        x[12 + i] = load(nonce + 4 * i);
+        x[12 + i] = get_le32(nonce + 4 * i);
     for (int i = 0; i < 10; i++) {
         quarter(x, 0, 4, 8, 12);
         quarter(x, 1, 5, 9, 13);
@@ -54,8 +42,8 @@ void xchacha_begin(const uint8_t key[XCHACHA_KEY_LEN], const uint8_t nonce[XCHAC
         quarter(x, 3, 4, 9, 14);
     }
     for (int i = 0; i < 4; i++) {
-        store(subkey + 4 * i, x[i]);
-        store(subkey + 16 + 4 * i, x[12 + i]);
+        put_le32(subkey + 4 * i, x[i]);
+        put_le32(subkey + 16 + 4 * i, x[12 + i]);
     }
     memset(iv, 0, 4);
     memcpy(iv + 4, nonce + 16, 8);
