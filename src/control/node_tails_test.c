@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +22,7 @@
 #include "control/node.h"
 #include "control/reality_probe.h"
 #include "io/resolver.h"
-#include "tls/cert.h"
+#include "tls/test_server.h"
 #include "transport/reality/reality.h"
 #include "transport/reality/reality_conf.h"
 
@@ -48,19 +47,6 @@ struct world {
 };
 
 /* ---- the target ---- */
-
-static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *outlen,
-                     const unsigned char *in, unsigned inlen, void *arg)
-{
-    (void)ssl;
-    (void)arg;
-    unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, outlen, (const unsigned char *)"\x02h2", 3, in, inlen) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK;
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
-}
 
 struct visit {
     struct server *t;
@@ -120,20 +106,8 @@ static void target_start(struct server *t, const char *suites)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof(sa);
-    struct cert_pem pem;
-    assert_int_equal(cert_self_signed("target.example", &pem), ST_OK);
-    t->ctx = SSL_CTX_new(TLS_server_method());
-    BIO *b = BIO_new_mem_buf(pem.chain, -1);
-    X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
-    BIO_free(b);
-    b = BIO_new_mem_buf(pem.key, -1);
-    EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
-    BIO_free(b);
-    assert_int_equal(SSL_CTX_use_certificate(t->ctx, x), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(t->ctx, k), 1);
-    X509_free(x);
-    EVP_PKEY_free(k);
-    SSL_CTX_set_alpn_select_cb(t->ctx, choose_h2, NULL);
+    t->ctx = test_server_new("\x02h2");
+    assert_non_null(t->ctx);
     if (suites != NULL)
         assert_int_equal(SSL_CTX_set_ciphersuites(t->ctx, suites), 1);
     t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -6,13 +6,12 @@
 
 #include <cmocka.h>
 
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "tls/cert.h"
 #include "tls/probe_tail.h"
+#include "tls/test_server.h"
 
 struct world {
     SSL_CTX *ctx;
@@ -23,37 +22,12 @@ struct world {
     enum status st;
 };
 
-static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *outlen,
-                     const unsigned char *in, unsigned inlen, void *arg)
-{
-    (void)ssl;
-    (void)arg;
-    unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, outlen, (const unsigned char *)"\x02h2", 3, in, inlen) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK;
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
-}
-
 static void open_world(struct world *w, enum tls_probe_alpn alpn, uint16_t suite, int tickets)
 {
-    struct cert_pem pem;
     memset(w, 0, sizeof(*w));
     w->cut = SIZE_MAX;
-    assert_int_equal(cert_self_signed("target.example", &pem), ST_OK);
-    w->ctx = SSL_CTX_new(TLS_server_method());
-    BIO *b = BIO_new_mem_buf(pem.chain, -1);
-    X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
-    BIO_free(b);
-    b = BIO_new_mem_buf(pem.key, -1);
-    EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
-    BIO_free(b);
-    assert_int_equal(SSL_CTX_use_certificate(w->ctx, x), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(w->ctx, k), 1);
-    X509_free(x);
-    EVP_PKEY_free(k);
-    SSL_CTX_set_alpn_select_cb(w->ctx, choose_h2, NULL);
+    w->ctx = test_server_new("\x02h2");
+    assert_non_null(w->ctx);
     SSL_CTX_set_num_tickets(w->ctx, (size_t)tickets);
     w->ssl = SSL_new(w->ctx);
     w->in = BIO_new(BIO_s_mem());

@@ -5,18 +5,17 @@
 
 #include <cmocka.h>
 
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/bytes.h"
-#include "tls/cert.h"
 #include "tls/hello.h"
 #include "tls/probe.h"
 #include "tls/probe_hello.h"
 #include "tls/server_hello.h"
+#include "tls/test_server.h"
 #include "tls/test_target.h"
 
 /* ---- the hello ---- */
@@ -64,36 +63,10 @@ struct server {
     BIO *in, *out;
 };
 
-static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *outlen,
-                     const unsigned char *in, unsigned inlen, void *arg)
-{
-    static const unsigned char both[] = "\x02h2\x08http/1.1";
-    (void)ssl;
-    (void)arg;
-    unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, outlen, both, sizeof(both) - 1, in, inlen) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK;
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
-}
-
 static void server_init(struct server *s, uint16_t max_version, const char *groups)
 {
-    struct cert_pem pem;
-    assert_int_equal(cert_self_signed("target.example", &pem), ST_OK);
-    s->ctx = SSL_CTX_new(TLS_server_method());
-    BIO *b = BIO_new_mem_buf(pem.chain, -1);
-    X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
-    BIO_free(b);
-    b = BIO_new_mem_buf(pem.key, -1);
-    EVP_PKEY *k = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
-    BIO_free(b);
-    assert_int_equal(SSL_CTX_use_certificate(s->ctx, x), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(s->ctx, k), 1);
-    X509_free(x);
-    EVP_PKEY_free(k);
-    SSL_CTX_set_alpn_select_cb(s->ctx, choose_h2, NULL);
+    s->ctx = test_server_new("\x02h2\x08http/1.1");
+    assert_non_null(s->ctx);
     assert_int_equal(SSL_CTX_set_max_proto_version(s->ctx, max_version), 1);
     if (groups != NULL)
         assert_int_equal(SSL_CTX_set1_groups_list(s->ctx, groups), 1);
