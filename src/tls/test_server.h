@@ -1,5 +1,5 @@
-/* tls/test_server.h - what an OpenSSL server of a test needs: a certificate for "target.example" and
- * protocols to choose from. For tests; no program links it. */
+/* tls/test_server.h - what an OpenSSL server of a test needs: a certificate for "target.example"
+ * and protocols to choose from. For tests; no program links it. */
 #ifndef TLS_TEST_SERVER_H
 #define TLS_TEST_SERVER_H
 
