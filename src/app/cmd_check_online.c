@@ -113,7 +113,7 @@ static void restart_users(void *arg)
 {
     struct inquiry *q = arg;
     q->users = q->skipped = 0;
-    v2sp_user_list_init(&q->list, count_user, count_skipped, q);
+    v2sp_user_list_init(&q->list, count_user, count_skipped, NULL, q);
 }
 
 static void users_done(void *arg, const struct panel_reply *r)

@@ -208,8 +208,9 @@ static void check_others(struct config_reader *r, const struct config_path *at,
     for (const struct entry *e = ns->first; e != NULL; e = e->next) {
         const struct config_node *o = &e->node;
         bool same = same_host(o->api.host, n->api.host) && o->api.node_id == n->api.node_id;
-        if (same && (same_text(o->api.node_type, n->api.node_type) || !o->api.node_type[0] ||
-                     !n->api.node_type[0]))
+        bool twice = same && (same_text(o->api.node_type, n->api.node_type) ||
+                              !o->api.node_type[0] || !n->api.node_type[0]);
+        if (twice)
             config_report(
                 r, CONFIG_ERROR, at,
                 "the same ApiHost and NodeID as in line %d of %s: traffic would be counted "
@@ -220,7 +221,7 @@ static void check_others(struct config_reader *r, const struct config_path *at,
                           "listens on port %u like %s (line %d of %s); two nodes cannot share a "
                           "port, this second one is left out",
                           n->options.port, o->tag, o->line, o->file);
-        if (same_text(o->tag, n->tag)) {
+        if (!twice && same_text(o->tag, n->tag)) {
             config_report(r, CONFIG_ERROR, at, "the Name \"%.64s\" is taken by line %d of %s",
                           n->tag, o->line, o->file);
         }

@@ -273,6 +273,18 @@ static void bad_users_are_skipped(void **state)
     assert_non_null(strstr(last_warning, "2 entries"));
 }
 
+static void an_odd_limit_costs_nobody_his_place(void **state)
+{
+    struct world *w = *state;
+
+    set_users(w, USER_A ",{\"id\":8,\"uuid\":\"odd\",\"speed_limit\":\"fast\"}");
+    apply(w, node_text(w, 7, ",\"LimitConfig\":{\"SpeedLimit\":50}"));
+    run(w);
+    assert_int_equal(users(w), 2);
+    assert_int_equal(w->warnings, 1);
+    assert_non_null(strstr(last_warning, "user 8: speed_limit is no number"));
+}
+
 /* ---- reload ---- */
 
 static void reload(void **state)
@@ -383,6 +395,7 @@ int main(int argc, char **argv)
         TEST(port_in_use),
         TEST(mass_deletion_is_said_twice),
         TEST(bad_users_are_skipped),
+        TEST(an_odd_limit_costs_nobody_his_place),
         TEST(reload),
         TEST(hundred_thousand_users),
     };

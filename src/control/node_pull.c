@@ -31,6 +31,8 @@ struct pull {
     struct user_list list;
     uint64_t skipped;
     char skip_text[80]; /* about the first skipped user */
+    uint64_t odd_limits;
+    char odd_text[80]; /* about the first of them */
     struct v2sp_reply_error err;
     struct node_online *alive;
     size_t alive_count, alive_room;
@@ -249,13 +251,21 @@ static void skip_user(void *arg, uint64_t id, uint64_t index, const char *text)
         snprintf(p->skip_text, sizeof(p->skip_text), "entry %" PRIu64 ": %s", index, text);
 }
 
+static void odd_limit(void *arg, uint64_t id, const char *text)
+{
+    struct pull *p = arg;
+
+    if (p->odd_limits++ == 0)
+        snprintf(p->odd_text, sizeof(p->odd_text), "user %" PRIu64 ": %s", id, text);
+}
+
 static void restart_users(void *arg)
 {
     struct pull *p = arg;
 
     user_list_fini(&p->list);
-    p->skipped = 0;
-    v2sp_user_list_init(&p->reader.users, take_user, skip_user, p);
+    p->skipped = p->odd_limits = 0;
+    v2sp_user_list_init(&p->reader.users, take_user, skip_user, odd_limit, p);
 }
 
 static enum status feed_users(void *arg, const void *data, size_t len)
@@ -324,17 +334,22 @@ static bool commit(struct node *n, struct user_list *list, const char *user_etag
     return true;
 }
 
-/* Entries that were skipped or doubled; not again for every list of a panel without ETags. */
+/* Entries that were skipped, doubled or bent; not again for every list of a panel without ETags. */
 static void say_odd(struct node *n)
 {
     const struct pull *p = n->pulling;
 
     if (p->skipped > 0)
-        node_trouble_set(n, &n->list_trouble, p->skipped << 1 | 1,
+        node_trouble_set(n, &n->list_trouble, p->skipped << 2 | 1,
                          "%" PRIu64 " entries of the user list were skipped; first: %s", p->skipped,
                          p->skip_text);
+    else if (p->odd_limits > 0)
+        node_trouble_set(n, &n->list_trouble, p->odd_limits << 2 | 2,
+                         "%" PRIu64 " users have a limit that cannot be read, so the node's own "
+                         "holds for them; first: %s",
+                         p->odd_limits, p->odd_text);
     else if (p->list.duplicates > 0)
-        node_trouble_set(n, &n->list_trouble, p->list.duplicates << 1,
+        node_trouble_set(n, &n->list_trouble, p->list.duplicates << 2,
                          "%zu users are in the list twice: the last ones count",
                          p->list.duplicates);
     else

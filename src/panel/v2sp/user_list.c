@@ -25,11 +25,13 @@ enum key {
 
 void v2sp_user_list_init(struct v2sp_user_list *l,
                          enum status (*user)(void *, const struct v2sp_user *),
-                         void (*skipped)(void *, uint64_t, uint64_t, const char *), void *arg)
+                         void (*skipped)(void *, uint64_t, uint64_t, const char *),
+                         void (*odd_limit)(void *, uint64_t, const char *), void *arg)
 {
     memset(l, 0, sizeof(*l));
     l->user = user;
     l->skipped = skipped;
+    l->odd_limit = odd_limit;
     l->arg = arg;
     json_pull_init(&l->pull);
 }
@@ -74,8 +76,15 @@ static void take_number(struct v2sp_user_list *l, enum key key)
     if (key != KEY_ID && number && p->text[0] == '-')
         is_null = true;
     if (!is_null && (!number || !v2sp_lax_number(p->text, p->text_len, &whole, &milli))) {
-        l->bad = key == KEY_ID ? "id is no positive number" : "a limit is no number";
-        return;
+        if (key == KEY_ID) {
+            l->bad = "id is no positive number";
+            return;
+        }
+        /* Locking him out for the panel's mistake would be worse than the node's own limit. */
+        l->odd = key == KEY_SPEED    ? "speed_limit is no number"
+                 : key == KEY_DEVICE ? "device_limit is no number"
+                                     : "conn_limit is no number";
+        is_null = true;
     }
     switch (key) {
     case KEY_ID:
@@ -122,6 +131,8 @@ static enum status finish_user(struct v2sp_user_list *l)
             l->skipped(l->arg, l->cur.id, index, l->bad);
         return ST_OK;
     }
+    if (l->odd != NULL && l->odd_limit != NULL)
+        l->odd_limit(l->arg, l->cur.id, l->odd);
     l->cur.credential = l->credential;
     return l->user(l->arg, &l->cur);
 }
@@ -172,7 +183,7 @@ static void at_list(struct v2sp_user_list *l)
         return; /* a list with holes is {"1":{...}} in PHP; or inside an entry that is no user */
     if (p->event == JSON_EVENT_OBJECT) {
         memset(&l->cur, 0, sizeof(l->cur));
-        l->bad = NULL;
+        l->bad = l->odd = NULL;
         l->key = KEY_NONE;
         l->place = PLACE_USER;
         return;

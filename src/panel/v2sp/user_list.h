@@ -30,6 +30,9 @@ struct v2sp_user_list {
     /* Names one skipped entry: its id if it had a good one (else 0), its place from 0, and what is
      * wrong with it. May be NULL. */
     void (*skipped)(void *arg, uint64_t id, uint64_t index, const char *text);
+    /* Names a user who was taken although a limit of his is no number: it counts as none, so that
+     * the node's own limit holds for him. May be NULL. */
+    void (*odd_limit)(void *arg, uint64_t id, const char *text);
     void *arg;
 
     /* Private. */
@@ -37,7 +40,7 @@ struct v2sp_user_list {
     struct v2sp_user cur;
     char credential[V2SP_CREDENTIAL_MAX + 1];
     char message[120];
-    const char *bad;
+    const char *bad, *odd;
     uint64_t index;
     uint8_t place, key;
     bool found, failed;
@@ -45,7 +48,8 @@ struct v2sp_user_list {
 
 void v2sp_user_list_init(struct v2sp_user_list *l,
                          enum status (*user)(void *, const struct v2sp_user *),
-                         void (*skipped)(void *, uint64_t, uint64_t, const char *), void *arg);
+                         void (*skipped)(void *, uint64_t, uint64_t, const char *),
+                         void (*odd_limit)(void *, uint64_t, const char *), void *arg);
 /* Eats the next bytes of the reply. ST_OK; ST_E_PROTO with @err: no JSON, or "users" is no list;
  * what the callback returned. */
 NODISCARD enum status v2sp_user_list_feed(struct v2sp_user_list *l, const void *data, size_t len,

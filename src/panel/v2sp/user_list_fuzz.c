@@ -32,7 +32,7 @@ static unsigned users_of(const uint8_t *p, size_t len, size_t step)
     unsigned n = 0;
     enum status st = ST_OK;
 
-    v2sp_user_list_init(&l, on_user, NULL, &n);
+    v2sp_user_list_init(&l, on_user, NULL, NULL, &n);
     for (size_t at = 0; at < len && st == ST_OK; at += step)
         st = v2sp_user_list_feed(&l, p + at, len - at < step ? len - at : step, &err);
     if (st == ST_OK)

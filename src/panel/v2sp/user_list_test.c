@@ -12,7 +12,8 @@
 #include "panel/v2sp/lax_number.h"
 #include "panel/v2sp/user_list.h"
 
-/* What a reading did, as one line: "1:u:0/3/5 " a user, "!2@1 " a skipped one. */
+/* What a reading did, as one line: "1:u:0/3/5 " a user, "!2@1 " a skipped one,
+ * "?1 " a user with an odd limit. */
 struct trace {
     char text[512];
     unsigned refuse_at;
@@ -40,6 +41,15 @@ static void on_skipped(void *arg, uint64_t id, uint64_t index, const char *text)
     snprintf(t->text + n, sizeof(t->text) - n, "!%" PRIu64 "@%" PRIu64 " ", id, index);
 }
 
+static void on_odd_limit(void *arg, uint64_t id, const char *text)
+{
+    struct trace *t = arg;
+    size_t n = strlen(t->text);
+
+    assert_non_null(strstr(text, "_limit is no number"));
+    snprintf(t->text + n, sizeof(t->text) - n, "?%" PRIu64 " ", id);
+}
+
 static enum status read_list(const char *json, size_t step, struct trace *t)
 {
     struct v2sp_user_list l;
@@ -49,7 +59,7 @@ static enum status read_list(const char *json, size_t step, struct trace *t)
 
     t->text[0] = '\0';
     t->users = 0;
-    v2sp_user_list_init(&l, on_user, on_skipped, t);
+    v2sp_user_list_init(&l, on_user, on_skipped, on_odd_limit, t);
     for (size_t at = 0; at < len && st == ST_OK; at += step)
         st = v2sp_user_list_feed(&l, json + at, len - at < step ? len - at : step, &err);
     if (st == ST_OK)
@@ -100,7 +110,10 @@ static const struct {
      "\"conn_limit\":-1,\"device_limit\":\"\"}]}",
      ST_OK, "1:u:0/0/0 "},
     {"{\"users\":[{\"id\":1,\"uuid\":\"u\",\"speed_limit\":\"fast\"},{\"id\":2,\"uuid\":\"\"}]}",
-     ST_OK, "!1@0 !2@1 "},
+     ST_OK, "?1 1:u:0/0/0 !2@1 "},
+    {"{\"users\":[{\"id\":1,\"uuid\":\"u\",\"speed_limit\":true,\"device_limit\":\"2 or 3\","
+     "\"conn_limit\":\"1e1\"}]}",
+     ST_OK, "?1 1:u:0/0/10 "},
     {"{\"users\":[{\"id\":9223372036854775807,\"uuid\":123,\"conn_limit\":99999999999}]}", ST_OK,
      "9223372036854775807:123:0/0/4294967295 "},
 };
