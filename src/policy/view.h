@@ -22,6 +22,8 @@
 #define VIEW_STAGES_MAX 4
 #define VIEW_NODES_MAX  256
 
+struct audit;
+struct audit_hits;
 struct layer_ops;
 struct packet_ops;
 
@@ -71,6 +73,8 @@ struct view_node {
     bool device_private;     /* private and loopback sources are devices, too */
     uint32_t device_grace_s; /* a device without sessions counts so long */
     bool allow_private;      /* users may reach loopback and private addresses */
+    const struct audit *audit;     /* block rules (policy/audit.h); NULL: none */
+    struct audit_hits *audit_hits; /* where hits are counted (policy/audit_hits.h); with audit */
     const struct fallback_table *fallback; /* NULL: none */
     uint32_t source_max;                   /* unauthenticated connections of one source address */
     void *memory;                          /* what frees it: the control plane's business */
