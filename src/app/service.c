@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/admin.h"
 #include "control/config.h"
 #include "crypto/ctx.h"
 #include "crypto/rng.h"
@@ -243,6 +244,7 @@ enum status service_start(struct service *s, const struct config *cfg)
         goto out;
     workers_plane(s->workers, &s->plane);
     st = controller_apply(s->controller, cfg);
+    admin_open(controller_admin(s->controller));
 out:
     if (st != ST_OK)
         log_line(&s->log, LOG_ERROR, NULL, "cannot start: %s", status_str(st));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/admin.h"
 #include "control/counters.h"
 #include "control/metrics.h"
 #include "control/node.h"
@@ -29,6 +30,7 @@ struct controller {
     struct timer sample_timer;
     struct stats_service *service;
     struct metrics *metrics;
+    struct admin *admin;
 
     bool stopping;
     struct timer stop_timer;
@@ -145,7 +147,8 @@ static bool make_stats(struct controller *c)
     c->service = c->env.stats != NULL ? stats_service_new(&service) : NULL;
     const struct metrics_setup metrics = {.env = &c->env, .nodes = &c->nodes};
     c->metrics = c->service != NULL ? metrics_new(&metrics) : NULL;
-    return c->metrics != NULL;
+    c->admin = c->metrics != NULL ? admin_new(s->loop, s->log, s->state_dir) : NULL;
+    return c->admin != NULL;
 }
 
 static bool make_parts(struct controller *c)
@@ -194,6 +197,7 @@ void controller_free(struct controller *c)
     loop_timer_del(c->env.loop, &c->sample_timer);
     loop_timer_del(c->env.loop, &c->stop_timer);
     loop_task_del(c->env.loop, &c->stop_task);
+    admin_free(c->admin);
     metrics_free(c->metrics);
     stats_service_free(c->service);
     /* The workers are gone, and nobody can ask any more. */
@@ -220,6 +224,11 @@ const struct meter *controller_meter(const struct controller *c, unsigned worker
 const struct plane_sink *controller_sink(struct controller *c)
 {
     return &c->sink;
+}
+
+struct admin *controller_admin(struct controller *c)
+{
+    return c->admin;
 }
 
 /* ---- configuration ---- */

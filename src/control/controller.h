@@ -17,6 +17,7 @@
 #include "policy/meter.h"
 #include "policy/plane.h"
 
+struct admin;
 struct config;
 struct controller;
 struct log;
@@ -43,6 +44,10 @@ const struct meter *controller_meter(const struct controller *c, unsigned worker
 /* What the plane reports to; always called in the control thread. Valid as long as the controller.
  */
 const struct plane_sink *controller_sink(struct controller *c);
+
+/* The socket for commands (control/admin.h), not open yet: app adds what it has to tell, then opens
+ * it. */
+struct admin *controller_admin(struct controller *c);
 
 /* Makes the running nodes those of @cfg: new ones start, missing ones drain (DrainTimeout) and
  * report a last time, changed options act at once, untouched ones are left alone. A node is the

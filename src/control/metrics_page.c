@@ -229,7 +229,7 @@ static void put_users(struct metrics_text *t, const struct metrics_setup *m, boo
     LIST_FOREACH(l, tmp, m->nodes)
     {
         const struct node *n = NODE_OF(l);
-        for (size_t i = 0; i < n->users.count && !t->text.failed; i++) {
+        for (size_t i = 0; i < n->users.count && !t->text->failed; i++) {
             char text[USER_SECRET_MAX + 1];
             const struct user_rt *u = n->users.by_id[i];
             uint64_t v[2];
@@ -331,10 +331,10 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
 static void put_vars(struct metrics_text *t, const char *name, uint64_t up, uint64_t down,
                      bool *first)
 {
-    textbuf_printf(&t->text, "%s", *first ? "" : ",");
+    textbuf_printf(t->text, "%s", *first ? "" : ",");
     *first = false;
-    textbuf_json(&t->text, name);
-    textbuf_printf(&t->text, ":{\"uplink\":%llu,\"downlink\":%llu}", (unsigned long long)up,
+    textbuf_json(t->text, name);
+    textbuf_printf(t->text, ":{\"uplink\":%llu,\"downlink\":%llu}", (unsigned long long)up,
                    (unsigned long long)down);
 }
 
@@ -343,23 +343,23 @@ void metrics_vars(struct metrics_text *t, const struct metrics_setup *m, bool us
     static const char *const kinds[] = {"inbound", "outbound"};
     bool first;
 
-    textbuf_printf(&t->text, "{\"stats\":{");
+    textbuf_printf(t->text, "{\"stats\":{");
     for (int k = 0; k < 2; k++) {
-        textbuf_printf(&t->text, "\"%s\":{", kinds[k]);
+        textbuf_printf(t->text, "\"%s\":{", kinds[k]);
         first = true;
         LIST_FOREACH(l, tmp, m->nodes)
         {
             const struct plane_stats st = sums_of(m, NODE_OF(l));
             put_vars(t, tag_of(NODE_OF(l)), st.up, st.down, &first);
         }
-        textbuf_printf(&t->text, "},");
+        textbuf_printf(t->text, "},");
     }
-    textbuf_printf(&t->text, "\"user\":{");
+    textbuf_printf(t->text, "\"user\":{");
     first = true;
     LIST_FOREACH(l, tmp, m->nodes)
     {
         const struct node *n = NODE_OF(l);
-        for (size_t i = 0; users && i < n->users.count && !t->text.failed; i++) {
+        for (size_t i = 0; users && i < n->users.count && !t->text->failed; i++) {
             char text[USER_SECRET_MAX + 1], name[STATS_NAME_MAX];
             uint64_t up, down;
             counters_read(m->env->counters, n->users.by_id[i]->slot, &up, &down);
@@ -369,7 +369,7 @@ void metrics_vars(struct metrics_text *t, const struct metrics_setup *m, bool us
                 put_vars(t, name, up, down, &first);
         }
     }
-    textbuf_printf(&t->text, "}}}\n");
+    textbuf_printf(t->text, "}}}\n");
 }
 
 bool metrics_ready(struct metrics_text *t, const struct metrics_setup *m)
@@ -382,9 +382,9 @@ bool metrics_ready(struct metrics_text *t, const struct metrics_setup *m)
         if (n->listening || n->state >= NODE_DRAINING)
             continue;
         ready = false;
-        textbuf_printf(&t->text, "%.200s: not serving\n", tag_of(n));
+        textbuf_printf(t->text, "%.200s: not serving\n", tag_of(n));
     }
     if (ready)
-        textbuf_printf(&t->text, "ok\n");
+        textbuf_printf(t->text, "ok\n");
     return ready;
 }

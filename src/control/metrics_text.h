@@ -1,8 +1,7 @@
 /* control/metrics_text.h - writing the Prometheus text format 0.0.4 into memory that grows. Control
  * thread only.
  *
- * Life: {.text.max = METRICS_TEXT_MAX} -> metrics_family -> (metrics_value | metrics_labels)* ->
- * ... -> textbuf_fini(&t.text) */
+ * Life: {.text = ...} -> metrics_family -> (metrics_value | metrics_labels)* -> ... */
 #ifndef CONTROL_METRICS_TEXT_H
 #define CONTROL_METRICS_TEXT_H
 
@@ -13,8 +12,8 @@
 #define METRICS_TEXT_MAX (128u << 20)
 
 struct metrics_text {
-    struct textbuf text; /* failed: what is there is not whole */
-    const char *family;  /* that the next values are of */
+    struct textbuf *text; /* borrowed; failed: what is there is not whole */
+    const char *family;   /* that the next values are of */
 };
 
 struct metrics_label {

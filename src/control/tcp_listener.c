@@ -88,6 +88,19 @@ out:
     return st;
 }
 
+enum status tcp_listener_take(struct tcp_listener *t, int own_fd, struct why *why)
+{
+    BUG_ON(t->watch.fd >= 0);
+    if (loop_watch_add(t->loop, &t->watch, own_fd, LOOP_IN, on_accept) != ST_OK) {
+        enum status st = why_set(why, ST_E_IO, "cannot watch the socket", errno);
+        close(own_fd);
+        return st;
+    }
+    memset(&t->bound, 0, sizeof(t->bound));
+    t->paused = false;
+    return ST_OK;
+}
+
 bool tcp_listener_is_open(const struct tcp_listener *t)
 {
     return t->watch.fd >= 0;
