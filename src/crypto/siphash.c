@@ -1,5 +1,7 @@
 #include "crypto/siphash.h"
 
+#include "crypto/mem.h"
+
 #include <string.h>
 
 #include "base/bytes.h"
@@ -62,4 +64,17 @@ uint64_t siphash(const uint8_t key[SIPHASH_KEY_LEN], const void *data, size_t le
 uint64_t siphash_fast(const uint8_t key[SIPHASH_KEY_LEN], const void *data, size_t len)
 {
     return sip(key, data, len, 1, 3);
+}
+
+void siphash_derive(uint64_t seed, uint8_t label, uint8_t key[SIPHASH_KEY_LEN])
+{
+    uint8_t from[SIPHASH_KEY_LEN];
+
+    memcpy(from, &seed, 8);
+    memset(from + 8, label, 8);
+    for (uint8_t half = 0; half < 2; half++) {
+        uint64_t h = siphash(from, &half, 1);
+        memcpy(key + 8 * half, &h, 8);
+    }
+    crypto_wipe(from, sizeof(from));
 }

@@ -12,5 +12,7 @@
 uint64_t siphash(const uint8_t key[SIPHASH_KEY_LEN], const void *data, size_t len);
 /* SipHash-1-3: half the work, enough where only the table's balance is at stake. */
 uint64_t siphash_fast(const uint8_t key[SIPHASH_KEY_LEN], const void *data, size_t len);
+/* One of many independent keys from one random number: another for each @label. */
+void siphash_derive(uint64_t seed, uint8_t label, uint8_t key[SIPHASH_KEY_LEN]);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "codec/json.h"
 #include "crypto/mem.h"
+#include "crypto/siphash.h"
 #include "proto/shadowsocks/index.h"
 #include "proto/shadowsocks/packets.h"
 #include "proto/shadowsocks/shadowsocks.h"
@@ -95,21 +96,23 @@ static void free_conf(const void *conf)
 static enum status shared_init(void *shared, uint64_t seed)
 {
     struct ss_shared *s = shared;
+    uint8_t key[SIPHASH_KEY_LEN];
 
     s->seed = seed;
-    ss_salts_init(&s->salts, seed);
-    enum status st = ss_sources_init(&s->sources, seed);
-    if (st != ST_OK)
-        ss_sources_fini(&s->sources);
-    return st;
+    siphash_derive(seed, 1, key);
+    seen_init(&s->salts, key);
+    siphash_derive(seed, 2, key);
+    sources_init(&s->sources, key);
+    crypto_wipe(key, sizeof(key));
+    return ST_OK;
 }
 
 static void shared_fini(void *shared)
 {
     struct ss_shared *s = shared;
 
-    ss_salts_fini(&s->salts);
-    ss_sources_fini(&s->sources);
+    seen_fini(&s->salts);
+    sources_fini(&s->sources);
 }
 
 static const char *const aliases[] = {"ss", NULL};

@@ -25,10 +25,27 @@ static uint32_t slice_users(const struct ss_search_for *w)
     return w->method->alg == AEAD_CHACHA20_POLY1305 && !w->datagram ? n / 2 : n;
 }
 
-/* In a second, for clients that prove to be nobody: about a fifth of a processor. */
-static uint32_t budget_rate(void)
+/* What trying one user takes. */
+static uint32_t user_ns(void)
 {
-    return lanes_width() == 16 ? 2000000 : lanes_width() == 8 ? 1000000 : 500000;
+    return lanes_width() == 16 ? 100 : lanes_width() == 8 ? 200 : 400;
+}
+
+static uint64_t source_of(const struct ss_search_for *w)
+{
+    return sources_key(&w->shared->sources, w->from);
+}
+
+/* For clients that prove to be nobody: a fifth of the time of one worker, an eighth of that for one
+ * source, and what two seconds of it give at once, but at least one whole search. */
+static struct trial_rule budget_rule(const struct ss_search_for *w, const struct ss_index *ix)
+{
+    uint64_t whole = (ix->index.count + SS_RECENT + 2 * slice_users(w)) * user_ns();
+
+    return (struct trial_rule){.all_share = 5,
+                               .source_share = 40,
+                               .all_burst_ns = whole > 400000000 ? whole : 400000000,
+                               .source_burst_ns = whole > 50000000 ? whole : 50000000};
 }
 
 void ss_search_begin(struct ss_search *s, const struct ss_method *m, const uint8_t *salt)
@@ -204,10 +221,10 @@ static enum status try_source(const struct ss_search *s, const struct ss_search_
                               uint8_t *subkey)
 {
     struct handful h = {.count = 0};
-    uint64_t uids[SS_SOURCE_USERS];
-    size_t n = ss_sources_find(&w->shared->sources, w->from, uids);
+    uint64_t uids[SOURCES_USERS];
+    unsigned n = sources_find(&w->shared->sources, source_of(w), uids);
 
-    for (size_t i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++)
         gather(&h, ix, uids[i]);
     return try_handful(s, w, &h, user, master, subkey);
 }
@@ -216,10 +233,10 @@ static enum status try_source(const struct ss_search *s, const struct ss_search_
 static bool afford(struct ss_search *s, const struct ss_search_for *w, const struct ss_index *ix,
                    uint32_t n)
 {
-    /* What one whole search takes at most. */
-    uint32_t least = (uint32_t)ix->index.count + SS_RECENT + 2 * slice_users(w);
+    const struct trial_rule rule = budget_rule(w, ix);
 
-    if (!ss_sources_take(&w->shared->sources, w->from, n, budget_rate(), least, w->now_us))
+    if (!trial_budget_take(&w->shared->budget, source_of(w), &rule, (uint64_t)n * user_ns(),
+                           w->now_us))
         return false;
     s->spent += n;
     return true;
@@ -238,8 +255,7 @@ static enum status try_recent(struct ss_search *s, const struct ss_search_for *w
     if (!afford(s, w, ix, step))
         return ST_MORE;
     while (s->recent < end && st == ST_E_AUTH) {
-        uint64_t mark =
-            atomic_load_explicit(&w->shared->sources.recent[s->recent++], memory_order_relaxed);
+        uint64_t mark = atomic_load_explicit(&w->shared->recent[s->recent++], memory_order_relaxed);
         if (mark != 0)
             gather(&h, ix, mark - 1);
         if (h.count == LANES)
@@ -288,6 +304,19 @@ static enum status try_all(struct ss_search *s, const struct ss_search_for *w,
     return st == ST_E_AUTH && s->chunk < ix->chunk_count ? ST_YIELD : st;
 }
 
+/* It is @uid: that his client is not nobody's, and from where. */
+static void proved(const struct ss_search *s, const struct ss_search_for *w,
+                   const struct ss_index *ix, uint64_t uid)
+{
+    const struct trial_rule rule = budget_rule(w, ix);
+    _Atomic uint64_t *recent = &w->shared->recent[uid % SS_RECENT];
+
+    sources_note(&w->shared->sources, source_of(w), uid);
+    if (atomic_load_explicit(recent, memory_order_relaxed) != uid + 1)
+        atomic_store_explicit(recent, uid + 1, memory_order_relaxed);
+    trial_budget_give(&w->shared->budget, source_of(w), &rule, (uint64_t)s->spent * user_ns());
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum status run_stage(struct ss_search *s, const struct ss_search_for *w,
@@ -333,8 +362,7 @@ enum status ss_search_run(struct ss_search *s, const struct ss_search_for *w, st
     st = run_stage(s, w, ix, user, master, subkey);
     switch (st) {
     case ST_OK:
-        ss_sources_note(&w->shared->sources, w->from, (*user)->uid);
-        ss_sources_give(&w->shared->sources, w->from, s->spent);
+        proved(s, w, ix, (*user)->uid);
         return ST_OK;
     case ST_MORE:
         *wake_us = w->now_us + WAIT_US < *wake_us ? w->now_us + WAIT_US : *wake_us;

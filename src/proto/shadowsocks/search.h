@@ -3,7 +3,7 @@
  *
  * Sixteen keys at a time (crypto/lanes.h); what the first decrypted bytes cannot be is left out
  * before a tag is computed. A search goes in slices of at most 200 us, and waits while the budget
- * for clients that prove to be nobody is spent (sources.h). */
+ * for clients that prove to be nobody is spent (policy/trial_budget.h). */
 #ifndef PROTO_SHADOWSOCKS_SEARCH_H
 #define PROTO_SHADOWSOCKS_SEARCH_H
 

@@ -159,7 +159,8 @@ static void nobodys_stream_costs_the_budget(void **state)
     assert_int_equal(st, ST_MORE);
     assert_true(searches >= 1);
     /* the source is known: its user is found all the same */
-    ss_sources_note(&b.n.shared.sources, &b.n.info.peer, b.users[5].uid);
+    sources_note(&b.n.shared.sources, sources_key(&b.n.shared.sources, &b.n.info.peer),
+                 b.users[5].uid);
     assert_finds(&b.users[5], 1, false);
     /* and other sources have their own */
     b.n.info.peer.ip[0] = 10;

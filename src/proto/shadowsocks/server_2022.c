@@ -62,7 +62,7 @@ static enum status fixed_header(struct ss *s, struct turn *t)
     if (bufq_peek(t->wire_in, begin, len) < len)
         return ss_incomplete(t);
     memcpy(o->salt, begin, m->key_len);
-    if (ss_salts_seen(&ss_shared_of(s)->salts, o->salt, m->key_len))
+    if (seen_has(&ss_shared_of(s)->salts, o->salt, m->key_len))
         return refuse(s, t, SS_CAUSE_REPLAY);
     o->user = find_user(s, begin + m->key_len);
     if (o->user == NULL)
@@ -78,7 +78,7 @@ static enum status fixed_header(struct ss *s, struct turn *t)
         return refuse(s, t, SS_CAUSE_MALFORMED);
     if (off < -CLOCK_OFF_S || off > CLOCK_OFF_S)
         return refuse(s, t, SS_CAUSE_STALE);
-    if (!ss_salts_add(&ss_shared_of(s)->salts, o->salt, m->key_len, t->unix_s, SALT_KEEP_S))
+    if (seen_add(&ss_shared_of(s)->salts, o->salt, m->key_len, t->unix_s, SALT_KEEP_S) != ST_OK)
         return refuse(s, t, SS_CAUSE_REPLAY);
     bufq_drop(t->wire_in, len, e->pool);
     s->mode = SS_MODE_VARIABLE;

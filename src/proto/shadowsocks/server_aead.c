@@ -85,7 +85,7 @@ static enum status search(struct ss *s, struct turn *t)
     crypto_wipe(&o->search, sizeof(o->search));
     o->uid = o->user->uid;
     /* Only what a user has sealed is noted: strangers cannot fill the filter. */
-    if (!ss_salts_add(&ss_shared_of(s)->salts, o->salt, m->key_len, t->unix_s, 0))
+    if (seen_add(&ss_shared_of(s)->salts, o->salt, m->key_len, t->unix_s, 0) != ST_OK)
         return refuse(s, t, SS_CAUSE_REPLAY);
     ss_cipher_init(&s->rx, m, subkey);
     crypto_wipe(subkey, sizeof(subkey));
@@ -197,7 +197,8 @@ enum status ss_aead_head(void *arg, uint32_t n, uint8_t head[SS_HEAD_MAX], uint3
 
     rng_bytes(s->layer.env->rng, head, m->key_len);
     /* So that our own salt is not sent back to us as a client's. */
-    (void)ss_salts_add(&ss_shared_of(s)->salts, head, m->key_len, 0, 0);
+    if (seen_add(&ss_shared_of(s)->salts, head, m->key_len, 0, 0) == ST_E_NOMEM)
+        return ST_E_NOMEM;
     ss_subkey(m, s->opening->key, head, subkey);
     ss_cipher_init(&s->tx, m, subkey);
     crypto_wipe(subkey, sizeof(subkey));

@@ -2,8 +2,11 @@
 #ifndef PROTO_SHADOWSOCKS_SHARED_H
 #define PROTO_SHADOWSOCKS_SHARED_H
 
-#include "proto/shadowsocks/salts.h"
-#include "proto/shadowsocks/sources.h"
+#include "policy/seen.h"
+#include "policy/sources.h"
+#include "policy/trial_budget.h"
+
+#define SS_RECENT 1024u /* users seen last, wherever from */
 
 /* What is refused, counted by cause. */
 enum ss_cause {
@@ -16,8 +19,10 @@ enum ss_cause {
 };
 
 struct ss_shared {
-    struct ss_salts salts;
-    struct ss_sources sources;
+    struct seen salts;
+    struct sources sources; /* users by uid */
+    struct trial_budget budget;
+    _Atomic uint64_t recent[SS_RECENT]; /* uid + 1 at uid % SS_RECENT; 0: none */
     uint64_t seed;
     _Atomic uint64_t refused[SS_CAUSES];
 };

@@ -10,7 +10,15 @@
 #define CHEAP_US 4u
 
 /* At most so many keys are tried for the likely users: a place costs its group. */
-#define LIKELY_KEYS ((VMESS_RECENT_USERS + VMESS_SOURCE_USERS) * AES_SCAN_LANES)
+#define LIKELY_KEYS ((VMESS_RECENT_USERS + SOURCES_USERS) * AES_SCAN_LANES)
+
+/* An AuthID is good for so long before and after its time; workers' clocks may differ a little. */
+#define KEEP_S (2 * VMESS_CLOCK_MAX_S + 10)
+
+/* What searching for strangers may take: a quarter of the time of one worker, one of them a
+ * fiftieth. */
+static const struct trial_rule RULE = {
+    .all_share = 4, .source_share = 50, .all_burst_ns = 250000000, .source_burst_ns = 50000000};
 
 /* Xray-core common/drain: the bytes a stranger must send before we close, the same for a server
  * and a little more each time. */
@@ -19,33 +27,17 @@
 
 /* ---- shared ---------------------------------------------------------------------------------- */
 
-/* Independent keys from one random number. */
-static void derive(uint64_t seed, uint8_t label, uint8_t out[16])
-{
-    uint8_t key[SIPHASH_KEY_LEN];
-
-    memcpy(key, &seed, 8);
-    memset(key + 8, label, 8);
-    for (uint8_t half = 0; half < 2; half++) {
-        uint64_t h = siphash(key, &half, 1);
-        memcpy(out + 8 * half, &h, 8);
-    }
-    crypto_wipe(key, sizeof(key));
-}
-
 enum status vmess_shared_init(void *shared, uint64_t seed)
 {
     struct vmess_shared *s = shared;
     uint8_t key[16];
     uint32_t drain[4];
 
-    derive(seed, 1, key);
-    vmess_replay_init(&s->replay, key);
-    derive(seed, 2, key);
-    vmess_sources_init(&s->sources, key);
-    derive(seed, 3, s->replay_key[0]);
-    derive(seed, 4, s->replay_key[1]);
-    derive(seed, 5, key);
+    siphash_derive(seed, 1, key);
+    seen_init(&s->seen, key);
+    siphash_derive(seed, 2, key);
+    sources_init(&s->sources, key);
+    siphash_derive(seed, 3, key);
     memcpy(drain, key, sizeof(drain));
     s->drain_base = drain[0] % DRAIN_BASE_MAX;
     s->drain_spread = 1 + drain[1] % DRAIN_SPREAD_MAX;
@@ -57,25 +49,50 @@ void vmess_shared_fini(void *shared)
 {
     struct vmess_shared *s = shared;
 
-    vmess_replay_fini(&s->replay);
-    vmess_sources_fini(&s->sources);
-    crypto_wipe(s->replay_key, sizeof(s->replay_key));
+    seen_fini(&s->seen);
+    sources_fini(&s->sources);
+}
+
+static int64_t seconds(uint64_t us)
+{
+    return (int64_t)(us / 1000000);
 }
 
 enum status vmess_session_add(struct vmess_shared *shared, const uint8_t uuid[16],
                               const struct vmess_header *h, uint64_t now_us)
 {
-    uint8_t all[16 + 2 * VMESS_KEY_LEN], key[VMESS_REPLAY_LEN];
+    uint8_t all[16 + 2 * VMESS_KEY_LEN];
 
     memcpy(all, uuid, 16);
     memcpy(all + 16, h->key, VMESS_KEY_LEN);
     memcpy(all + 16 + VMESS_KEY_LEN, h->iv, VMESS_KEY_LEN);
-    for (unsigned half = 0; half < 2; half++) {
-        uint64_t sum = siphash(shared->replay_key[half], all, sizeof(all));
-        memcpy(key + 8 * half, &sum, 8);
-    }
+    enum status st = seen_add(&shared->seen, all, sizeof(all), seconds(now_us), KEEP_S);
     crypto_wipe(all, sizeof(all));
-    return vmess_replay_add(&shared->replay, key, now_us);
+    return st;
+}
+
+/* ---- users found last ------------------------------------------------------------------------ */
+
+unsigned vmess_recent_users(struct vmess_shared *shared, uint64_t places[VMESS_RECENT_USERS])
+{
+    uint32_t next = atomic_load_explicit(&shared->recent_next, memory_order_relaxed);
+    unsigned n = 0;
+
+    for (unsigned i = 1; i <= VMESS_RECENT_USERS; i++) {
+        uint32_t mark = atomic_load_explicit(&shared->recent[(next - i) % VMESS_RECENT_USERS],
+                                             memory_order_relaxed);
+        if (mark == 0)
+            break;
+        places[n++] = mark - 1;
+    }
+    return n;
+}
+
+static void recent_add(struct vmess_shared *shared, uint32_t place)
+{
+    uint32_t at = atomic_fetch_add_explicit(&shared->recent_next, 1, memory_order_relaxed);
+    atomic_store_explicit(&shared->recent[at % VMESS_RECENT_USERS], place + 1,
+                          memory_order_relaxed);
 }
 
 /* ---- search ---------------------------------------------------------------------------------- */
@@ -95,28 +112,28 @@ static void restart(struct vmess_lookup *l, const struct vmess_users *users,
     l->place = AES_SCAN_NONE;
     l->tried = false;
     if (!l->begun)
-        l->source = vmess_source_of(&shared->sources, at->peer);
+        l->source = sources_key(&shared->sources, at->peer);
     l->begun = true;
 }
 
 /* Tries the places @likely. True: found. */
-static bool try_places(struct vmess_lookup *l, const uint32_t *likely, unsigned n,
+static bool try_places(struct vmess_lookup *l, const uint64_t *likely, unsigned n,
                        const uint8_t *auth_id, int64_t *time_s)
 {
     for (unsigned i = 0; i < n && l->place == AES_SCAN_NONE; i++)
-        l->place = vmess_users_find(l->users, likely[i], (size_t)likely[i] + 1, auth_id, time_s);
+        l->place = vmess_users_find(l->users, likely[i], likely[i] + 1, auth_id, time_s);
     return l->place != AES_SCAN_NONE;
 }
 
 static bool try_likely(struct vmess_lookup *l, struct vmess_shared *shared, const uint8_t *auth_id,
                        int64_t *time_s)
 {
-    uint32_t likely[VMESS_RECENT_USERS];
-    unsigned n = vmess_source_users(&shared->sources, l->source, likely);
+    uint64_t likely[VMESS_RECENT_USERS];
+    unsigned n = sources_find(&shared->sources, l->source, likely);
 
     if (try_places(l, likely, n, auth_id, time_s))
         return true;
-    n = vmess_recent_users(&shared->sources, likely);
+    n = vmess_recent_users(shared, likely);
     return try_places(l, likely, n, auth_id, time_s);
 }
 
@@ -138,7 +155,8 @@ static enum status search(struct vmess_lookup *l, struct vmess_shared *shared,
             return ST_YIELD; /* that was a slice */
     }
     if (!l->paid && cost > CHEAP_US) {
-        if (!vmess_budget_take(&shared->sources, l->source, cost, at->now_us))
+        if (!trial_budget_take(&shared->budget, l->source, &RULE, (uint64_t)cost * 1000,
+                               at->now_us))
             return why_set(why, ST_E_REFUSED, "vmess: too many unknown requests", 0);
         l->paid = true;
         l->cost_us = cost;
@@ -161,7 +179,8 @@ static enum status admit(struct vmess_shared *shared, const struct vmess_arrival
     if (off > VMESS_CLOCK_MAX_S || off < -VMESS_CLOCK_MAX_S)
         return why_set(why, ST_E_AUTH, "vmess: the client's clock is off by seconds",
                        (long)(off > INT32_MAX ? INT32_MAX : off));
-    enum status st = vmess_replay_add(&shared->replay, auth_id, at->now_us);
+    enum status st =
+        seen_add(&shared->seen, auth_id, VMESS_AUTH_ID_LEN, seconds(at->now_us), KEEP_S);
     if (st == ST_E_REFUSED)
         return why_set(why, st, "vmess: replayed request", 0);
     return st == ST_OK ? st : why_set(why, st, "no memory to remember a request", 0);
@@ -199,9 +218,9 @@ void vmess_lookup_proved(const struct vmess_lookup *l, struct vmess_shared *shar
 {
     if (cost_of(l->users) <= CHEAP_US)
         return;
-    vmess_source_seen(&shared->sources, l->source, (uint32_t)l->place);
+    sources_note(&shared->sources, l->source, l->place);
     if (!l->paid)
         return;
-    vmess_recent_add(&shared->sources, (uint32_t)l->place);
-    vmess_budget_return(&shared->sources, l->source, l->cost_us);
+    recent_add(shared, (uint32_t)l->place);
+    trial_budget_give(&shared->budget, l->source, &RULE, (uint64_t)l->cost_us * 1000);
 }

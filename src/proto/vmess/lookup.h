@@ -7,9 +7,10 @@
 #ifndef PROTO_VMESS_LOOKUP_H
 #define PROTO_VMESS_LOOKUP_H
 
+#include "policy/seen.h"
+#include "policy/sources.h"
+#include "policy/trial_budget.h"
 #include "proto/vmess/header.h"
-#include "proto/vmess/replay.h"
-#include "proto/vmess/sources.h"
 #include "proto/vmess/users.h"
 
 /* How far a client's clock may be off. */
@@ -18,12 +19,18 @@
  * held, because memory may be slower than thought. */
 #define VMESS_LOOKUP_SLICE_NS 100000u
 
-/* What the workers of a node change together: env->shared. */
+#define VMESS_RECENT_USERS 128u
+
+/* What the workers of a node change together: env->shared. Users are named by their place in the
+ * index (proto/vmess/users.h), which is only a guess where to look first: that it is right is for
+ * the key to show. */
 struct vmess_shared {
-    struct vmess_replay replay;
-    struct vmess_sources sources;
-    uint8_t replay_key[2][16];         /* of session keys */
-    uint32_t drain_base, drain_spread; /* proto/vmess/vmess.h */
+    struct seen seen; /* AuthIDs, and keys of sessions */
+    struct sources sources;
+    struct trial_budget budget;
+    _Atomic uint32_t recent_next;                /* of a ring */
+    _Atomic uint32_t recent[VMESS_RECENT_USERS]; /* found by a search: place + 1; 0: none */
+    uint32_t drain_base, drain_spread;           /* proto/vmess/vmess.h */
 };
 
 /* struct proto's shared_init and shared_fini. Always ST_OK. */
@@ -63,6 +70,10 @@ NODISCARD enum status vmess_lookup_run(struct vmess_lookup *l, const struct vmes
 struct user_rt *vmess_lookup_user(const struct vmess_lookup *l);
 /* The header has shown that it is him: remembers source and user, returns what was taken. */
 void vmess_lookup_proved(const struct vmess_lookup *l, struct vmess_shared *shared);
+
+/* Places of the users found last by a search, the last one first; returns how many. Some may come
+ * twice. */
+unsigned vmess_recent_users(struct vmess_shared *shared, uint64_t places[VMESS_RECENT_USERS]);
 
 /* Remembers body key and IV of a session of the user with @uuid. ST_OK, ST_E_REFUSED: they were
  * used before; ST_E_NOMEM. */

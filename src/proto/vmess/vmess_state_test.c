@@ -1,5 +1,4 @@
-/* What the workers of a node share, and the index of users. */
-#include <pthread.h>
+/* The index of users, and finding one of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,277 +15,6 @@
 #define START  (1000 * MINUTE)
 #define USERS  1000u
 #define NOW_S  1763726047
-
-static const uint8_t HASH_KEY[16] = "sixteen bytes...";
-
-/* ---- replays --------------------------------------------------------------------------------- */
-
-static void number_key(uint8_t key[VMESS_REPLAY_LEN], uint32_t i)
-{
-    memset(key, 0, VMESS_REPLAY_LEN);
-    memcpy(key + 3, &i, sizeof(i));
-}
-
-static void remembers_for_four_minutes(void **state)
-{
-    static struct vmess_replay r;
-    uint8_t key[VMESS_REPLAY_LEN];
-
-    (void)state;
-    memset(&r, 0, sizeof(r));
-    vmess_replay_init(&r, HASH_KEY);
-    for (uint32_t i = 0; i < 100; i++) {
-        uint64_t then = START + i * 500000;
-        number_key(key, i); /* the first is all zeros */
-        assert_int_equal(vmess_replay_add(&r, key, then), ST_OK);
-        assert_int_equal(vmess_replay_add(&r, key, then), ST_E_REFUSED);
-    }
-    for (uint32_t i = 0; i < 100; i++) {
-        uint64_t then = START + i * 500000;
-        number_key(key, i);
-        assert_int_equal(vmess_replay_add(&r, key, then + 4 * MINUTE), ST_E_REFUSED);
-    }
-    for (uint32_t i = 0; i < 100; i++) {
-        number_key(key, i);
-        assert_int_equal(vmess_replay_add(&r, key, START + 6 * MINUTE), ST_OK);
-    }
-    /* After a long silence nothing is left of what was. */
-    for (uint32_t i = 0; i < 100; i++) {
-        number_key(key, i);
-        assert_int_equal(vmess_replay_add(&r, key, START + 1000 * MINUTE), ST_OK);
-    }
-    vmess_replay_fini(&r);
-}
-
-static void remembers_many_and_no_more(void **state)
-{
-    static struct vmess_replay r;
-    uint8_t key[VMESS_REPLAY_LEN];
-    uint32_t seen = 0, kept = 0;
-
-    (void)state;
-    memset(&r, 0, sizeof(r));
-    vmess_replay_init(&r, HASH_KEY);
-    for (uint32_t i = 0; i < 100000; i++) {
-        number_key(key, i);
-        assert_int_equal(vmess_replay_add(&r, key, START + i), ST_OK);
-    }
-    for (uint32_t i = 0; i < 100000; i++) {
-        number_key(key, i);
-        seen += vmess_replay_add(&r, key, START + MINUTE) == ST_E_REFUSED;
-    }
-    assert_int_equal(seen, 100000);
-    /* Twice as many as there may be, over four minutes: the newest minute is whole. */
-    for (uint32_t i = 0; i < 2 * VMESS_REPLAY_MAX; i++) {
-        number_key(key, 1000000 + i);
-        assert_int_equal(
-            vmess_replay_add(&r, key, START + 10 * MINUTE + i / (VMESS_REPLAY_MAX / 2) * MINUTE),
-            ST_OK);
-    }
-    for (unsigned i = 0; i < VMESS_REPLAY_STRIPES; i++)
-        kept += r.stripe[i].count;
-    assert_in_range(kept, 1, VMESS_REPLAY_MAX);
-    for (uint32_t i = 2 * VMESS_REPLAY_MAX - 1000; i < 2 * VMESS_REPLAY_MAX; i++) {
-        number_key(key, 1000000 + i);
-        assert_int_equal(vmess_replay_add(&r, key, START + 13 * MINUTE), ST_E_REFUSED);
-    }
-    vmess_replay_fini(&r);
-}
-
-#define THREADS     4u
-#define SHARED_KEYS 20000u
-
-struct racer {
-    struct vmess_shared *shared;
-    unsigned won;
-};
-
-static void *race(void *arg)
-{
-    struct racer *r = arg;
-    uint8_t key[VMESS_REPLAY_LEN];
-    uint32_t users[VMESS_RECENT_USERS];
-
-    for (uint32_t i = 0; i < SHARED_KEYS; i++) {
-        uint64_t now = START + (uint64_t)i * 100;
-        number_key(key, i);
-        r->won += vmess_replay_add(&r->shared->replay, key, now) == ST_OK;
-        vmess_source_seen(&r->shared->sources, i % 300 + 1, i % 7);
-        (void)vmess_source_users(&r->shared->sources, i % 300 + 1, users);
-        vmess_recent_add(&r->shared->sources, i);
-        (void)vmess_recent_users(&r->shared->sources, users);
-        if (vmess_budget_take(&r->shared->sources, i, 1, now))
-            vmess_budget_return(&r->shared->sources, i, 1);
-    }
-    return NULL;
-}
-
-/* All workers of a node do this at a time. */
-static void of_many_threads_one_is_the_first(void **state)
-{
-    struct vmess_shared *shared = aligned_alloc(64, (sizeof(*shared) + 63) / 64 * 64);
-    struct racer racers[THREADS];
-    pthread_t threads[THREADS];
-    unsigned won = 0;
-
-    (void)state;
-    assert_non_null(shared);
-    memset(shared, 0, sizeof(*shared));
-    assert_int_equal(vmess_shared_init(shared, 1), ST_OK);
-    for (unsigned i = 0; i < THREADS; i++) {
-        racers[i] = (struct racer){.shared = shared};
-        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
-    }
-    for (unsigned i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
-        won += racers[i].won;
-    }
-    assert_int_equal(won, SHARED_KEYS);
-    vmess_shared_fini(shared);
-    free(shared);
-}
-
-/* ---- sources --------------------------------------------------------------------------------- */
-
-static struct addr ip4(uint32_t n)
-{
-    struct addr a = {.family = ADDR_IP4, .port = (uint16_t)n};
-    memcpy(a.ip, &n, 4);
-    return a;
-}
-
-static void a_source_is_a_network(void **state)
-{
-    static struct vmess_sources s;
-    struct addr a = {.family = ADDR_IP6, .ip = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 9}}, b = a, c = a;
-    struct addr four = ip4(0x01020304), other = ip4(0x01020305), again = four;
-
-    (void)state;
-    memset(&s, 0, sizeof(s));
-    vmess_sources_init(&s, HASH_KEY);
-    b.ip[15] = 77; /* the same /64 */
-    b.port = 9;
-    c.ip[7] = 2;
-    assert_true(vmess_source_of(&s, &a) == vmess_source_of(&s, &b));
-    assert_true(vmess_source_of(&s, &a) != vmess_source_of(&s, &c));
-    again.port = 4711;
-    assert_true(vmess_source_of(&s, &four) == vmess_source_of(&s, &again));
-    assert_true(vmess_source_of(&s, &four) != vmess_source_of(&s, &other));
-    vmess_sources_fini(&s);
-}
-
-static void remembers_the_last_users_of_a_source(void **state)
-{
-    static struct vmess_sources s;
-    uint32_t users[VMESS_SOURCE_USERS];
-
-    (void)state;
-    memset(&s, 0, sizeof(s));
-    vmess_sources_init(&s, HASH_KEY);
-    assert_int_equal(vmess_source_users(&s, 7, users), 0);
-    static const struct {
-        uint32_t seen, want[VMESS_SOURCE_USERS];
-        unsigned n;
-    } steps[] = {
-        {0, {0}, 1},          {5, {5, 0}, 2},       {5, {5, 0}, 2},
-        {0, {0, 5}, 2},       {9, {9, 0, 5}, 3},    {8, {8, 9, 0, 5}, 4},
-        {7, {7, 8, 9, 0}, 4}, {0, {0, 7, 8, 9}, 4}, {5, {5, 0, 7, 8}, 4},
-    };
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        vmess_source_seen(&s, 7, steps[i].seen);
-        assert_int_equal(vmess_source_users(&s, 7, users), steps[i].n);
-        assert_memory_equal(users, steps[i].want, steps[i].n * sizeof(users[0]));
-        assert_int_equal(vmess_source_users(&s, 8, users), 0);
-    }
-    vmess_sources_fini(&s);
-}
-
-static void remembers_many_sources_and_no_more(void **state)
-{
-    static struct vmess_sources s;
-    uint32_t users[VMESS_SOURCE_USERS], known = 0, entries = 0;
-
-    (void)state;
-    memset(&s, 0, sizeof(s));
-    vmess_sources_init(&s, HASH_KEY);
-    for (uint32_t i = 0; i < 20000; i++) {
-        struct addr a = ip4(i);
-        vmess_source_seen(&s, vmess_source_of(&s, &a), i);
-    }
-    for (uint32_t i = 0; i < 20000; i++) {
-        struct addr a = ip4(i);
-        unsigned n = vmess_source_users(&s, vmess_source_of(&s, &a), users);
-        known += n == 1 && users[0] == i;
-        assert_true(n <= 1 && (n == 0 || users[0] == i));
-    }
-    assert_in_range(known, 19900, 20000);
-    for (uint32_t i = 0; i < 4 * VMESS_SOURCES_MAX; i++) {
-        struct addr a = ip4(i);
-        vmess_source_seen(&s, vmess_source_of(&s, &a), i);
-    }
-    for (unsigned i = 0; i < VMESS_SOURCE_STRIPES; i++)
-        entries += s.stripe[i].buckets * 4;
-    assert_int_equal(entries, VMESS_SOURCES_MAX);
-    struct addr last = ip4(4 * VMESS_SOURCES_MAX - 1);
-    assert_int_equal(vmess_source_users(&s, vmess_source_of(&s, &last), users), 1);
-    vmess_sources_fini(&s);
-}
-
-static void remembers_who_was_found_last(void **state)
-{
-    static struct vmess_sources s;
-    uint32_t users[VMESS_RECENT_USERS];
-
-    (void)state;
-    memset(&s, 0, sizeof(s));
-    assert_int_equal(vmess_recent_users(&s, users), 0);
-    vmess_recent_add(&s, 3);
-    vmess_recent_add(&s, 0);
-    assert_int_equal(vmess_recent_users(&s, users), 2);
-    assert_int_equal(users[0], 0);
-    assert_int_equal(users[1], 3);
-    for (uint32_t i = 0; i < 1000; i++)
-        vmess_recent_add(&s, i);
-    assert_int_equal(vmess_recent_users(&s, users), VMESS_RECENT_USERS);
-    for (uint32_t i = 0; i < VMESS_RECENT_USERS; i++)
-        assert_int_equal(users[i], 999 - i);
-}
-
-static unsigned takes(struct vmess_sources *s, uint64_t source, uint64_t now)
-{
-    unsigned n = 0;
-    while (n < 100000 && vmess_budget_take(s, source, 500, now))
-        n++;
-    return n;
-}
-
-static void strangers_have_a_budget(void **state)
-{
-    static struct vmess_sources s;
-    uint64_t now = START;
-
-    (void)state;
-    memset(&s, 0, sizeof(s));
-    /* 50 ms of searching at once for a source, a fiftieth of the time after that. */
-    assert_in_range(takes(&s, UINT64_C(1) << 32, now), 99, 101);
-    assert_int_equal(takes(&s, UINT64_C(1) << 32, now), 0);
-    assert_in_range(takes(&s, UINT64_C(1) << 32, now + 500000), 19, 21);
-    /* What is given back can be taken again. */
-    vmess_budget_return(&s, UINT64_C(1) << 32, 500);
-    assert_int_equal(takes(&s, UINT64_C(1) << 32, now + 500000), 1);
-    /* All sources together have one, too. */
-    unsigned all = 0;
-    now += 100 * MINUTE;
-    for (uint64_t source = 1; source < 100; source++)
-        all += takes(&s, source << 32, now);
-    assert_in_range(all, 490, 510);
-    assert_int_equal(takes(&s, UINT64_C(3000) << 32, now), 0);
-    assert_in_range(takes(&s, UINT64_C(3000) << 32, now + 100000), 49, 51);
-    /* A search that costs more than a burst is allowed when nothing is owed. */
-    now += 100 * MINUTE;
-    assert_true(vmess_budget_take(&s, UINT64_C(9) << 32, 10000000, now));
-    assert_false(vmess_budget_take(&s, UINT64_C(9) << 32, 1, now));
-}
 
 /* ---- users ----------------------------------------------------------------------------------- */
 
@@ -496,6 +224,13 @@ struct office {
     struct why why;
 };
 
+static struct addr ip4(uint32_t n)
+{
+    struct addr a = {.family = ADDR_IP4};
+    memcpy(a.ip, &n, 4);
+    return a;
+}
+
 static void open_office(struct office *o, struct crowd *c)
 {
     memset(o, 0, sizeof(*o));
@@ -547,6 +282,7 @@ static void finds_in_slices_and_then_at_once(void **state)
     struct office o;
     struct vmess_lookup l = {0};
     uint8_t auth_id[VMESS_AUTH_ID_LEN], key[VMESS_KEY_LEN];
+    uint64_t recent[VMESS_RECENT_USERS];
     unsigned calls;
 
     open_office(&o, *state);
@@ -567,7 +303,9 @@ static void finds_in_slices_and_then_at_once(void **state)
     assert_false(l.paid);
     vmess_lookup_proved(&l, o.shared);
 
-    /* The user from another place: one of those found last. */
+    /* The user from another place: one of those found last, which only a search makes. */
+    assert_int_equal(vmess_recent_users(o.shared, recent), 1);
+    assert_int_equal(recent[0], l.place);
     o.peer = ip4(0x0a000002);
     memset(&l, 0, sizeof(l));
     test_vmess_auth_id(&o.c->client, o.c->all[777].uuid, NOW_S + 2, auth_id);
@@ -680,14 +418,6 @@ static void a_session_is_used_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(remembers_for_four_minutes),
-        cmocka_unit_test(remembers_many_and_no_more),
-        cmocka_unit_test(of_many_threads_one_is_the_first),
-        cmocka_unit_test(a_source_is_a_network),
-        cmocka_unit_test(remembers_the_last_users_of_a_source),
-        cmocka_unit_test(remembers_many_sources_and_no_more),
-        cmocka_unit_test(remembers_who_was_found_last),
-        cmocka_unit_test(strangers_have_a_budget),
         cmocka_unit_test_setup_teardown(finds_every_user_after_every_change, open_crowd,
                                         close_crowd),
         cmocka_unit_test_setup_teardown(order_does_not_matter, open_crowd, close_crowd),
