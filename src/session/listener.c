@@ -60,26 +60,42 @@ static int set_int(int fd, int level, int name, int value)
 }
 
 /* What accepted sockets inherit is set here once, which saves the calls on every connection. */
-static void set_inherited(int fd, bool tfo)
+static void set_inherited(int fd)
 {
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
     set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_S);
     set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
-    if (tfo)
-        set_int(fd, IPPROTO_TCP, TCP_FASTOPEN, TFO_QUEUE);
+}
+
+void listener_set_tfo(struct listener *l, bool tfo)
+{
+    if (l->tfo != tfo)
+        set_int(l->watch.fd, IPPROTO_TCP, TCP_FASTOPEN, tfo ? TFO_QUEUE : 0);
+    l->tfo = tfo;
+}
+
+enum status listener_adopt(struct listener *l, struct worker_node *wn, const struct addr *where,
+                           bool v6only, bool tfo, int own_fd, int *err)
+{
+    *l = (struct listener){.wn = wn, .where = *where, .v6only = v6only, .watch = {.fd = -1}};
+    list_init(&l->link);
+    timer_init(&l->pause, pause_over);
+    l->paused = wn->worker->held;
+    if (loop_watch_add(wn->worker->loop, &l->watch, own_fd, l->paused ? 0 : LOOP_IN, accept_some) !=
+        ST_OK) {
+        *err = errno;
+        close(own_fd);
+        return ST_E_IO;
+    }
+    listener_set_tfo(l, tfo);
+    return ST_OK;
 }
 
 enum status listener_open(struct listener *l, struct worker_node *wn, const struct addr *where,
                           bool v6only, bool tfo, int *err)
 {
-    l->wn = wn;
-    l->where = *where;
-    l->v6only = v6only;
-    l->paused = false;
-    l->watch.fd = -1;
-    timer_init(&l->pause, pause_over);
     union sockaddr_any sa;
     socklen_t len = sockaddr_from_addr(&sa, where);
     int fd = socket(sa.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -90,12 +106,10 @@ enum status listener_open(struct listener *l, struct worker_node *wn, const stru
         goto fail;
     if (sa.any.sa_family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only) != 0)
         goto fail;
-    set_inherited(fd, tfo);
+    set_inherited(fd);
     if (bind(fd, &sa.any, len) != 0 || listen(fd, BACKLOG) != 0)
         goto fail;
-    if (loop_watch_add(wn->worker->loop, &l->watch, fd, LOOP_IN, accept_some) != ST_OK)
-        goto fail;
-    return ST_OK;
+    return listener_adopt(l, wn, where, v6only, tfo, fd, err);
 fail:
     *err = errno;
     if (fd >= 0)
@@ -123,7 +137,7 @@ void listener_pause(struct listener *l)
 
 void listener_resume(struct listener *l)
 {
-    if (l->watch.fd < 0 || !l->paused)
+    if (l->watch.fd < 0 || !l->paused || l->wn->worker->held)
         return;
     if (loop_watch_mod(l->wn->worker->loop, &l->watch, LOOP_IN) == ST_OK)
         l->paused = false;

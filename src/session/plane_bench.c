@@ -344,14 +344,16 @@ struct bench *bench_new(const struct bench_conf *conf)
     BUG_ON(b == NULL);
     signal(SIGPIPE, SIG_IGN);
     conf = conf ? conf : &plain;
-    b->worker_count = conf->workers ? conf->workers : BENCH_WORKERS_MAX;
+    b->worker_count = conf->workers ? conf->workers : 2;
     b->loop = loop_new();
     b->arena = arena_new();
     BUG_ON(b->loop == NULL || b->arena == NULL);
     b->origin_fd = bench_listen(&b->origin_port, 1024);
     b->target_fd = bench_listen(&b->target_port, 1024);
     BUG_ON(pthread_create(&b->origin, NULL, origin_main, (void *)(intptr_t)b->origin_fd) != 0);
-    close(bench_listen(&b->port, 1));
+    b->port = conf->port;
+    if (b->port == 0)
+        close(bench_listen(&b->port, 1));
     b->log_sink.write = drop_line;
     b->log = (struct log){.sink = &b->log_sink, .level = LOG_DEBUG};
     b->sink = (struct plane_sink){.self = b,
@@ -369,6 +371,7 @@ struct bench *bench_new(const struct bench_conf *conf)
                               .rngs = conf->rngs ? conf->rngs : rngs,
                               .cryptos = conf->cryptos ? conf->cryptos : cryptos,
                               .memory_budget = conf->memory_budget,
+                              .handoff = conf->handoff,
                               .sessions_max = conf->sessions_max ? conf->sessions_max : 4096};
     BUG_ON(workers_new(&wc, &b->workers) != ST_OK);
     workers_plane(b->workers, &b->plane);

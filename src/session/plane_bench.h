@@ -17,7 +17,7 @@
 #include "session/workers.h"
 #include "stream/transport.h"
 
-#define BENCH_WORKERS_MAX 2
+#define BENCH_WORKERS_MAX 4
 #define BENCH_SLOTS       64
 #define BENCH_NODES_MAX   4
 #define BENCH_BULK        (8u * 1024 * 1024)
@@ -35,6 +35,8 @@ struct bench_conf {
     /* Of the workers, where layers ask for them; NULL: none. */
     struct rng *const *rngs;
     struct crypto_ctx *const *cryptos;
+    struct handoff *handoff; /* of an earlier bench, at whose port this one listens */
+    uint16_t port;           /* 0 = a free one */
 };
 
 struct bench {

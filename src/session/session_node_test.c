@@ -107,6 +107,38 @@ static void an_address_that_goes_leaves_the_others_open(void **state)
     close(target);
 }
 
+/* The old address was given up before the new one was had. */
+static void a_port_that_is_taken_leaves_the_node_where_it_is(void **state)
+{
+    struct bench *b = *state;
+    uint16_t taken;
+    int stranger = bench_listen(&taken, 1), fd, target;
+    bench_change(b)->listen[0].port = taken;
+    b->busy = false;
+    bench_publish(b, 2, NULL, 0);
+    bench_pump_until(b, &b->busy);
+    open_alive(b, &fd, &target);
+    expect_alive(fd, target);
+    close(fd);
+    close(target);
+    close(stranger);
+}
+
+/* The same port on an address that overlaps the old one: the probe must not take ourselves for a
+ * stranger. */
+static void a_node_may_widen_its_address(void **state)
+{
+    struct bench *b = *state;
+    int fd, target;
+    memset(bench_change(b)->listen[0].ip, 0, sizeof(b->node.listen[0].ip));
+    bench_open(b);
+    bench_settle(b);
+    open_alive(b, &fd, &target);
+    expect_alive(fd, target);
+    close(fd);
+    close(target);
+}
+
 static void a_node_without_sessions_goes_at_once(void **state)
 {
     struct bench *b = *state;
@@ -200,6 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(sessions_stay_when_the_port_changes),
         CASE(an_address_that_goes_leaves_the_others_open),
+        CASE(a_port_that_is_taken_leaves_the_node_where_it_is),
+        CASE(a_node_may_widen_its_address),
         CASE(a_node_without_sessions_goes_at_once),
         CASE(a_node_may_come_back_before_it_has_gone),
         CASE(users_may_change_all_the_time),

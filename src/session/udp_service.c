@@ -1,6 +1,7 @@
 #include "session/udp_service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +9,14 @@
 
 #include "base/frame.h"
 #include "io/sockaddr.h"
+#include "session/handoff.h"
 #include "session/udp_flow.h"
 #include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
-#define READ_BATCHES   8u           /* of UDP_BATCH datagrams a turn and socket */
+#define DOORS_MAX      (2u * VIEW_LISTEN_MAX) /* those of the view, and those it replaces */
+#define READ_BATCHES   8u                     /* of UDP_BATCH datagrams a turn and socket */
 #define WAITING_MAX    256u         /* datagrams behind one whose user is being looked for */
 #define UNSENT_MAX     1024u        /* of a socket, to clients */
 #define FLOW_UNSENT    256u         /* of a flow, to its targets */
@@ -36,7 +39,7 @@ struct door {
 struct udp_service {
     struct worker_node *wn;
     const struct packet_ops *ops;
-    struct door *doors[VIEW_LISTEN_MAX];
+    struct door *doors[DOORS_MAX];
     unsigned door_count;
     struct udp_flows flows;
     struct list touched; /* flows with datagrams to send */
@@ -487,47 +490,65 @@ static void close_door(struct udp_service *u, unsigned i)
 
     bufq_clear(&d->out, worker_of(u)->pool);
     bufq_clear(&d->waiting, worker_of(u)->pool);
-    loop_watch_forget(worker_of(u)->loop, &d->watch);
+    /* Not loop_watch_forget: another process may have the socket, too. */
+    loop_watch_del(worker_of(u)->loop, &d->watch);
     close(fd);
     free(d);
     u->doors[i] = u->doors[--u->door_count];
 }
 
-static enum status open_door(struct udp_service *u, const struct addr *where, bool v6only, int *err)
+static int bind_socket(const struct addr *where, bool v6only, int *err)
 {
     const int only = v6only, size = BUFFER_BYTES;
     union sockaddr_any sa;
     socklen_t len = sockaddr_from_addr(&sa, where);
+    int fd = socket(sa.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        goto fail;
+    if (where->family == ADDR_IP6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
+        goto fail;
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (bind(fd, &sa.any, len) == 0)
+        return fd;
+fail:
+    *err = errno;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static enum status open_door(struct udp_service *u, const struct addr *where, bool v6only, int *err)
+{
+    const struct handoff_key key = {.where = *where, .udp = true, .v6only = v6only};
+    struct worker *w = worker_of(u);
     struct door *d = calloc(1, sizeof(*d));
-    int fd;
 
     if (d == NULL)
         return ST_E_NOMEM;
-    fd = socket(sa.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = w->handoff != NULL ? handoff_take(w->handoff, &key, 0, 1) : -1;
     if (fd < 0)
-        goto fail;
+        fd = bind_socket(where, v6only, err);
+    if (fd < 0) {
+        free(d);
+        return *err == EADDRINUSE ? ST_E_BUSY : ST_E_IO;
+    }
     d->service = u;
     d->where = *where;
     d->v6only = v6only;
     d->dual = where->family == ADDR_IP6;
     bufq_init(&d->out, UINT32_MAX);
     bufq_init(&d->waiting, UINT32_MAX);
-    if (d->dual && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
-        goto fail;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    if (bind(fd, &sa.any, len) != 0 ||
-        loop_watch_add(worker_of(u)->loop, &d->watch, fd, LOOP_IN | LOOP_OUT | LOOP_EDGE,
-                       on_door) != ST_OK)
-        goto fail;
+    if (loop_watch_add(w->loop, &d->watch, fd, LOOP_IN | LOOP_OUT | LOOP_EDGE, on_door) != ST_OK) {
+        *err = errno;
+        close(fd);
+        free(d);
+        return ST_E_IO;
+    }
     u->doors[u->door_count++] = d;
     return ST_OK;
-fail:
-    *err = errno;
-    if (fd >= 0)
-        close(fd);
-    free(d);
-    return *err == EADDRINUSE ? ST_E_BUSY : ST_E_IO;
 }
 
 static bool wanted(const struct view_node *n, const struct door *d)
@@ -538,12 +559,38 @@ static bool wanted(const struct view_node *n, const struct door *d)
     return false;
 }
 
-static bool is_open(const struct udp_service *u, const struct addr *where)
+static bool is_open(const struct udp_service *u, const struct addr *where, bool v6only)
 {
     for (unsigned i = 0; i < u->door_count; i++)
-        if (addr_equal(&u->doors[i]->where, where))
+        if (addr_equal(&u->doors[i]->where, where) && u->doors[i]->v6only == v6only)
             return true;
     return false;
+}
+
+/* Closes the doors at addresses that the node has left; @port 0: of all ports. */
+static bool close_stale(struct udp_service *u, uint16_t port)
+{
+    bool any = false;
+
+    for (unsigned i = u->door_count; i-- > 0;) {
+        if (wanted(u->wn->view->node, u->doors[i]) ||
+            (port != 0 && u->doors[i]->where.port != port))
+            continue;
+        close_door(u, i);
+        any = true;
+    }
+    return any;
+}
+
+/* Our own socket may be in the way: there is no sharing a port as with TCP. */
+static enum status open_or_replace(struct udp_service *u, const struct addr *where, bool v6only,
+                                   int *err)
+{
+    enum status st = u->door_count < DOORS_MAX ? open_door(u, where, v6only, err) : ST_E_BUSY;
+
+    if (st == ST_E_BUSY && close_stale(u, u->door_count < DOORS_MAX ? where->port : 0))
+        st = open_door(u, where, v6only, err);
+    return st;
 }
 
 static struct udp_service *service_new(struct worker_node *wn)
@@ -577,13 +624,26 @@ enum status udp_service_sync(struct worker_node *wn, const struct addr **where, 
     if (wn->udp == NULL)
         return ST_E_NOMEM;
     wn->udp->ops = n->packets;
-    for (unsigned i = wn->udp->door_count; i-- > 0;)
-        if (!wanted(n, wn->udp->doors[i]))
-            close_door(wn->udp, i);
     for (unsigned i = 0; i < n->listen_count && st == ST_OK; i++) {
         *where = &n->listen[i];
-        if (!is_open(wn->udp, *where))
-            st = open_door(wn->udp, *where, n->listen_v6only, err);
+        if (!is_open(wn->udp, *where, n->listen_v6only))
+            st = open_or_replace(wn->udp, *where, n->listen_v6only, err);
+    }
+    if (st == ST_OK)
+        (void)close_stale(wn->udp, 0);
+    return st;
+}
+
+enum status udp_service_export(const struct worker_node *wn, struct handoff *into)
+{
+    const struct udp_service *u = wn->udp;
+    enum status st = ST_OK;
+
+    for (unsigned i = 0; u != NULL && i < u->door_count && st == ST_OK; i++) {
+        const struct door *d = u->doors[i];
+        const struct handoff_key key = {.where = d->where, .udp = true, .v6only = d->v6only};
+        int fd = fcntl(d->watch.fd, F_DUPFD_CLOEXEC, 3);
+        st = fd >= 0 ? handoff_add(into, &key, fd) : ST_E_IO;
     }
     return st;
 }

@@ -12,18 +12,22 @@
 #include "base/addr.h"
 #include "base/status.h"
 
+struct handoff;
 struct plane_online;
 struct udp_service;
 struct user_rt;
 struct view_node;
 struct worker_node;
 
-/* Opens the sockets that wn->view wants and closes others; nothing to do on other workers. ST_OK;
+/* Opens the sockets that wn->view wants, or takes those an earlier process had there, then closes
+ * others; nothing to do on other workers, and nothing is closed when it fails. ST_OK;
  * ST_E_BUSY, ST_E_IO with *@where and *@err, ST_E_NOMEM. */
 NODISCARD enum status udp_service_sync(struct worker_node *wn, const struct addr **where, int *err);
 /* Ends all flows: the protocol's configuration is about to become @next's. Sockets stay open for
  * it if it is of the same protocol. */
 void udp_service_reset(struct worker_node *wn, const struct view_node *next);
+/* Adds duplicates of the sockets to @into. ST_OK or what handoff_add says, or ST_E_IO. */
+NODISCARD enum status udp_service_export(const struct worker_node *wn, struct handoff *into);
 /* Takes no new flows; those that are open go on. */
 void udp_service_stop(struct worker_node *wn);
 /* Ends everything. Harmless without a service. */

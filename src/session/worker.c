@@ -1,12 +1,14 @@
 #include "session/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "io/sockaddr.h"
+#include "session/handoff.h"
 #include "session/port.h"
 #include "session/session.h"
 #include "session/udp_service.h"
@@ -42,10 +44,14 @@ unsigned worker_bulk_flows(struct worker *w)
 static void resume_listeners(struct worker *w)
 {
     for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
-        struct worker_node *wn = w->nodes[i];
-        for (unsigned j = 0; wn && j < wn->listener_count; j++)
-            if (!timer_armed(&wn->listeners[j]->pause))
-                listener_resume(wn->listeners[j]);
+        if (w->nodes[i] == NULL)
+            continue;
+        LIST_FOREACH(n, tmp, &w->nodes[i]->listeners)
+        {
+            struct listener *l = LIST_ENTRY(n, struct listener, link);
+            if (!timer_armed(&l->pause))
+                listener_resume(l);
+        }
     }
 }
 
@@ -93,13 +99,19 @@ enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_
     return ST_OK;
 }
 
+#define LISTENER_OF(l) LIST_ENTRY(l, struct listener, link)
+
+static void drop_listener(struct listener *l)
+{
+    list_del(&l->link);
+    listener_close(l);
+    free(l);
+}
+
 static void close_listeners(struct worker_node *wn)
 {
-    for (unsigned i = 0; i < wn->listener_count; i++) {
-        listener_close(wn->listeners[i]);
-        free(wn->listeners[i]);
-    }
-    wn->listener_count = 0;
+    LIST_FOREACH(n, tmp, &wn->listeners)
+    drop_listener(LISTENER_OF(n));
 }
 
 static void node_free(struct worker *w, struct worker_node *wn)
@@ -152,51 +164,115 @@ static enum status probe_port(const struct addr *where, bool v6only, int *err)
     return *err == EADDRINUSE ? ST_E_BUSY : ST_E_IO;
 }
 
-static bool listens_on(const struct worker_node *wn, const struct addr *where)
+static bool same_socket(const struct listener *l, const struct addr *where, bool v6only)
 {
-    for (unsigned i = 0; i < wn->listener_count; i++)
-        if (addr_equal(&wn->listeners[i]->where, where))
+    return addr_equal(&l->where, where) && (where->family != ADDR_IP6 || l->v6only == v6only);
+}
+
+/* It is not of an address that the node has left. */
+static bool is_wanted(const struct listener *l)
+{
+    const struct view_node *n = l->wn->view->node;
+    for (unsigned i = 0; i < n->listen_count; i++)
+        if (same_socket(l, &n->listen[i], n->listen_v6only))
             return true;
     return false;
 }
 
-/* The others stay open: the kernel's queues of a listener that is closed are reset. */
-static void drop_stale_listeners(struct worker_node *wn)
+static bool listens_on(const struct worker_node *wn, const struct addr *where)
 {
-    const struct view_node *n = wn->view->node;
-    unsigned kept = 0;
-    for (unsigned i = 0; i < wn->listener_count; i++) {
-        struct listener *l = wn->listeners[i];
-        bool wanted = false;
-        for (unsigned j = 0; j < n->listen_count; j++)
-            wanted |= addr_equal(&l->where, &n->listen[j]) && l->v6only == n->listen_v6only;
-        if (wanted) {
-            wn->listeners[kept++] = l;
-        } else {
-            listener_close(l);
-            free(l);
-        }
+    const struct view_node *v = wn->view->node;
+    bool found = false;
+    LIST_FOREACH(n, tmp, &wn->listeners)
+    {
+        struct listener *l = LISTENER_OF(n);
+        if (!same_socket(l, where, v->listen_v6only))
+            continue;
+        listener_set_tfo(l, v->tfo);
+        found = true;
     }
-    wn->listener_count = kept;
+    return found;
 }
 
-/* ST_OK with one more listener, or as listener_open. */
-static enum status open_one(struct worker_node *wn, const struct addr *where, int *err)
+/* Those of addresses that stay are never closed: what waits in the kernel's queue would be reset.
+ */
+static void drop_stale_listeners(struct worker_node *wn)
+{
+    LIST_FOREACH(n, tmp, &wn->listeners)
+    {
+        struct listener *l = LISTENER_OF(n);
+        if (!is_wanted(l))
+            drop_listener(l);
+    }
+}
+
+/* The port is held by this node on another address, or by a node that is about to leave it: no
+ * stranger, and the probe would take it for one. */
+static bool port_is_ours(const struct worker_node *wn, const struct addr *where)
+{
+    const struct worker *w = wn->worker;
+    for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
+        if (w->nodes[i] == NULL)
+            continue;
+        LIST_FOREACH(n, tmp, &w->nodes[i]->listeners)
+        {
+            const struct listener *l = LISTENER_OF(n);
+            if (l->where.port == where->port && (l->wn == wn || !is_wanted(l)))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* One more listener on @where, @own_fd or (-1) a new socket. ST_OK, or as listener_open. */
+static enum status add_listener(struct worker_node *wn, const struct addr *where, int own_fd,
+                                int *err)
 {
     const struct view_node *n = wn->view->node;
     struct listener *l = calloc(1, sizeof(*l));
-    if (l == NULL)
+    if (l == NULL) {
+        if (own_fd >= 0)
+            close(own_fd);
         return ST_E_NOMEM;
-    enum status st = wn->worker->no == 0 ? probe_port(where, n->listen_v6only, err) : ST_OK;
+    }
+    enum status st = own_fd >= 0
+                         ? listener_adopt(l, wn, where, n->listen_v6only, n->tfo, own_fd, err)
+                         : listener_open(l, wn, where, n->listen_v6only, n->tfo, err);
     if (st == ST_OK)
-        st = listener_open(l, wn, where, n->listen_v6only, n->tfo, err);
-    if (st == ST_OK)
-        wn->listeners[wn->listener_count++] = l;
+        list_add_tail(&wn->listeners, &l->link);
     else
         free(l);
     return st;
 }
 
+/* Adds this worker's share of the sockets that an earlier process had there. One that cannot be
+ * used is closed; a new one takes its place. */
+static void take_handed(struct worker_node *wn, const struct addr *where)
+{
+    struct worker *w = wn->worker;
+    const struct handoff_key key = {.where = *where, .v6only = wn->view->node->listen_v6only};
+    int fd, err = 0;
+    while (w->handoff != NULL &&
+           (fd = handoff_take(w->handoff, &key, w->no, workers_count(w->all))) >= 0) {
+        if (add_listener(wn, where, fd, &err) != ST_OK)
+            log_line(w->log, LOG_WARNING, NULL, "a listening socket was lost: %s", strerror(err));
+    }
+}
+
+/* ST_OK with one more listener, or as listener_open. */
+static enum status open_one(struct worker_node *wn, const struct addr *where, int *err)
+{
+    take_handed(wn, where);
+    if (listens_on(wn, where))
+        return ST_OK;
+    enum status st = wn->worker->no == 0 && !port_is_ours(wn, where)
+                         ? probe_port(where, wn->view->node->listen_v6only, err)
+                         : ST_OK;
+    return st == ST_OK ? add_listener(wn, where, -1, err) : st;
+}
+
+/* What is new is opened before what is stale closes: a port that cannot be had leaves the node
+ * where it is. */
 static void open_listeners(struct worker_node *wn)
 {
     struct worker *w = wn->worker;
@@ -206,7 +282,6 @@ static void open_listeners(struct worker_node *wn)
     int err = 0;
     if (wn->removing || w->stopped)
         return;
-    drop_stale_listeners(wn);
     for (unsigned i = 0; i < n->listen_count && why.text == NULL; i++) {
         where = &n->listen[i];
         if (listens_on(wn, where))
@@ -215,18 +290,20 @@ static void open_listeners(struct worker_node *wn)
         if (st != ST_OK)
             why_set(&why, st, "cannot listen", err);
     }
-    if (why.text == NULL) {
+    if (why.text == NULL && !w->held) {
         enum status st = udp_service_sync(wn, &where, &err);
         if (st != ST_OK)
             why_set(&why, st, "cannot listen (UDP)", err);
     }
+    if (why.text == NULL)
+        drop_stale_listeners(wn);
     /* Only the first worker tries again: another that took the port before it would make its
      * probe fail for ever. */
     if (why.text && w->no == 0)
         loop_timer_in(w->loop, &wn->retry, RETRY_MS);
     else if (why.text)
         workers_retry_listeners(w, wn->view->node_no);
-    else if (w->no == 0)
+    else if (w->no == 0 && !w->held)
         workers_open_rest(w, wn->view->node_no);
     if (w->no == 0 || why.text)
         workers_tell_listening(w, wn->view->node_no, why, where);
@@ -305,6 +382,7 @@ void worker_publish(struct worker *w, struct view *v)
         wn->worker = w;
         wn->stats = &w->stats[v->node_no];
         list_init(&wn->sessions);
+        list_init(&wn->listeners);
         timer_init(&wn->retry, retry_listeners);
         timer_init(&wn->drain, drain_over);
         w->nodes[v->node_no] = wn;
@@ -319,8 +397,6 @@ void worker_publish(struct worker *w, struct view *v)
     /* The first worker finds out whether the port is free; the others follow when it is. */
     if (w->no == 0)
         open_listeners(wn);
-    else
-        drop_stale_listeners(wn);
 }
 
 size_t worker_online(struct worker *w, uint32_t node_no, const struct user_rt *u,
@@ -383,7 +459,7 @@ void worker_adopt(struct worker *w, uint32_t node_no, int fd, const struct addr 
         close(fd);
 }
 
-void worker_stop_accepting(struct worker *w)
+static void stop_accepting(struct worker *w, void (*udp)(struct worker_node *))
 {
     w->stopped = true;
     for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
@@ -391,8 +467,60 @@ void worker_stop_accepting(struct worker *w)
             continue;
         loop_timer_del(w->loop, &w->nodes[i]->retry);
         close_listeners(w->nodes[i]);
-        udp_service_stop(w->nodes[i]);
+        udp(w->nodes[i]);
     }
+}
+
+void worker_stop_accepting(struct worker *w)
+{
+    stop_accepting(w, udp_service_stop);
+}
+
+void worker_yield(struct worker *w)
+{
+    stop_accepting(w, udp_service_close);
+}
+
+enum status worker_export(struct worker *w, struct handoff *into)
+{
+    enum status st = ST_OK;
+    for (unsigned i = 0; i < VIEW_NODES_MAX && st == ST_OK; i++) {
+        struct worker_node *wn = w->nodes[i];
+        if (wn == NULL || wn->removing)
+            continue;
+        LIST_FOREACH(n, tmp, &wn->listeners)
+        {
+            const struct listener *l = LISTENER_OF(n);
+            const struct handoff_key key = {.where = l->where, .v6only = l->v6only};
+            int fd = st == ST_OK ? fcntl(l->watch.fd, F_DUPFD_CLOEXEC, 3) : -1;
+            if (st == ST_OK)
+                st = fd >= 0 ? handoff_add(into, &key, fd) : ST_E_IO;
+        }
+        if (st == ST_OK)
+            st = udp_service_export(wn, into);
+    }
+    return st;
+}
+
+void worker_release(struct worker *w)
+{
+    w->held = false;
+    for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
+        struct worker_node *wn = w->nodes[i];
+        const struct addr *where = NULL;
+        int err = 0;
+        if (wn == NULL || wn->removing)
+            continue;
+        /* Now, before the rest of the sockets is closed. The first worker looks after what is
+         * missing, and tells the others. */
+        for (unsigned k = 0; k < wn->view->node->listen_count; k++)
+            take_handed(wn, &wn->view->node->listen[k]);
+        if (w->no == 0)
+            open_listeners(wn);
+        else if (udp_service_sync(wn, &where, &err) != ST_OK)
+            workers_retry_listeners(w, i);
+    }
+    resume_listeners(w);
 }
 
 /* Open sessions count with what they moved since the last report, closed ones are in the table

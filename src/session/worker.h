@@ -21,6 +21,7 @@
 #include "session/listener.h"
 #include "stream/layer.h"
 
+struct handoff;
 struct udp_service;
 struct workers;
 struct xudp_table;
@@ -36,10 +37,9 @@ struct worker_node {
     struct view *view; /* current; one reference */
     struct worker *worker;
     struct list sessions;
-    struct listener *listeners[VIEW_LISTEN_MAX]; /* heap */
-    unsigned listener_count;
-    struct timer retry; /* opens listeners that were busy */
-    struct timer drain; /* armed while the node is being removed */
+    struct list listeners; /* struct listener.link; heap; several an address after an upgrade */
+    struct timer retry;    /* opens listeners that were busy */
+    struct timer drain;    /* armed while the node is being removed */
     bool removing;
     struct udp_service *udp; /* the node's own UDP ports, if it has some and they are here */
     struct alive_table alive;
@@ -70,7 +70,9 @@ struct worker {
     uint32_t log_tokens, log_dropped; /* lines about sessions this second */
     uint32_t bulk_flows, bulk_seen;   /* bulk turns in the last round, and so far in this one */
     uint64_t bulk_round_us;
-    bool stopped; /* no listener is opened any more */
+    bool stopped;            /* no listener is opened any more */
+    bool held;               /* none accepts yet: an earlier process still does */
+    struct handoff *handoff; /* its sockets; NULL: none */
     struct worker_node *nodes[VIEW_NODES_MAX];
     struct worker_stats stats[VIEW_NODES_MAX];
     struct causes causes;
@@ -101,6 +103,14 @@ void worker_open_listeners(struct worker *w, uint32_t node_no);
 /* First worker: another could not open its listeners, all try again a little later. */
 void worker_retry_listeners(struct worker *w, uint32_t node_no);
 void worker_stop_accepting(struct worker *w);
+/* Another process goes on with the ports: the same, and flows of native UDP end, for whose
+ * datagrams are read there from now on. */
+void worker_yield(struct worker *w);
+/* Adds duplicates of all listening sockets to @into. ST_OK or what handoff_add says, or ST_E_IO. */
+NODISCARD enum status worker_export(struct worker *w, struct handoff *into);
+/* The earlier process has stopped accepting: takes this worker's share of its sockets and accepts.
+ */
+void worker_release(struct worker *w);
 /* A session of @wn was freed. */
 void worker_session_gone(struct worker_node *wn);
 /* (user, source) pairs since the last call, as alive_take. */

@@ -10,6 +10,7 @@
 #include "policy/meter.h"
 #include "policy/plane.h"
 
+struct handoff;
 struct loop;
 struct worker;
 struct workers;
@@ -29,6 +30,9 @@ struct workers_conf {
     struct crypto_ctx *const *cryptos;
     size_t memory_budget; /* of all workers together; 0 = none */
     size_t sessions_max;  /* of all workers together */
+    /* Sockets of an earlier process, for the workers' life; then nothing is accepted, and no port
+     * of native UDP opened, before workers_release. NULL: none. */
+    struct handoff *handoff;
 };
 
 /* Starts the threads. @conf is copied, what it points at outlives the workers. ST_OK,
@@ -38,6 +42,16 @@ NODISCARD enum status workers_new(const struct workers_conf *conf, struct worker
 void workers_plane(struct workers *ws, struct plane *plane);
 /* Stops accepting everywhere; open sessions go on. */
 void workers_stop_accepting(struct workers *ws);
+
+/* ---- an upgrade; @done is called in the control thread when every worker has done it ---- */
+
+/* Adds duplicates of all listening sockets to @into, which the caller leaves alone until then. What
+ * fails is said, and missing there. */
+void workers_export(struct workers *ws, struct handoff *into, void (*done)(void *arg), void *arg);
+/* Stops accepting, ends the flows of native UDP: the ports are another process's. */
+void workers_yield(struct workers *ws, void (*done)(void *arg), void *arg);
+/* Begins to accept on conf.handoff, whose rest is closed afterwards. */
+void workers_release(struct workers *ws);
 /* Ends all sessions (counted to the last byte), joins the threads, delivers what they had to
  * say, frees everything. */
 void workers_free(struct workers *ws);
