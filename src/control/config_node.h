@@ -98,9 +98,7 @@ struct config_options {
     bool
         /* default true: more than half of the users gone needs a second answer */
         mass_delete_guard;
-    bool
-        /* ReportPolicy: resend a push of unknown outcome even without Idempotency-Key */
-        at_least_once;
+    bool at_most_once; /* ReportPolicy: a push of unknown outcome is parked, not sent again */
     bool
         /* SpeedLimitMode: a rate is both directions' together; default each its own */
         speed_shared;
@@ -127,6 +125,9 @@ struct config_node {
 
 /* The same node across reloads: ApiHost, NodeID and NodeType are equal. */
 bool config_node_same(const struct config_node *a, const struct config_node *b);
+/* "<ApiHost>|<NodeID>|<NodeType>": what names the node in the state database. Returns @dst. */
+#define CONFIG_IDENTITY_MAX 4096u
+char *config_node_identity(const struct config_node *node, char dst[CONFIG_IDENTITY_MAX]);
 /* Nothing differs, so that a reload may leave the node alone. */
 bool config_node_equal(const struct config_node *a, const struct config_node *b);
 

@@ -1,6 +1,7 @@
 /* Entries of "Nodes" become nodes: each on its own, the bad ones left out. */
 #include "control/config_keys.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,13 @@ static bool same_host(const char *a, const char *b)
     while (m > 0 && b[m - 1] == '/')
         m--;
     return n == m && strncasecmp(a, b, n) == 0;
+}
+
+char *config_node_identity(const struct config_node *node, char dst[CONFIG_IDENTITY_MAX])
+{
+    snprintf(dst, CONFIG_IDENTITY_MAX, "%s|%" PRIu64 "|%s", node->api.host, node->api.node_id,
+             node->api.node_type);
+    return dst;
 }
 
 bool config_node_same(const struct config_node *a, const struct config_node *b)

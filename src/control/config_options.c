@@ -221,12 +221,12 @@ bool config_read_report_policy(struct config_reader *r, const struct config_path
 {
     struct config_draft *d = dst;
     const char *s = json_str(v);
-    bool least = s != NULL && strcasecmp(s, "at-least-once") == 0;
-    if (s == NULL || (!least && *s != '\0' && strcasecmp(s, "at-most-once") != 0)) {
+    bool most = s != NULL && strcasecmp(s, "at-most-once") == 0;
+    if (s == NULL || (!most && *s != '\0' && strcasecmp(s, "at-least-once") != 0)) {
         config_report(r, CONFIG_ERROR, at, "must be at-most-once or at-least-once");
         return false;
     }
-    d->opt.at_least_once = least;
+    d->opt.at_most_once = most;
     return true;
 }
 

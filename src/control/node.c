@@ -135,11 +135,9 @@ static void save_users(struct node *n, const struct user_list *list,
 
 static bool find_store_node(struct node *n)
 {
-    char key[V2SP_URL_MAX];
+    char key[CONFIG_IDENTITY_MAX];
 
-    snprintf(key, sizeof(key), "%s|%" PRIu64 "|%s", n->conf->api.host, n->conf->api.node_id,
-             n->conf->api.node_type);
-    return store_node(n->env->store, key, &n->store_node) == ST_OK;
+    return store_node(n->env->store, config_node_identity(n->conf, key), &n->store_node) == ST_OK;
 }
 
 static struct users_env users_env_of(const struct node *n, const struct served_node *s)

@@ -1,5 +1,6 @@
 #include "control/reporter.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "control/counters.h"
 #include "control/node.h"
 #include "control/spool.h"
+#include "control/spool_admin.h"
 #include "control/store.h"
 
 #define ALIVE_MAX_S   60u  /* panels forget online addresses after 90 to 300 s */
@@ -152,6 +154,47 @@ static void push_idle(struct reporter *r)
 
 static void on_pushed(void *arg, const struct panel_reply *reply);
 
+/* ReportPolicy at-most-once: what the panel may have booked is not sent again unless somebody asks
+ * for it (v2sp spool replay). */
+static enum status park(struct reporter *r, uint64_t seq)
+{
+    struct node *n = r->n;
+    struct spool_sum sum;
+    uint64_t old;
+    enum status st = spool_park(n->env->store, n->store_node, seq);
+
+    if (st != ST_OK)
+        return st;
+    node_log(n, LOG_WARNING,
+             "push: the panel may have booked batch %" PRIu64
+             ", so it is parked (ReportPolicy at-most-once); see: v2sp spool list",
+             seq);
+    while (spool_admin_give_up(n->env->store, n->store_node, &old, &sum) == ST_OK)
+        node_log(n, LOG_WARNING,
+                 "push: over %u batches are parked: batch %" PRIu64 " is given up, %" PRIu64
+                 " users, %" PRIu64 " bytes up, %" PRIu64 " down",
+                 SPOOL_PARKED_MAX, old, sum.rows, sum.up, sum.down);
+    return ST_OK;
+}
+
+/* The batch to send; one that may have been booked, by an earlier process too, is parked if it must
+ * be. As spool_freeze. */
+static enum status next_batch(struct reporter *r, int64_t now, struct spool_batch *b)
+{
+    struct node *n = r->n;
+    uint64_t min = n->served != NULL ? n->served->report_min : 0;
+    enum status st;
+
+    while ((st = spool_freeze(n->env->store, n->store_node, min, r->rows_max, r->finishing, now,
+                              b)) == ST_OK) {
+        if (!n->conf->options.at_most_once || !b->tried || b->asked)
+            return ST_OK;
+        if ((st = park(r, b->seq)) != ST_OK)
+            return st;
+    }
+    return st;
+}
+
 static void push_now(struct reporter *r)
 {
     struct node *n = r->n;
@@ -172,8 +215,7 @@ static void push_now(struct reporter *r)
     }
     /* A sample that fails has been said; what is in the spool is pushed all the same. */
     enum status st = counters_sample(n->env->counters, now, NULL);
-    st = spool_freeze(s, n->store_node, n->served != NULL ? n->served->report_min : 0, r->rows_max,
-                      r->finishing, now, &b);
+    st = next_batch(r, now, &b);
     if (st == ST_E_NOTFOUND) {
         push_idle(r);
         return;
@@ -200,7 +242,7 @@ static void push_now(struct reporter *r)
     r->batch_up = t.up;
     r->batch_down = t.down;
     spool_key(s, n->conf->api.node_id, n->store_node, b.seq, key);
-    r->push.call = post(r, V2SP_PUSH, &t, key, on_pushed);
+    r->push.call = post(r, V2SP_PUSH, &t, b.key[0] != '\0' ? b.key : key, on_pushed);
     if (r->push.call == NULL)
         push_later(r);
 }
@@ -263,7 +305,10 @@ static void on_pushed(void *arg, const struct panel_reply *reply)
         snprintf(text, sizeof(text), "%.150s", reply->text);
     /* Failing to unmark it only means that it stays marked: it is sent again as it is in either
      * case. */
-    if (a == V2SP_NOT_APPLIED && spool_back(n->env->store, n->store_node, r->seq) == ST_OK &&
+    if (a == V2SP_MAYBE_APPLIED && n->conf->options.at_most_once && park(r, r->seq) != ST_OK)
+        node_log(n, LOG_DEBUG, "push: parked with the next one");
+    if (a == V2SP_NOT_APPLIED &&
+        spool_back(n->env->store, n->store_node, r->seq, r->resent) == ST_OK &&
         reply->http == 413 && spool_split(n->env->store, n->store_node, r->seq) == ST_OK) {
         r->rows_max = r->rows / 2;
         push_now(r);

@@ -89,6 +89,60 @@ static void unknown_outcome_is_sent_again_as_it_was(void **state)
     }
 }
 
+/* Whatever panel it is, and whether it knows keys. */
+static void at_most_once_parks_what_may_be_booked(void **state)
+{
+    static const struct act acts[] = {
+        {.end = FAKE_DROP, .times = 1},
+        {.end = FAKE_HALF, .times = 1},
+        {.status = 500, .times = 1},
+        {.status = 502, .body = "<html>", .times = 1},
+        {.status = 200, .body = "<html>login", .times = 1},
+    };
+    struct world *w = *state;
+
+    apply(w, node_text(w, 7, ",\"ReportPolicy\":\"at-most-once\""));
+    UNTIL(w, status(w, 0).serving);
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        traffic(w, UUID_A, 100, 0);
+        w->act[PUSH] = acts[i];
+        push(w);
+        UNTIL(w, status(w, 0).problem[0] != '\0');
+        traffic(w, UUID_A, 7, 0);
+        push(w);
+        assert_string_equal(w->body[PUSH], "{\"1\":[7,0]}");
+        UNTIL(w, status(w, 0).pushed_up == (i + 1) * 7);
+    }
+    /* What was certainly not booked is no question. */
+    traffic(w, UUID_A, 100, 0);
+    w->act[PUSH] = (struct act){.status = 503, .times = 1};
+    push(w);
+    UNTIL(w, status(w, 0).problem[0] != '\0');
+    push(w);
+    assert_string_equal(w->body[PUSH], "{\"1\":[100,0]}");
+    UNTIL(w, status(w, 0).pushed_up == 135);
+}
+
+static void at_most_once_parks_after_a_crash(void **state)
+{
+    const char *policy = ",\"ReportPolicy\":\"at-most-once\"";
+    struct world *w = *state;
+
+    apply(w, node_text(w, 7, policy));
+    UNTIL(w, status(w, 0).serving);
+    traffic(w, UUID_A, 100, 0);
+    w->act[PUSH] = (struct act){.end = FAKE_HOLD, .times = 1};
+    push(w);
+    kill_and_start(w);
+    apply(w, node_text(w, 7, policy));
+    UNTIL(w, status(w, 0).serving);
+    traffic(w, UUID_B, 3, 4);
+    push(w);
+    assert_string_equal(w->body[PUSH], "{\"2\":[3,4]}");
+    UNTIL(w, status(w, 0).pushed_down == 4);
+    assert_int_equal(status(w, 0).pushed_up, 3);
+}
+
 static void killed_while_pushing(void **state)
 {
     struct world *w = *state;
@@ -209,6 +263,8 @@ int main(int argc, char **argv)
         TEST(starts_from_cache),
         TEST(push_is_acknowledged_once),
         TEST(unknown_outcome_is_sent_again_as_it_was),
+        TEST(at_most_once_parks_what_may_be_booked),
+        TEST(at_most_once_parks_after_a_crash),
         TEST(killed_while_pushing),
         TEST(too_large_a_push_is_split),
         TEST(the_end_pushes_everything),

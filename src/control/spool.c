@@ -34,6 +34,18 @@ static enum status run2(struct store *s, const char *sql, uint64_t a, uint64_t b
     return store_step(s, q);
 }
 
+static enum status run3(struct store *s, const char *sql, uint64_t a, uint64_t b, uint64_t c)
+{
+    struct sqlite3_stmt *q = store_sql(s, sql);
+
+    if (q == NULL)
+        return ST_E_IO;
+    bind(q, 1, a);
+    bind(q, 2, b);
+    bind(q, 3, c);
+    return store_step(s, q);
+}
+
 enum status spool_put(struct store *s, const struct spool_account *a, int64_t unix_s)
 {
     /* Sums never fall: after a power cut the file of the counters may be older than the
@@ -89,7 +101,8 @@ static enum status find(struct store *s, uint32_t node, struct spool_batch *out)
 {
     struct sqlite3_stmt *q =
         store_sql(s, "SELECT seq, tried, (SELECT count(*) FROM batch_row r WHERE r.node=b.node AND"
-                     " r.seq=b.seq) FROM batch b WHERE node=?1 ORDER BY seq LIMIT 1");
+                     " r.seq=b.seq), parked, key FROM batch b WHERE node=?1 AND parked<>1"
+                     " ORDER BY seq LIMIT 1");
     if (q == NULL)
         return ST_E_IO;
     bind(q, 1, node);
@@ -99,12 +112,14 @@ static enum status find(struct store *s, uint32_t node, struct spool_batch *out)
     out->seq = (uint64_t)sqlite3_column_int64(q, 0);
     out->tried = sqlite3_column_int(q, 1) != 0;
     out->rows = (uint32_t)sqlite3_column_int64(q, 2);
+    out->asked = sqlite3_column_int(q, 3) == SPOOL_ASKED;
+    const char *key = (const char *)sqlite3_column_text(q, 4);
+    snprintf(out->key, sizeof(out->key), "%s", key != NULL ? key : "");
     store_reset(q);
     return ST_OK;
 }
 
-/* Takes the next number of the node; 0 on failure. */
-static uint64_t next_seq(struct store *s, uint32_t node)
+uint64_t spool_next_seq(struct store *s, uint32_t node)
 {
     if (run1(s, "UPDATE node SET seq=seq+1 WHERE id=?1", node) != ST_OK)
         return 0;
@@ -121,7 +136,7 @@ static uint64_t next_seq(struct store *s, uint32_t node)
 
 struct wanted {
     uint64_t min_bytes;
-    int64_t before;
+    int64_t before, now;
     uint32_t rows_max;
 };
 
@@ -129,7 +144,7 @@ struct wanted {
 static enum status freeze(struct store *s, uint32_t node, const struct wanted *w,
                           struct spool_batch *out)
 {
-    uint64_t seq = next_seq(s, node);
+    uint64_t seq = spool_next_seq(s, node);
     enum status st;
 
     if (seq == 0)
@@ -148,9 +163,7 @@ static enum status freeze(struct store *s, uint32_t node, const struct wanted *w
     bind(q, 5, w->rows_max);
     if ((st = store_step(s, q)) != ST_OK)
         return st;
-    out->seq = seq;
-    out->tried = false;
-    out->rows = (uint32_t)store_changes(s);
+    *out = (struct spool_batch){.seq = seq, .rows = (uint32_t)store_changes(s)};
     if (out->rows == 0)
         return ST_E_NOTFOUND;
     st = run2(s,
@@ -160,7 +173,8 @@ static enum status freeze(struct store *s, uint32_t node, const struct wanted *w
     if (st == ST_OK)
         st = run1(s, "DELETE FROM live WHERE node=?1 AND dead=1 AND up=fup AND down=fdown", node);
     if (st == ST_OK)
-        st = run2(s, "INSERT INTO batch(node, seq, tried) VALUES(?1, ?2, 0)", node, seq);
+        st = run3(s, "INSERT INTO batch(node, seq, tried, frozen) VALUES(?1, ?2, 0, ?3)", node, seq,
+                  (uint64_t)w->now);
     return st;
 }
 
@@ -181,6 +195,7 @@ enum status spool_freeze(struct store *s, uint32_t node, uint64_t min_bytes, uin
 {
     struct wanted w = {.min_bytes = everything ? 0 : min_bytes,
                        .before = unix_s - SPOOL_WAIT_S,
+                       .now = unix_s,
                        .rows_max = rows_max};
     enum status st = find(s, node, out);
 
@@ -222,7 +237,7 @@ enum status spool_sending(struct store *s, uint32_t node, uint64_t seq)
 
     if (st != ST_OK)
         return st;
-    st = run2(s, "UPDATE batch SET tried=1 WHERE node=?1 AND seq=?2", node, seq);
+    st = run2(s, "UPDATE batch SET tried=1, parked=0 WHERE node=?1 AND seq=?2", node, seq);
     if (st == ST_OK)
         return store_commit(s);
     store_rollback(s);
@@ -244,24 +259,36 @@ enum status spool_done(struct store *s, uint32_t node, uint64_t seq)
     return st;
 }
 
-enum status spool_back(struct store *s, uint32_t node, uint64_t seq)
+static enum status mark(struct store *s, const char *sql, uint32_t node, uint64_t seq)
 {
     enum status st = store_begin(s);
 
     if (st != ST_OK)
         return st;
-    st = run2(s, "UPDATE batch SET tried=0 WHERE node=?1 AND seq=?2", node, seq);
+    st = run2(s, sql, node, seq);
     if (st == ST_OK)
         return store_commit(s);
     store_rollback(s);
     return st;
 }
 
+enum status spool_back(struct store *s, uint32_t node, uint64_t seq, bool before)
+{
+    if (before)
+        return mark(s, "UPDATE batch SET parked=2 WHERE node=?1 AND seq=?2", node, seq);
+    return mark(s, "UPDATE batch SET tried=0 WHERE node=?1 AND seq=?2", node, seq);
+}
+
+enum status spool_park(struct store *s, uint32_t node, uint64_t seq)
+{
+    return mark(s, "UPDATE batch SET parked=1 WHERE node=?1 AND seq=?2", node, seq);
+}
+
 /* Within a transaction. Both halves get new numbers: the key of the old one named both. */
 static enum status split(struct store *s, uint32_t node, uint64_t seq)
 {
     for (int half = 0; half < 2; half++) {
-        uint64_t to = next_seq(s, node);
+        uint64_t to = spool_next_seq(s, node);
         if (to == 0)
             return ST_E_IO;
         struct sqlite3_stmt *q = store_sql(
@@ -276,7 +303,10 @@ static enum status split(struct store *s, uint32_t node, uint64_t seq)
         sqlite3_bind_int64(q, 4, half == 0 ? 0 : INT64_MAX); /* the second takes the rest */
         enum status st = store_step(s, q);
         if (st == ST_OK)
-            st = run2(s, "INSERT INTO batch(node, seq, tried) VALUES(?1, ?2, 0)", node, to);
+            st = run3(s,
+                      "INSERT INTO batch(node, seq, tried, frozen) SELECT ?1, ?3, 0, frozen"
+                      " FROM batch WHERE node=?1 AND seq=?2",
+                      node, seq, to);
         if (st != ST_OK)
             return st;
     }

@@ -5,6 +5,7 @@
  *                                                            ^                      |    |
  *                                                            +----- spool_back -----+    |
  *                                                     gone <--------- spool_done --------+
+ *                                                   parked <--------- spool_park --------+
  *
  * An account is one assignment of a counter slot to a user; its number (aid) is never used twice.
  * It holds the counter's sums as last seen and the part of them that is in batches. Putting the
@@ -42,6 +43,7 @@ NODISCARD enum status spool_recover(struct store *s, uint32_t epoch, bool *befor
  * marks go. */
 NODISCARD enum status spool_bury(struct store *s, uint32_t epoch);
 
+#define SPOOL_KEY_LEN 80 /* with its NUL */
 #define SPOOL_ROWS_MAX                                                                             \
     20000u /* about 700 KB of body; panels count online users by the entries of one push */
 #define SPOOL_WAIT_S 600 /* traffic below the least amount waits no longer than this */
@@ -49,10 +51,12 @@ NODISCARD enum status spool_bury(struct store *s, uint32_t epoch);
 struct spool_batch {
     uint64_t seq; /* from 1, grows by one a batch of the node */
     bool tried;   /* it may have reached the panel: resend it as it is */
+    bool asked;   /* it was parked, and somebody wants it sent again */
     uint32_t rows;
+    char key[SPOOL_KEY_LEN]; /* it goes on with this one; "": that of spool_key */
 };
 
-/* Finds the oldest batch of @node, or freezes a new one of at most @rows_max users with at least
+/* Finds the oldest batch of @node that is not parked, or freezes a new one of at most @rows_max users with at least
  * @min_bytes each; users that are gone, that have waited SPOOL_WAIT_S, and all users if
  * @everything, come along with less. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO: nothing
  * changed. */
@@ -67,17 +71,23 @@ spool_rows(struct store *s, uint32_t node, uint64_t seq,
 NODISCARD enum status spool_sending(struct store *s, uint32_t node, uint64_t seq);
 /* The panel has applied it. */
 NODISCARD enum status spool_done(struct store *s, uint32_t node, uint64_t seq);
-/* The panel has certainly not applied it. */
-NODISCARD enum status spool_back(struct store *s, uint32_t node, uint64_t seq);
+/* The panel has certainly not applied it this time. @before: an earlier time it may have, so the
+ * mark stays, and it is not parked for that. */
+NODISCARD enum status spool_back(struct store *s, uint32_t node, uint64_t seq, bool before);
+/* It may have been applied and shall not be applied twice: it stays, but is not found by
+ * spool_freeze any more, until somebody decides (spool_admin.h). */
+NODISCARD enum status spool_park(struct store *s, uint32_t node, uint64_t seq);
 /* It was certainly not applied and is too large: its upper half becomes a batch of its own. ST_OK;
  * ST_E_NOTFOUND: one row cannot be halved; ST_E_IO. */
 NODISCARD enum status spool_split(struct store *s, uint32_t node, uint64_t seq);
+/* Takes the next number of the node, within a transaction of the caller; 0: failed. */
+uint64_t spool_next_seq(struct store *s, uint32_t node);
+enum spool_parked { SPOOL_NOT_PARKED, SPOOL_PARKED, SPOOL_ASKED }; /* batch.parked */
 /* Sum of what is not yet acknowledged: accounts and batches. */
 NODISCARD enum status spool_pending(struct store *s, uint32_t node, uint64_t *up, uint64_t *down);
 
 /* The same for the same batch, different for any other: "<node id>-<database>.<node row>-<seq>".
  * @dst takes SPOOL_KEY_LEN bytes. */
-#define SPOOL_KEY_LEN 80
 char *spool_key(const struct store *s, uint64_t node_id, uint32_t node, uint64_t seq, char *dst);
 
 #endif

@@ -190,7 +190,7 @@ static void traffic_moves_once(void **state)
     assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
     assert_int_equal(b.seq, 2);
     assert_int_equal(spool_sending(d.s, d.node, b.seq), ST_OK);
-    assert_int_equal(spool_back(d.s, d.node, b.seq), ST_OK);
+    assert_int_equal(spool_back(d.s, d.node, b.seq, false), ST_OK);
     close_side(&d);
 
     open_side(&d);

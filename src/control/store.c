@@ -14,8 +14,8 @@
 
 #include "base/log.h"
 
-#define SCHEMA_VERSION 2
-#define STATEMENTS_MAX 48
+#define SCHEMA_VERSION 3
+#define STATEMENTS_MAX 64
 #define BUSY_MS        2000
 
 struct store {
@@ -50,12 +50,18 @@ static const char schema[] =
     " PRIMARY KEY(node, aid)) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS live_dead ON live(node) WHERE dead=1;"
     "CREATE TABLE IF NOT EXISTS batch(node INTEGER NOT NULL, seq INTEGER NOT NULL,"
-    " tried INTEGER NOT NULL, PRIMARY KEY(node, seq)) WITHOUT ROWID;"
+    " tried INTEGER NOT NULL, frozen INTEGER NOT NULL DEFAULT 0,"
+    " parked INTEGER NOT NULL DEFAULT 0, key TEXT, PRIMARY KEY(node, seq)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS batch_row(node INTEGER NOT NULL, seq INTEGER NOT NULL,"
     " uid INTEGER NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL,"
     " PRIMARY KEY(node, seq, uid)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS recovered(epoch INTEGER PRIMARY KEY);"
-    "PRAGMA user_version=2;";
+    "PRAGMA user_version=3;";
+
+/* Version 2 did not know when a batch was frozen, nor that it may be parked. */
+static const char from_2[] = "ALTER TABLE batch ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0;"
+                             "ALTER TABLE batch ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;"
+                             "ALTER TABLE batch ADD COLUMN key TEXT;";
 
 /* Version 1 knew users by their UUID alone. */
 static const char from_1_before[] = "ALTER TABLE node_user RENAME TO node_user_1;";
@@ -120,6 +126,7 @@ static int set_up(struct store *s)
     if (version > SCHEMA_VERSION)
         return SQLITE_MISMATCH;
     if ((rc = exec(s->db, "BEGIN IMMEDIATE")) != SQLITE_OK ||
+        (rc = exec(s->db, version == 1 || version == 2 ? from_2 : "")) != SQLITE_OK ||
         (rc = exec(s->db, version == 1 ? from_1_before : "")) != SQLITE_OK ||
         (rc = exec(s->db, schema)) != SQLITE_OK ||
         (rc = exec(s->db, version == 1 ? from_1_after : "")) != SQLITE_OK)
