@@ -194,6 +194,18 @@ void grpc_call_send(struct grpc_call *c, const void *data, size_t len)
     grpc_conn_wake(c->conn);
 }
 
+void grpc_call_end(struct grpc_call *c)
+{
+    if (c->done)
+        return;
+    c->gone = NULL;
+    c->method = NULL;
+    if (send_head(c))
+        end_stream(c);
+    else
+        give_up(c);
+}
+
 void grpc_call_watch(struct grpc_call *c, void (*gone)(void *arg), void *arg)
 {
     c->gone = gone;
@@ -356,7 +368,7 @@ static void hand_over(struct grpc_call *c, size_t len)
     if (message == NULL) {
         grpc_call_fail(c, GRPC_RESOURCE_EXHAUSTED, "no memory for the request");
     } else {
-        c->handed = !m->streaming;
+        c->handed = m->kind != GRPC_BIDI;
         m->fn(m->arg, c, message, len);
     }
     free(copy);
@@ -403,12 +415,9 @@ static void on_data(struct grpc_call *c)
     struct bufq *in = &c->stream->in;
 
     while (c->method != NULL && !c->done && !c->handed) {
-        bool streaming = c->method->streaming;
+        bool streaming = c->method->kind == GRPC_BIDI;
         if (streaming && in->eof && in->bytes == 0) {
-            if (send_head(c))
-                end_stream(c);
-            else
-                give_up(c);
+            grpc_call_end(c);
             return;
         }
         if (!take_message(c))
@@ -437,13 +446,24 @@ void grpc_call_event(struct grpc_conn *conn, struct h2_stream *s, unsigned event
         on_data(c);
 }
 
+bool grpc_call_waits(const struct grpc_conn *conn)
+{
+    LIST_FOREACH(l, tmp, &conn->calls)
+    {
+        const struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
+        if (c->body != NULL || c->stream->out.bytes > 0)
+            return true;
+    }
+    return false;
+}
+
 void grpc_call_tick(struct grpc_conn *conn, uint64_t now_ms)
 {
     LIST_FOREACH(l, tmp, &conn->calls)
     {
         struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
         bool late = c->deadline_ms != 0 && now_ms >= c->deadline_ms;
-        bool slow = c->method != NULL && !c->handed && !c->method->streaming &&
+        bool slow = c->method != NULL && !c->handed && c->method->kind != GRPC_BIDI &&
                     now_ms > c->begin_ms + MESSAGE_MS;
         if (!late && !slow)
             continue;

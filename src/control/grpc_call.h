@@ -54,6 +54,8 @@ struct grpc_server {
 void grpc_call_event(struct grpc_conn *c, struct h2_stream *s, unsigned events);
 /* Puts more of the answers into the streams. False: no memory. */
 bool grpc_call_fill(struct grpc_conn *c);
+/* Has a call something for a client who takes nothing? */
+bool grpc_call_waits(const struct grpc_conn *c);
 /* Deadlines. */
 void grpc_call_tick(struct grpc_conn *c, uint64_t now_ms);
 /* The connection ends. */

@@ -196,7 +196,7 @@ static void on_tick(struct timer *t)
         bool stalled = !bufq_empty(&c->out) && now > c->since_ms + GRPC_STALL_MS;
         /* Data that waits for the client's window is as stuck as data that waits for its TCP's. */
         bool starved =
-            bufq_empty(&c->out) && !list_empty(&c->calls) && now > c->since_ms + 4 * GRPC_STALL_MS;
+            bufq_empty(&c->out) && grpc_call_waits(c) && now > c->since_ms + 4 * GRPC_STALL_MS;
         if (silent || stalled || starved)
             conn_free(c);
         else

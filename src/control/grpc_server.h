@@ -35,12 +35,20 @@ struct grpc_body {
     void (*free)(struct grpc_body *);
 };
 
-/* @fn gets each complete message of a call, borrowed, and must then or later either
- * grpc_call_answer or grpc_call_fail; @streaming: it may grpc_call_send any number of messages in
- * place of that, and the call ends when the client has ended its side. */
+/* @fn gets each complete message of a call, borrowed, and must then or later answer it. */
+enum grpc_kind {
+    GRPC_UNARY, /* by grpc_call_answer or grpc_call_fail */
+    /* By any number of grpc_call_send; the call ends when the client has ended its side, or by
+     * grpc_call_fail. */
+    GRPC_BIDI,
+    /* There is one message; the call then goes on until grpc_call_end or grpc_call_fail, or until
+     * the client resets it. */
+    GRPC_SERVER_STREAM,
+};
+
 struct grpc_method {
     const char *service, *name;
-    bool streaming;
+    enum grpc_kind kind;
     void (*fn)(void *arg, struct grpc_call *call, const uint8_t *message, size_t len);
     void *arg;
 };
@@ -74,6 +82,8 @@ void grpc_call_fail(struct grpc_call *c, enum grpc_code code, const char *fmt, .
     __attribute__((format(printf, 3, 4)));
 /* A message of a stream. */
 void grpc_call_send(struct grpc_call *c, const void *data, size_t len);
+/* Ends a stream behind what was sent, status OK. */
+void grpc_call_end(struct grpc_call *c);
 /* @gone is called if the call ends (reset, deadline, connection) before it was answered; NULL
  * clears. The call must not be used any more then. */
 void grpc_call_watch(struct grpc_call *c, void (*gone)(void *arg), void *arg);

@@ -10,6 +10,7 @@
 #include "base/textbuf.h"
 #include "codec/protobuf.h"
 #include "control/config_stats.h"
+#include "control/grpc_health.h"
 #include "control/grpc_reflection.h"
 #include "control/grpc_server.h"
 #include "control/node.h"
@@ -27,6 +28,7 @@ struct stats_service {
     struct stats_service_setup setup;
     struct grpc_server *server;
     struct grpc_method methods[METHODS_MAX];
+    struct grpc_health health;
     struct addr wanted;
     bool enabled, told, told_large;
     struct timer retry;
@@ -358,26 +360,6 @@ static void get_online_ips(void *arg, struct grpc_call *call, const uint8_t *mes
     ask_online(arg, call, message, len, true);
 }
 
-/* ---- health ---------------------------------------------------------------------------------- */
-
-/* HealthCheckRequest {1 service}; HealthCheckResponse {1 status: 1 serving}. */
-static void check_health(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
-{
-    const struct stats_service *s = arg;
-    struct stats_get q;
-    bool known = false;
-
-    if (!readable(call, stats_request_get(message, len, &q)))
-        return;
-    for (size_t i = 0; i < METHODS_MAX && s->methods[i].service != NULL; i++)
-        known = known || (strlen(s->methods[i].service) == q.name.len &&
-                          memcmp(s->methods[i].service, q.name.p, q.name.len) == 0);
-    if (known || q.name.len == 0)
-        grpc_call_bytes(call, "\x08\x01", 2);
-    else
-        grpc_call_fail(call, GRPC_NOT_FOUND, "unknown service");
-}
-
 /* ---- the service ----------------------------------------------------------------------------- */
 
 static size_t list_methods(struct stats_service *s, bool enabled)
@@ -401,18 +383,26 @@ static size_t list_methods(struct stats_service *s, bool enabled)
     size_t n = 0;
 
     memset(s->methods, 0, sizeof(s->methods));
-    s->methods[n++] = (struct grpc_method){
-        .service = "grpc.health.v1.Health", .name = "Check", .fn = check_health, .arg = s};
+    s->methods[n++] = (struct grpc_method){.service = GRPC_HEALTH_SERVICE,
+                                           .name = "Check",
+                                           .fn = grpc_health_check,
+                                           .arg = &s->health};
+    s->methods[n++] = (struct grpc_method){.service = GRPC_HEALTH_SERVICE,
+                                           .name = "Watch",
+                                           .kind = GRPC_SERVER_STREAM,
+                                           .fn = grpc_health_watch,
+                                           .arg = &s->health};
     for (size_t i = 0; i < sizeof(reflection) / sizeof(reflection[0]) && enabled; i++)
         s->methods[n++] = (struct grpc_method){.service = reflection[i],
                                                .name = "ServerReflectionInfo",
-                                               .streaming = true,
+                                               .kind = GRPC_BIDI,
                                                .fn = grpc_reflection_answer};
     for (size_t i = 0; i < sizeof(services) / sizeof(services[0]) && enabled; i++)
         for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++)
             s->methods[n++] = (struct grpc_method){
                 .service = services[i], .name = rows[k].name, .fn = rows[k].fn, .arg = s};
     BUG_ON(n > METHODS_MAX);
+    grpc_health_init(&s->health, s->methods, n);
     return n;
 }
 
@@ -450,11 +440,19 @@ struct stats_service *stats_service_new(const struct stats_service_setup *setup)
     return s;
 }
 
+/* Says goodbye. */
+static void stop_server(struct stats_service *s)
+{
+    if (s->server == NULL)
+        return;
+    grpc_health_stop(&s->health);
+    grpc_server_stop(s->server);
+}
+
 static void close_server(struct stats_service *s)
 {
     loop_timer_del(s->setup.loop, &s->retry);
-    if (s->server != NULL)
-        grpc_server_stop(s->server); /* say goodbye */
+    stop_server(s);
     grpc_server_free(s->server);
     s->server = NULL;
     s->told = false;
@@ -496,8 +494,7 @@ void stats_service_apply(struct stats_service *s, const struct config_stats *con
 void stats_service_stop(struct stats_service *s)
 {
     loop_timer_del(s->setup.loop, &s->retry);
-    if (s->server != NULL)
-        grpc_server_stop(s->server);
+    stop_server(s);
 }
 
 const struct addr *stats_service_addr(const struct stats_service *s)

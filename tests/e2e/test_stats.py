@@ -241,6 +241,31 @@ def test_xray_command_line(serve_api, node, origin):
         assert rc == 1 and "code = NotFound desc = nope é%\n not found." in out
 
 
+def test_a_client_of_grpc_go(serve_api, node, origin):
+    """Several connections with several calls each read and reset at a time; one connection watches the health."""
+    a = serve_api()
+    with stats.GrpcGo(a.address, "watch") as watching:
+        watching.ready()
+        with vless.Session(node, ALICE, origin) as alice:
+            alice.say(100_000)
+            with a.client() as c:
+                settled(c, a.user(ALICE, "downlink"), alice.down)
+                args = ["-pattern", a.user(ALICE), "-reset", "-clients", "4", "-calls", "8", "-times", "5"]
+                sums = stats.grpc_go(a.address, "query", *args)
+                assert sums == {a.user(ALICE, "uplink"): alice.up, a.user(ALICE, "downlink"): alice.down}
+                assert stats.grpc_go(a.address, "query", "-service", stats.V2RAY) == c.query()
+        assert stats.grpc_go(a.address, "failures") == [
+            ["NotFound", "none not found."],
+            ["Unimplemented", f"unknown method GetNothing for service {stats.XRAY}"],
+            ["Unimplemented", 'grpc: Decompressor is not installed for grpc-encoding "gzip"'],
+            ["DeadlineExceeded", "context deadline exceeded"],
+        ]
+        a.served.expected_to_end = True
+        assert a.process.stop() == 0
+        *_, state, after = watching.states()
+        assert state == "READY" != after
+
+
 def test_errors_of_real_clients(serve_api):
     a = serve_api()
     with a.client() as c:
@@ -256,9 +281,9 @@ def test_errors_of_real_clients(serve_api):
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text
         code, text = c.error("GetStats", stats.field(1, "x" * 300_000))
         assert code == grpc.StatusCode.NOT_FOUND
-        assert c.call("Check", service="grpc.health.v1.Health") == b"\x08\x01"
-        assert c.call("Check", stats.field(1, stats.XRAY), service="grpc.health.v1.Health") == b"\x08\x01"
-        assert c.error("Check", stats.field(1, "x"), service="grpc.health.v1.Health")[0] == grpc.StatusCode.NOT_FOUND
+        assert c.call("Check", service=stats.HEALTH) == b"\x08\x01"
+        assert c.call("Check", stats.field(1, stats.XRAY), service=stats.HEALTH) == b"\x08\x01"
+        assert c.error("Check", stats.field(1, "x"), service=stats.HEALTH)[0] == grpc.StatusCode.NOT_FOUND
 
 
 def test_reflection(serve_api):
@@ -390,6 +415,18 @@ def test_goodbye(serve_api, node, origin):
         a.served.expected_to_end = True
         assert a.process.stop() == 0
         assert stats.GOAWAY in [kind for kind, *_ in raw.frames()]
+
+
+def test_watching_the_health(serve_api):
+    s = serve_api()
+    with s.client() as c:
+        whole, service, unknown = (c.watch(stats.field(1, name)) for name in ("", stats.V2RAY, "none"))
+        assert (next(whole), next(service), next(unknown)) == (b"\x08\x01", b"\x08\x01", b"\x08\x03")
+        unknown.cancel()
+        assert c.call("Check", service=stats.HEALTH) == b"\x08\x01"
+        s.served.expected_to_end = True
+        s.process.signal(signal.SIGTERM)
+        assert list(whole) == list(service) == [b"\x08\x02"]
 
 
 def test_check_of_the_configuration(tmp_path, node, serve, address):

@@ -7,6 +7,7 @@ import grpc
 
 from . import paths
 
+HEALTH = "grpc.health.v1.Health"
 XRAY, V2RAY = "xray.app.stats.command.StatsService", "v2ray.core.app.stats.command.StatsService"
 
 
@@ -74,6 +75,10 @@ class Client:
     def call(self, method, message=b"", **more):
         return self.start(method, message, **more).result()
 
+    def watch(self, message=b"", timeout=20):
+        """The answers of Health/Watch as they come."""
+        return self.channel.unary_stream(f"/{HEALTH}/Watch")(message, timeout=timeout, wait_for_ready=True)
+
     def error(self, method, message=b"", **more):
         """(code, text) of a call that must fail."""
         try:
@@ -105,6 +110,38 @@ def xray_api(command, address, *args, timeout=20):
     if done.returncode:
         return done.returncode, (done.stdout + done.stderr).decode()
     return 0, json.loads(done.stdout or b"{}")
+
+
+# -- grpc-go (tests/peers/grpc)
+
+def grpc_go_command(address, what, *args):
+    return [paths.peer("grpc"), "-server", address, *args, what]
+
+
+def grpc_go(address, what, *args, timeout=60):
+    done = subprocess.run(grpc_go_command(address, what, *args), capture_output=True, timeout=timeout, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+class GrpcGo:
+    """One that goes on while other things happen."""
+    def __init__(self, address, what, *args):
+        self._child = subprocess.Popen(grpc_go_command(address, what, *args), stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._child.kill()
+        self._child.communicate()
+
+    def ready(self):
+        assert self._child.stderr.readline() == "ready\n"
+
+    def states(self):
+        return json.loads(self._child.communicate(timeout=30)[0])
 
 
 # -- frames by hand: names and values as literals, no HPACK table needed
