@@ -106,6 +106,7 @@ struct config_options {
     uint32_t device_prefix4, device_prefix6;
     uint32_t device_grace_s; /* DeviceGrace: how long a device without sessions counts; 60 s */
     bool device_kick;        /* DeviceOverflow: kick-oldest; default reject-new */
+    bool device_limit_kick;  /* DeviceLimitKick: a lowered limit ends the devices over it; on */
     bool device_private;     /* DeviceCountPrivate: sources in private networks are devices, too */
     bool tls_openssl;        /* TlsEngine: OpenSSL does the handshakes that we could do too */
     uint32_t drain_ms;       /* DrainTimeout: how long sessions of a removed node may go on; 30 s */

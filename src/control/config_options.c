@@ -26,6 +26,7 @@ void config_options_init(struct config_options *o)
         .device_prefix4 = 32,
         .device_prefix6 = 64,
         .device_grace_s = 60,
+        .device_limit_kick = true,
     };
 }
 

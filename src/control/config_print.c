@@ -268,6 +268,7 @@ static void print_options(struct printer *p, const struct config_node *n)
     put_number(p, "DeviceIPv4Prefix", o->device_prefix4);
     put_number(p, "DeviceIPv6Prefix", o->device_prefix6);
     put_text(p, "DeviceOverflow", o->device_kick ? "kick-oldest" : "reject-new");
+    put_bool(p, "DeviceLimitKick", o->device_limit_kick);
     put_bool(p, "DeviceCountPrivate", o->device_private);
     put_text(p, "TlsEngine", o->tls_openssl ? "openssl" : "auto");
     close_group(p, '}');

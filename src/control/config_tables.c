@@ -209,6 +209,7 @@ static const struct config_key node_keys[] = {
     {"DeviceIPv4Prefix", OPT(device_prefix4), P, U32(8, 32)},
     {"DeviceIPv6Prefix", OPT(device_prefix6), P, U32(16, 128)},
     {"DeviceOverflow", .part = PART_OPTION, P, CUSTOM(config_read_device_overflow)},
+    {"DeviceLimitKick", OPT(device_limit_kick), P, BOOL},
     {"DeviceCountPrivate", OPT(device_private), W, BOOL},
     {"EnableREALITY", OPT(reality_on), W, BOOL},
     {"DisableLocalREALITYConfig", .part = PART_OPTION, .state = KEY_PLACE},

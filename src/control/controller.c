@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/admin.h"
 #include "control/counters.h"
+#include "control/device_book.h"
 #include "control/metrics.h"
 #include "control/node.h"
 #include "control/reporter.h"
@@ -70,6 +71,14 @@ static void on_alive(void *self, uint32_t no, const struct plane_alive *list, si
 
     if (n != NULL)
         reporter_on_alive(n->reporter, list, count);
+}
+
+static void on_devices_counted(void *self, uint32_t no)
+{
+    struct node *n = find(self, no);
+
+    if (n != NULL)
+        device_panel_trim(n);
 }
 
 static void on_user_released(void *self, struct user_rt *u)
@@ -159,7 +168,7 @@ static bool make_parts(struct controller *c)
 
     return rng_init(&e->rng) == ST_OK && (e->store = store_open(s->state_dir, s->log)) != NULL &&
            (e->counters = counters_open(run, e->store, s->plane->workers, s->log)) != NULL &&
-           (e->slab = user_slab_new()) != NULL &&
+           (e->slab = user_slab_new()) != NULL && (e->devices = device_book_new(e)) != NULL &&
            (e->views = views_new(s->loop, e->slab, rng_u64(&e->rng))) != NULL &&
            (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL && make_stats(c);
 }
@@ -177,6 +186,7 @@ struct controller *controller_new(const struct controller_setup *setup)
                                   .listening = on_listening,
                                   .node_gone = on_node_gone,
                                   .alive = on_alive,
+                                  .devices_counted = on_devices_counted,
                                   .user_released = on_user_released};
     list_init(&c->nodes);
     timer_init(&c->sample_timer, on_sample);
@@ -211,6 +221,7 @@ void controller_free(struct controller *c)
     views_free(c->env.views);
     counters_close(c->env.counters); /* takes the last sums of whoever was still there */
     user_slab_free(c->env.slab);
+    device_book_free(c->env.devices);
     store_close(c->env.store);
     rng_fini(&c->env.rng);
     free(c);

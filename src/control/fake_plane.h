@@ -21,7 +21,8 @@ struct fake_plane {
     struct {
         struct view *view;
         unsigned published, removed_nodes;
-        bool tell_listening, tell_gone, tell_alive;
+        bool tell_listening, tell_gone, tell_alive, tell_counted;
+        unsigned ended_devices;
     } nodes[FAKE_NODES];
     struct user_rt *leaving[256];
     size_t leaving_count;
@@ -45,6 +46,10 @@ static inline void fake_later(struct task *t)
         if (p->nodes[i].tell_alive) {
             p->nodes[i].tell_alive = false;
             sink->alive(sink->self, i, p->alive, p->alive_count);
+        }
+        if (p->nodes[i].tell_counted) {
+            p->nodes[i].tell_counted = false;
+            sink->devices_counted(sink->self, i);
         }
         if (p->nodes[i].tell_gone) {
             p->nodes[i].tell_gone = false;
@@ -95,6 +100,19 @@ static inline void fake_collect(void *self, uint32_t no)
     loop_task_add(p->loop, &p->later);
 }
 
+static inline void fake_count_devices(void *self, uint32_t no)
+{
+    struct fake_plane *p = self;
+
+    p->nodes[no].tell_counted = true;
+    loop_task_add(p->loop, &p->later);
+}
+
+static inline void fake_end_devices(void *self, uint32_t no)
+{
+    ((struct fake_plane *)self)->nodes[no].ended_devices++;
+}
+
 static inline void fake_stats(void *self, uint32_t no, struct plane_stats *out)
 {
     (void)self;
@@ -112,6 +130,8 @@ static inline void fake_plane_init(struct fake_plane *p, struct loop *l)
                               .publish = fake_publish,
                               .remove = fake_remove,
                               .collect_alive = fake_collect,
+                              .count_devices = fake_count_devices,
+                              .end_devices = fake_end_devices,
                               .stats = fake_stats};
 }
 

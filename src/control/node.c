@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "control/counters.h"
+#include "control/device_book.h"
 #include "control/node_cache.h"
 #include "control/reporter.h"
 #include "control/stats.h"
@@ -148,7 +149,9 @@ static struct users_env users_env_of(const struct node *n, const struct served_n
                               .store_node = n->store_node,
                               .speed_mbps = s->limits.speed_mbps,
                               .device_limit = s->limits.device,
-                              .conn_limit = s->limits.conn};
+                              .conn_limit = s->limits.conn,
+                              .panel = n->panel,
+                              .device_limit_kick = s->device_limit_kick};
 }
 
 enum status node_apply(struct node *n, struct served_node *own_s, struct user_list *list)
@@ -170,6 +173,8 @@ enum status node_apply(struct node *n, struct served_node *own_s, struct user_li
         if (st != ST_OK)
             forget_removed(n, &change);
     }
+    if (st == ST_OK && change.device_limits > 0)
+        n->env->plane->count_devices(n->env->plane->self, n->no);
     if (st == ST_OK && list != NULL && !n->cached)
         save_users(n, list, &change);
     if (st == ST_OK && list != NULL && moved && !n->cached)
@@ -299,6 +304,7 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
     n->env = env;
     n->conf = conf;
     list_init(&n->link);
+    list_init(&n->panel_link);
     timer_init(&n->pull.timer, on_pull_timer);
     timer_init(&n->listen_timer, on_listen_timer);
     node_target_init(n);
@@ -309,7 +315,7 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
     n->config = config_ref(cfg);
     stats_node_begin(env->stats, n);
     n->reporter = reporter_new(n);
-    if (n->reporter == NULL) {
+    if (n->reporter == NULL || !device_panel_join(env->devices, n)) {
         node_free(n);
         return NULL;
     }
@@ -327,6 +333,7 @@ void node_free(struct node *n)
     node_pull_cancel(n);
     node_target_stop(n);
     node_tails_forget(n);
+    device_panel_leave(n);
     reporter_free(n->reporter);
     stats_node_end(n->env->stats, n);
     loop_timer_del(n->env->loop, &n->pull.timer);
@@ -335,7 +342,7 @@ void node_free(struct node *n)
     users_table_fini(&n->users);
     served_node_unref(n->served);
     free(n->config_text);
-    free(n->online);
+    free(n->alivelist.users);
     views_give_no(n->env->views, n->no);
     config_unref(n->config);
     free(n);

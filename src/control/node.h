@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 #include "control/config.h"
+#include "control/node_devices.h"
 #include "control/node_job.h"
 #include "control/node_tails.h"
 #include "control/node_target.h"
@@ -31,6 +32,8 @@
 #include "policy/plane.h"
 
 struct counters;
+struct device_book;
+struct device_panel;
 struct node;
 struct resolver;
 struct stats;
@@ -45,6 +48,7 @@ struct node_env {
     struct store *store;
     struct counters *counters;
     struct user_slab *slab;
+    struct device_book *devices;
     struct views *views;
     struct stats *stats;
     struct panel_client *client;
@@ -55,12 +59,6 @@ struct node_env {
 };
 
 enum node_state { NODE_STARTING, NODE_WAITING, NODE_RUNNING, NODE_DRAINING, NODE_ENDED };
-
-/* One entry of the alivelist. */
-struct node_online {
-    uint64_t uid;
-    uint32_t devices;
-};
 
 struct reporter; /* reporter.c */
 struct pull;     /* node_pull.c: what lives as long as one pull */
@@ -90,12 +88,10 @@ struct node {
 
     struct node_job pull;
     struct pull *pulling;
-    bool pull_again;            /* asked for while one was under way */
-    struct node_online *online; /* what the panel said last, over all nodes; sorted by uid */
-    size_t online_count;
-    int64_t online_s;       /* when it did; 0 = never */
-    bool devices_elsewhere; /* some user has any there: see node_devices.h */
-    int64_t alive_off_s;    /* no alivelist before this time: the panel has none */
+    bool pull_again; /* asked for while one was under way */
+    struct node_alivelist alivelist;
+    struct device_panel *panel; /* with the nodes of the same panel, see device_book.h */
+    struct list panel_link;
 
     bool listening;
     struct timer listen_timer;

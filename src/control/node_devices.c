@@ -1,36 +1,67 @@
 #include "control/node_devices.h"
 
+#include "control/device_book.h"
 #include "control/node.h"
 #include "control/reporter.h"
 
 #define STALE_PULLS 3 /* a list older than so many intervals says nothing any more */
 
-static bool is_fresh(const struct node *n)
+static int64_t stale_s(const struct node *n)
 {
-    int64_t age = loop_unix_s(n->env->loop) - n->online_s;
+    return (int64_t)STALE_PULLS * (n->served != NULL ? n->served->pull_s : 60);
+}
 
-    return n->online_s != 0 && age < (int64_t)STALE_PULLS * n->served->pull_s;
+/* What the nodes of the panel have reported of @uid: the panel counts an address once, whichever
+ * nodes have it. */
+static uint32_t reported(const struct device_panel *p, uint64_t uid)
+{
+    uint32_t sum = 0;
+
+    LIST_FOREACH(l, tmp, &p->nodes)
+    {
+        const struct reporter *r = LIST_ENTRY(l, struct node, panel_link)->reporter;
+        size_t at = reporter_find(r, uid);
+        const struct addr *ip;
+        for (; (ip = reporter_shown(r, uid, at)) != NULL; at++) {
+            bool again = false;
+            for (struct list *k = p->nodes.next; k != l && !again; k = k->next)
+                again =
+                    reporter_has_shown(LIST_ENTRY(k, struct node, panel_link)->reporter, uid, ip);
+            sum += !again;
+        }
+    }
+    return sum;
+}
+
+/* @all of the panel's list, of the time @said_s. */
+static void take(struct device_user *u, uint32_t all, int64_t said_s)
+{
+    uint32_t own = all > 0 ? reported(u->panel, u->devices.uid) : 0;
+
+    u->panel_says = all > own ? all - own : 0;
+    u->panel_said_s = said_s;
+    device_user_weigh(u);
 }
 
 void node_devices_update(struct node *n)
 {
-    bool fresh = n->served != NULL && is_fresh(n);
+    int64_t now = loop_unix_s(n->env->loop);
+    bool fresh = n->alivelist.said_s != 0 && now - n->alivelist.said_s < stale_s(n);
     size_t k = 0;
 
-    if (!fresh && !n->devices_elsewhere)
-        return;
-    n->devices_elsewhere = false;
     for (size_t i = 0; i < n->users.count; i++) {
-        struct user_rt *u = n->users.by_id[i];
-        uint32_t all = 0, own;
-        while (fresh && k < n->online_count && n->online[k].uid < u->uid)
+        const struct user_rt *rt = n->users.by_id[i];
+        struct device_user *u = (void *)atomic_load_explicit(&rt->devices, memory_order_relaxed);
+        if (u == NULL)
+            continue;
+        while (fresh && k < n->alivelist.count && n->alivelist.users[k].uid < rt->uid)
             k++;
-        if (fresh && k < n->online_count && n->online[k].uid == u->uid)
-            all = n->online[k].devices;
-        own = all > 0 ? reporter_shown(n->reporter, u->uid) : 0;
-        all = all > own ? all - own : 0;
-        if (atomic_load_explicit(&u->elsewhere, memory_order_relaxed) != all)
-            atomic_store_explicit(&u->elsewhere, all, memory_order_relaxed);
-        n->devices_elsewhere |= all > 0;
+        bool listed = fresh && k < n->alivelist.count && n->alivelist.users[k].uid == rt->uid;
+        /* Once: what was reported later is in the next list only. */
+        if (fresh && (n->alivelist.fresh || u->panel_said_s == 0))
+            take(u, listed ? n->alivelist.users[k].devices : 0, n->alivelist.said_s);
+        else if (!fresh && u->panel_says > 0 && now - u->panel_said_s >= stale_s(n))
+            take(u, 0, u->panel_said_s);
     }
+    n->alivelist.fresh = false;
 }

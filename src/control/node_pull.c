@@ -166,10 +166,11 @@ static void keep_alive_list(struct node *n)
 
     if (p->alive_count > 1)
         qsort(p->alive, p->alive_count, sizeof(*p->alive), compare_online);
-    free(n->online);
-    n->online = p->alive;
-    n->online_count = p->alive_count;
-    n->online_s = loop_unix_s(n->env->loop);
+    free(n->alivelist.users);
+    n->alivelist.users = p->alive;
+    n->alivelist.count = p->alive_count;
+    n->alivelist.said_s = loop_unix_s(n->env->loop);
+    n->alivelist.fresh = true;
     p->alive = NULL;
 }
 
@@ -195,7 +196,7 @@ static void on_alive(void *arg, const struct panel_reply *r)
 
     n->pull.call = NULL;
     if (v2sp_outcome_of(r->http, r->sent, true) == V2SP_NO_ACTION)
-        n->alive_off_s = loop_unix_s(n->env->loop) + ALIVE_OFF_S;
+        n->alivelist.off_s = loop_unix_s(n->env->loop) + ALIVE_OFF_S;
     else if (r->http != 200 || r->status != ST_OK ||
              v2sp_alive_list_end(&p->reader.alive, &p->err) != ST_OK)
         node_log(n, LOG_DEBUG, "alivelist: no usable answer (HTTP %ld)", r->http);
@@ -211,7 +212,7 @@ static void pull_alive(struct node *n)
                               .restart = restart_alive,
                               .done = on_alive};
 
-    if (loop_unix_s(n->env->loop) < n->alive_off_s) {
+    if (loop_unix_s(n->env->loop) < n->alivelist.off_s) {
         done(n);
         return;
     }

@@ -350,13 +350,32 @@ static int compare_alive(const void *x, const void *y)
     return compare_shown(a->uid, &a->ip, b->uid, &b->ip);
 }
 
-static bool was_shown(const struct reporter *r, const struct plane_alive *a)
+size_t reporter_find(const struct reporter *r, uint64_t uid)
 {
     size_t lo = 0, hi = r->shown_count;
 
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        int c = compare_shown(r->shown[mid].uid, &r->shown[mid].ip, a->uid, &a->ip);
+        if (r->shown[mid].uid < uid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+const struct addr *reporter_shown(const struct reporter *r, uint64_t uid, size_t at)
+{
+    return at < r->shown_count && r->shown[at].uid == uid ? &r->shown[at].ip : NULL;
+}
+
+bool reporter_has_shown(const struct reporter *r, uint64_t uid, const struct addr *ip)
+{
+    size_t lo = 0, hi = r->shown_count;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        int c = compare_shown(r->shown[mid].uid, &r->shown[mid].ip, uid, ip);
         if (c == 0)
             return true;
         if (c < 0)
@@ -367,26 +386,16 @@ static bool was_shown(const struct reporter *r, const struct plane_alive *a)
     return false;
 }
 
-uint32_t reporter_shown(const struct reporter *r, uint64_t uid)
+/* Whether the panel is to hear of @a. A ping does not make a device. A session that is open and
+ * moves something does, however slowly, and a quiet one does not lose what was one. */
+static bool is_online(const struct reporter *r, const struct plane_alive *a, uint64_t min)
 {
-    size_t lo = 0, hi = r->shown_count;
-    uint32_t n = 0;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (r->shown[mid].uid < uid)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    for (; lo < r->shown_count && r->shown[lo].uid == uid; lo++)
-        n++;
-    return n;
+    return a->bytes >= min || a->presence == PLANE_BUSY ||
+           (a->presence == PLANE_OPEN && reporter_has_shown(r, a->uid, &a->ip));
 }
 
-/* Sorts, joins the counts of one (user, address) that several workers saw, and leaves out who moved
- * too little and was not online before: a ping does not make a device, a long quiet session does
- * not lose it. */
+/* Sorts, joins what several workers saw of one (user, address), and leaves out who is not
+ * online. */
 static size_t choose(const struct reporter *r, struct plane_alive *list, size_t n, uint64_t min)
 {
     size_t joined = 0, kept = 0;
@@ -394,12 +403,12 @@ static size_t choose(const struct reporter *r, struct plane_alive *list, size_t 
     qsort(list, n, sizeof(*list), compare_alive);
     for (size_t i = 0; i < n; i++) {
         if (joined > 0 && compare_alive(&list[joined - 1], &list[i]) == 0)
-            list[joined - 1].bytes += list[i].bytes;
+            plane_alive_join(&list[joined - 1], &list[i]);
         else
             list[joined++] = list[i];
     }
     for (size_t i = 0; i < joined; i++)
-        if (list[i].bytes >= min || was_shown(r, &list[i]))
+        if (is_online(r, &list[i], min))
             list[kept++] = list[i];
     return kept;
 }

@@ -32,8 +32,11 @@ void reporter_abandon(struct reporter *r);
 bool reporter_has_trouble(const struct reporter *r, const struct node_job *but, uint64_t key);
 /* Answer to plane.collect_alive. */
 void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n);
-/* Devices of a user in the last report. */
-uint32_t reporter_shown(const struct reporter *r, uint64_t uid);
+/* The addresses of the last report, sorted: where those of @uid begin, and the one at @at; NULL: it
+ * is none of his. */
+size_t reporter_find(const struct reporter *r, uint64_t uid);
+const struct addr *reporter_shown(const struct reporter *r, uint64_t uid, size_t at);
+bool reporter_has_shown(const struct reporter *r, uint64_t uid, const struct addr *ip);
 /* Bytes the panel has acknowledged since start. */
 void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down);
 const char *reporter_problem(const struct reporter *r); /* "" = none */

@@ -241,6 +241,7 @@ static void online_users(void **state)
     assert_string_equal(w->body[ALIVE], "{\"1\":[\"2001:db8::1\"],\"2\":[\"1.2.3.4\"]}");
     /* A quiet session stays, one that has ended is told once. */
     see(w, 0, 2, "1.2.3.4", 0);
+    w->plane.alive[0].presence = PLANE_OPEN;
     alive(w);
     assert_string_equal(w->body[ALIVE], "{\"1\":[],\"2\":[\"1.2.3.4\"]}");
     w->act[ALIVE] = (struct act){.status = 500, .times = 1};

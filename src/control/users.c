@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "control/counters.h"
+#include "control/device_book.h"
 #include "crypto/hash.h"
 #include "crypto/mem.h"
 #include "policy/user_live.h"
@@ -28,6 +29,13 @@ static void free_secret(char *secret)
     free(secret);
 }
 
+/* What the sessions of @u shared. */
+static void give_up(struct user_rt *u)
+{
+    user_live_free(u);
+    user_devices_unref(atomic_exchange_explicit(&u->devices, NULL, memory_order_acquire));
+}
+
 struct user_slab *user_slab_new(void)
 {
     return calloc(1, sizeof(struct user_slab));
@@ -39,7 +47,7 @@ void user_slab_free(struct user_slab *s)
         return;
     for (size_t i = 0; i < s->chunk_count; i++) {
         for (size_t k = 0; k < CHUNK; k++) {
-            user_live_free(&s->chunks[i][k]);
+            give_up(&s->chunks[i][k]);
             free_secret((char *)s->chunks[i][k].secret);
         }
         crypto_wipe(s->chunks[i], CHUNK * sizeof(struct user_rt));
@@ -101,7 +109,7 @@ struct user_rt *user_slab_take(struct user_slab *s)
 void user_slab_give(struct user_slab *s, struct user_rt *u)
 {
     s->used--;
-    user_live_free(u);
+    give_up(u);
     free_secret((char *)u->secret);
     crypto_wipe(u, sizeof(*u));
     /* Without room for the pointer the object is lost until the end of the process, no more. */
@@ -273,7 +281,8 @@ static struct limits limits_of(const struct user_entry *e, const struct users_en
                            .conn = smaller(e->conn_limit, env->conn_limit)};
 }
 
-/* Stores what differs; workers read each limit on its own. */
+/* Stores what differs; workers read each limit on its own, and where there is one of devices they
+ * find the set. */
 static bool set_limits(struct user_rt *u, const struct limits *l)
 {
     bool changed = false;
@@ -286,7 +295,7 @@ static bool set_limits(struct user_rt *u, const struct limits *l)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (atomic_load_explicit(all[i].at, memory_order_relaxed) == all[i].value)
             continue;
-        atomic_store_explicit(all[i].at, all[i].value, memory_order_relaxed);
+        atomic_store_explicit(all[i].at, all[i].value, memory_order_release);
         changed = true;
         if (i == 0) {
             bucket_reset(&u->up);
@@ -294,6 +303,30 @@ static bool set_limits(struct user_rt *u, const struct limits *l)
         }
     }
     return changed;
+}
+
+/* Without memory his sessions are refused until the next list comes. */
+static void attach_devices(struct user_rt *u, uint32_t limit, const struct users_env *env)
+{
+    if (limit > 0 && env->panel != NULL &&
+        atomic_load_explicit(&u->devices, memory_order_relaxed) == NULL)
+        atomic_store_explicit(&u->devices, device_panel_take(env->panel, u->uid),
+                              memory_order_release);
+}
+
+/* New limits of a user who may be online. */
+static bool change_limits(struct user_rt *u, const struct limits *lim, const struct users_env *env,
+                          struct users_change *change)
+{
+    uint32_t had = atomic_load_explicit(&u->device_limit, memory_order_relaxed);
+    bool lower = lim->device > 0 && (had == 0 || lim->device < had);
+
+    attach_devices(u, lim->device, env);
+    struct user_devices *ud = atomic_load_explicit(&u->devices, memory_order_relaxed);
+    change->device_limits += lower;
+    if (lower && ud != NULL && env->device_limit_kick)
+        device_panel_lowered(env->panel, ud, lim->device, env->node_no);
+    return set_limits(u, lim);
 }
 
 size_t users_missing(const struct user_table *t, const struct user_list *l)
@@ -335,6 +368,7 @@ static struct user_rt *make_user(struct user_entry *e, const struct users_env *e
     atomic_store_explicit(&u->refs, 1, memory_order_relaxed);
     atomic_store_explicit(&u->sessions, 0, memory_order_relaxed);
     atomic_store_explicit(&u->removed, false, memory_order_relaxed);
+    attach_devices(u, lim.device, env);
     set_limits(u, &lim);
     return u;
 }
@@ -360,7 +394,7 @@ static void merge(struct user_table *t, struct user_list *l, const struct users_
         } else {
             struct limits lim = limits_of(e, env);
             by_id[n] = t->by_id[i++];
-            e->order = set_limits(by_id[n++], &lim) ? USER_CHANGED : USER_SAME;
+            e->order = change_limits(by_id[n++], &lim, env, change) ? USER_CHANGED : USER_SAME;
             change->changed += e->order == USER_CHANGED;
         }
     }

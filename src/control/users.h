@@ -14,6 +14,7 @@
 #include "policy/user.h"
 
 struct counters;
+struct device_panel;
 
 #define USERS_MAX 1000000u /* of one node */
 
@@ -81,6 +82,8 @@ struct users_env {
     uint32_t node_no;    /* in the workers' tables */
     uint32_t store_node; /* in the spool */
     uint32_t speed_mbps, device_limit, conn_limit;
+    struct device_panel *panel; /* counts the devices; NULL: nobody does */
+    bool device_limit_kick;     /* a smaller device limit is one for those who are in, too */
 };
 
 struct users_change {
@@ -88,6 +91,7 @@ struct users_change {
         *removed; /* out of the table, marked removed; the table's reference is now the array's */
     size_t removed_count;
     size_t added, changed;
+    size_t device_limits; /* users who have one now or a smaller one */
 };
 
 /* How many uids of @t are not in @l (settled) under any credential. */

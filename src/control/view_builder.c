@@ -311,6 +311,7 @@ static enum status fill(struct served_node *s, const struct config_node *conf,
     s->limits = o->limits;
     s->drain_ms = o->drain_ms;
     s->mass_delete_guard = o->mass_delete_guard;
+    s->device_limit_kick = o->device_limit_kick;
     memcpy(s->notice, c->notice, sizeof(s->notice));
     if (s->notice[0] == '\0' && c->tls_elsewhere)
         snprintf(s->notice, sizeof(s->notice),

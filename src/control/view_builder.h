@@ -32,6 +32,7 @@ struct served_node {
     struct config_limits limits;
     uint32_t drain_ms;
     bool mass_delete_guard;
+    bool device_limit_kick;
     uint64_t hash;       /* of the panel's configuration: v2sp_node_object_hash */
     uint64_t cert_stamp; /* of the certificate's files when they were read; 0 = none */
     const char *cert_file, *key_file;

@@ -1,15 +1,20 @@
 #include "policy/devices.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/spin.h"
 
+static unsigned bits_of(const struct addr *from, const struct device_rule *rule)
+{
+    return from->family == ADDR_IP4 ? rule->bits4 : rule->bits6;
+}
+
 /* The first @bits bits of the address. */
-static struct addr network_of(const struct addr *from, const struct device_rule *rule)
+static struct addr network_of(const struct addr *from, unsigned bits)
 {
     struct addr a = *from;
     unsigned len = a.family == ADDR_IP4 ? 4 : 16;
-    unsigned bits = a.family == ADDR_IP4 ? rule->bits4 : rule->bits6;
 
     a.port = 0;
     for (unsigned i = 0; i < len; i++) {
@@ -19,16 +24,32 @@ static struct addr network_of(const struct addr *from, const struct device_rule 
     return a;
 }
 
+/* Of two networks the larger one decides. */
+static bool is_same(const struct device *dev, const struct addr *net, unsigned bits)
+{
+    unsigned least = dev->bits < bits ? dev->bits : bits;
+
+    if (dev->ip.family != net->family)
+        return false;
+    struct addr a = network_of(&dev->ip, least), b = network_of(net, least);
+    return addr_ip_equal(&a, &b);
+}
+
 static uint32_t quiet_s(const struct device *dev, uint32_t now_s)
 {
     uint32_t active = atomic_load_explicit(&dev->active_s, memory_order_relaxed);
     return now_s > active ? now_s - active : 0;
 }
 
-static bool counts(const struct device *dev, uint32_t grace_s, uint32_t now_s)
+static bool counts(const struct device *dev, uint32_t now_s)
 {
     return !atomic_load_explicit(&dev->out, memory_order_relaxed) &&
-           (dev->sessions > 0 || quiet_s(dev, now_s) < grace_s);
+           (dev->sessions > 0 || quiet_s(dev, now_s) < dev->grace_s);
+}
+
+static void put_out(struct device *dev)
+{
+    atomic_store_explicit(&dev->out, true, memory_order_relaxed);
 }
 
 /* Whose place a new device may have: the longest quiet of those that are quiet, or of all. */
@@ -37,7 +58,7 @@ static struct device *place(struct devices *d, const struct device_rule *rule, u
     struct device *found = NULL;
 
     for (struct device *dev = d->first; dev != NULL; dev = dev->next) {
-        if (!counts(dev, rule->grace_s, now_s))
+        if (!counts(dev, now_s))
             continue;
         bool quiet = dev->sessions == 0 || quiet_s(dev, now_s) >= DEVICE_QUIET_S;
         if ((quiet || rule->kick_oldest) &&
@@ -47,49 +68,54 @@ static struct device *place(struct devices *d, const struct device_rule *rule, u
     return found;
 }
 
-static struct device *known(struct devices *d, const struct addr *ip)
+/* One that counts rather than one that did. */
+static struct device *known(struct devices *d, const struct addr *net, unsigned bits,
+                            uint32_t now_s)
 {
+    struct device *found = NULL;
+
     for (struct device *dev = d->first; dev != NULL; dev = dev->next)
-        if (addr_ip_equal(&dev->ip, ip))
-            return dev;
-    return NULL;
+        if (is_same(dev, net, bits) && (found == NULL || counts(dev, now_s)))
+            found = dev;
+    return found;
 }
 
 /* An object that stands for nobody any more. */
-static struct device *unused(struct devices *d, const struct device_rule *rule, uint32_t now_s)
+static struct device *unused(struct devices *d, uint32_t now_s)
 {
     for (struct device *dev = d->first; dev != NULL; dev = dev->next)
-        if (dev->sessions == 0 && !counts(dev, rule->grace_s, now_s))
+        if (dev->sessions == 0 && !counts(dev, now_s))
             return dev;
     return NULL;
 }
 
 static enum status admit(struct devices *d, const struct device_rule *rule, uint32_t now_s)
 {
-    uint32_t others = rule->elsewhere;
+    uint64_t others = rule->elsewhere;
 
     for (struct device *dev = d->first; dev != NULL; dev = dev->next)
-        others += counts(dev, rule->grace_s, now_s);
+        others += counts(dev, now_s);
     if (others < rule->limit)
         return ST_OK;
     struct device *gone = place(d, rule, now_s);
     if (gone == NULL)
         return ST_E_LIMIT;
-    atomic_store_explicit(&gone->out, true, memory_order_relaxed);
+    put_out(gone);
     return ST_OK;
 }
 
-static enum status enter(struct devices *d, const struct addr *ip, const struct device_rule *rule,
-                         uint32_t now_s, struct device **own_spare, struct device **out)
+static enum status enter(struct devices *d, const struct addr *net, unsigned bits,
+                         const struct device_rule *rule, uint32_t now_s, struct device **own_spare,
+                         struct device **out)
 {
-    struct device *dev = known(d, ip);
+    struct device *dev = known(d, net, bits, now_s);
     enum status st;
 
-    if (dev != NULL && counts(dev, rule->grace_s, now_s)) {
+    if (dev != NULL && counts(dev, now_s)) {
         *out = dev;
         return ST_OK;
     }
-    if (dev == NULL && (dev = unused(d, rule, now_s)) == NULL && *own_spare == NULL)
+    if (dev == NULL && (dev = unused(d, now_s)) == NULL && *own_spare == NULL)
         return ST_MORE;
     if ((st = admit(d, rule, now_s)) != ST_OK)
         return st;
@@ -100,7 +126,10 @@ static enum status enter(struct devices *d, const struct addr *ip, const struct 
         dev->next = d->first;
         d->first = dev;
     }
-    dev->ip = *ip;
+    dev->ip = *net;
+    dev->bits = (uint8_t)bits;
+    atomic_store_explicit(&dev->said, false, memory_order_relaxed);
+    atomic_store_explicit(&dev->active_s, now_s, memory_order_relaxed);
     atomic_store_explicit(&dev->out, false, memory_order_relaxed);
     *out = dev;
     return ST_OK;
@@ -110,14 +139,18 @@ enum status devices_enter(struct devices *d, const struct addr *from,
                           const struct device_rule *rule, uint32_t now_s, struct device **own_spare,
                           struct device **out)
 {
-    struct addr ip = network_of(from, rule);
+    unsigned bits = bits_of(from, rule);
+    struct addr net = network_of(from, bits);
 
     *out = NULL;
     spin_lock(&d->lock);
-    enum status st = enter(d, &ip, rule, now_s, own_spare, out);
+    enum status st = enter(d, &net, bits, rule, now_s, own_spare, out);
     if (st == ST_OK) {
-        (*out)->sessions++;
-        atomic_store_explicit(&(*out)->active_s, now_s, memory_order_relaxed);
+        struct device *dev = *out;
+        dev->sessions++;
+        dev->grace_s = rule->grace_s;
+        if (now_s > atomic_load_explicit(&dev->active_s, memory_order_relaxed))
+            atomic_store_explicit(&dev->active_s, now_s, memory_order_relaxed);
     }
     spin_unlock(&d->lock);
     return st;
@@ -130,15 +163,76 @@ void devices_leave(struct devices *d, struct device *dev)
     spin_unlock(&d->lock);
 }
 
-uint32_t devices_count(struct devices *d, uint32_t grace_s, uint32_t now_s)
+uint32_t devices_count(struct devices *d, uint32_t now_s)
 {
     uint32_t n = 0;
 
     spin_lock(&d->lock);
     for (struct device *dev = d->first; dev != NULL; dev = dev->next)
-        n += counts(dev, grace_s, now_s);
+        n += counts(dev, now_s);
     spin_unlock(&d->lock);
     return n;
+}
+
+static int compare_seen(const void *a, const void *b)
+{
+    const struct device_seen *x = a, *y = b;
+
+    return x->quiet_s < y->quiet_s ? -1 : x->quiet_s > y->quiet_s;
+}
+
+size_t devices_list(struct devices *d, uint32_t now_s, struct device_seen *out, size_t max)
+{
+    size_t n = 0;
+
+    spin_lock(&d->lock);
+    for (struct device *dev = d->first; dev != NULL && n < max; dev = dev->next) {
+        if (!counts(dev, now_s))
+            continue;
+        out[n].ip = dev->ip;
+        out[n].bits = dev->bits;
+        out[n++].quiet_s = quiet_s(dev, now_s);
+    }
+    spin_unlock(&d->lock);
+    qsort(out, n, sizeof(*out), compare_seen);
+    return n;
+}
+
+static struct device *least_active(struct devices *d, uint32_t now_s)
+{
+    struct device *found = NULL;
+
+    for (struct device *dev = d->first; dev != NULL; dev = dev->next)
+        if (counts(dev, now_s) && (found == NULL || quiet_s(dev, now_s) > quiet_s(found, now_s)))
+            found = dev;
+    return found;
+}
+
+uint32_t devices_trim(struct devices *d, uint32_t limit, uint32_t now_s)
+{
+    uint32_t n = 0, gone = 0;
+
+    spin_lock(&d->lock);
+    for (struct device *dev = d->first; dev != NULL; dev = dev->next)
+        n += counts(dev, now_s);
+    for (; n > limit; n--, gone++)
+        put_out(least_active(d, now_s));
+    spin_unlock(&d->lock);
+    return gone;
+}
+
+bool devices_put_out(struct devices *d, const struct device_seen *gone, uint32_t now_s)
+{
+    bool found = false;
+
+    spin_lock(&d->lock);
+    for (struct device *dev = d->first; dev != NULL && !found; dev = dev->next) {
+        found = counts(dev, now_s) && dev->bits == gone->bits && addr_ip_equal(&dev->ip, &gone->ip);
+        if (found)
+            put_out(dev);
+    }
+    spin_unlock(&d->lock);
+    return found;
 }
 
 struct device *devices_take_all(struct devices *d)

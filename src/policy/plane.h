@@ -14,13 +14,29 @@ struct plane_stats {
     uint64_t up, down;                              /* payload bytes since start */
 };
 
+/* What a source has at the moment, the most of all its sessions. */
+enum plane_presence {
+    PLANE_GONE, /* no session any more */
+    PLANE_OPEN,
+    PLANE_BUSY, /* a session that moved payload within the grace of devices */
+};
+
 /* Source addresses seen with traffic: one entry a (user, ip). Filled by workers, see
  * plane.collect_alive. */
 struct plane_alive {
     uint64_t uid;
     struct addr ip; /* port 0 */
+    enum plane_presence presence;
     uint64_t bytes; /* moved in the period, both directions */
 };
+
+/* @from is the same source as @to, seen by somebody else. */
+static inline void plane_alive_join(struct plane_alive *to, const struct plane_alive *from)
+{
+    to->bytes += from->bytes;
+    if (from->presence > to->presence)
+        to->presence = from->presence;
+}
 
 /* A source of open sessions of one user. */
 struct plane_online {
@@ -50,6 +66,13 @@ struct plane {
     void (*collect_online)(void *self, uint32_t node_no, const struct user_rt *u,
                            void (*done)(void *arg, const struct plane_online *list, size_t n),
                            void *arg);
+    /* Users have a device limit who had none, or a smaller one: counts the devices of their
+     * sessions that were not counted so far, whatever the limit is; plane_sink.devices_counted
+     * follows once. */
+    void (*count_devices)(void *self, uint32_t node_no);
+    /* Ends the sessions of devices that have lost their places (policy/devices.h). Those that move
+     * payload end without being asked. */
+    void (*end_devices)(void *self, uint32_t node_no);
     /* Counts now; may be a moment old. @node_no UINT32_MAX: all nodes. */
     void (*stats)(void *self, uint32_t node_no, struct plane_stats *out);
     /* Calls @fn for each cause, a static text, that sessions and datagrams of the node have failed
@@ -67,6 +90,7 @@ struct plane_sink {
     void (*node_gone)(void *self, uint32_t node_no);
     /* @list is borrowed for the call. */
     void (*alive)(void *self, uint32_t node_no, const struct plane_alive *list, size_t n);
+    void (*devices_counted)(void *self, uint32_t node_no);
     /* The last reference of a user that was removed is gone: his slot may be sampled a last time
      * and reused. */
     void (*user_released)(void *self, struct user_rt *u);

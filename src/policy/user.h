@@ -16,6 +16,7 @@
 
 #define USER_SECRET_MAX 36
 
+struct user_devices;
 struct user_live;
 
 struct user_rt {
@@ -30,8 +31,10 @@ struct user_rt {
     _Atomic uint32_t sessions; /* open now, over all workers */
     _Atomic bool removed;      /* no new session; open ones end within a second */
     _Atomic uint32_t speed_mbps, device_limit, conn_limit; /* 0 = unlimited */
-    _Atomic uint32_t elsewhere;       /* devices of his that count on other nodes */
-    struct bucket up, down;           /* of speed_mbps */
+    struct bucket up, down;                                /* of speed_mbps */
+    /* policy/user_devices.h, shared with his like on other nodes; set once, NULL: no device limit
+     * yet */
+    _Atomic(struct user_devices *) devices;
     _Atomic(struct user_live *) live; /* policy/user_live.h; NULL: nothing to share yet */
 };
 

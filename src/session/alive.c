@@ -41,7 +41,8 @@ static bool grow(struct alive_table *t)
     return true;
 }
 
-void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint64_t bytes)
+void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint64_t bytes,
+               enum plane_presence presence)
 {
     if (ip->family == ADDR_NONE)
         return;
@@ -54,7 +55,7 @@ void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint6
         e->ip.port = 0;
         t->count++;
     }
-    e->bytes += bytes;
+    plane_alive_join(e, &(struct plane_alive){.bytes = bytes, .presence = presence});
 }
 
 struct plane_alive *alive_take(struct alive_table *t, size_t *n)

@@ -13,9 +13,10 @@ struct alive_table {
     size_t size, count;
 };
 
-/* Adds @bytes to the pair. Without memory the pair is lost for this report: a state that the
- * next one repairs. */
-void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint64_t bytes);
+/* Adds @bytes to the pair, and that a session of it is there. Without memory the pair is lost
+ * for this report: a state that the next one repairs. */
+void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint64_t bytes,
+               enum plane_presence presence);
 /* Empties @t into a fresh array of *@n entries that the caller frees; NULL when empty or without
  * memory. */
 struct plane_alive *alive_take(struct alive_table *t, size_t *n);

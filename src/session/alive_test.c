@@ -23,10 +23,10 @@ static void bytes_of_a_pair_add_up_whatever_the_port(void **state)
     struct alive_table t = {0};
     struct addr a = from(1, 10), b = from(1, 11), c = from(2, 10);
     size_t n;
-    alive_add(&t, 7, &a, 100);
-    alive_add(&t, 7, &b, 20);
-    alive_add(&t, 7, &c, 3);
-    alive_add(&t, 8, &a, 0);
+    alive_add(&t, 7, &a, 100, PLANE_GONE);
+    alive_add(&t, 7, &b, 20, PLANE_GONE);
+    alive_add(&t, 7, &c, 3, PLANE_GONE);
+    alive_add(&t, 8, &a, 0, PLANE_GONE);
     struct plane_alive *list = alive_take(&t, &n);
     assert_int_equal(n, 3);
     for (size_t i = 0; i < n; i++) {
@@ -49,7 +49,7 @@ static void many_pairs_are_kept_apart(void **state)
     for (uint32_t round = 0; round < 2; round++)
         for (uint32_t i = 0; i < PAIRS; i++) {
             struct addr ip = from(i / 2, 1);
-            alive_add(&t, i % 2, &ip, i);
+            alive_add(&t, i % 2, &ip, i, PLANE_GONE);
         }
     struct plane_alive *list = alive_take(&t, &n);
     assert_int_equal(n, PAIRS);
@@ -70,7 +70,7 @@ static void the_table_has_an_end(void **state)
     size_t n;
     for (uint32_t i = 0; i < 3 * ALIVE_MAX; i++) {
         struct addr ip = from(i, 1);
-        alive_add(&t, 1, &ip, 1);
+        alive_add(&t, 1, &ip, 1, PLANE_GONE);
     }
     assert_true(t.count >= ALIVE_MAX && t.count < 2 * ALIVE_MAX);
     free(alive_take(&t, &n));
@@ -82,7 +82,7 @@ static void an_unknown_source_is_no_pair(void **state)
     struct alive_table t = {0};
     const struct addr none = {.family = ADDR_NONE};
     size_t n;
-    alive_add(&t, 1, &none, 5);
+    alive_add(&t, 1, &none, 5, PLANE_GONE);
     assert_null(alive_take(&t, &n));
     alive_fini(&t);
 }

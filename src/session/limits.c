@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "io/mailbox.h"
+#include "policy/user_devices.h"
 #include "policy/user_live.h"
 #include "session/worker.h"
 
@@ -37,32 +38,65 @@ static bool tells_nothing(const struct addr *from)
     return from->family == ADDR_NONE || addr_is_private(from);
 }
 
-bool claim_device(struct claim *c, struct worker_node *wn, struct user_rt *u,
-                  const struct addr *from, struct why *why)
+static struct user_devices *devices_of(struct user_rt *u)
 {
-    const struct view_node *n = wn->view->node;
-    uint32_t limit = atomic_load_explicit(&u->device_limit, memory_order_relaxed);
-    struct user_live *live;
+    return atomic_load_explicit(&u->devices, memory_order_acquire);
+}
 
-    if (limit == 0 || (tells_nothing(from) && !n->device_private))
-        return true;
-    live = user_live_get(u);
-    if (live == NULL) {
-        why_set(why, ST_E_NOMEM, "no memory for a device", 0);
-        return false;
-    }
-    const struct device_rule rule = {
+/* Counted at all? */
+static bool is_device(const struct view_node *n, const struct addr *from)
+{
+    return n->device_private || !tells_nothing(from);
+}
+
+static struct device_rule rule_of(const struct view_node *n, uint32_t limit)
+{
+    return (struct device_rule){
         .limit = limit,
-        .elsewhere = atomic_load_explicit(&u->elsewhere, memory_order_relaxed),
         .bits4 = n->device_bits4,
         .bits6 = n->device_bits6,
         .kick_oldest = n->device_kick,
         .grace_s = n->device_grace_s,
     };
-    enum status st = user_live_device(live, from, &rule, now_s(wn), &c->device);
-    if (st != ST_OK)
+}
+
+bool claim_device(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                  const struct addr *from, struct why *why)
+{
+    const struct view_node *n = wn->view->node;
+    uint32_t limit = atomic_load_explicit(&u->device_limit, memory_order_relaxed);
+    struct user_devices *ud = devices_of(u);
+
+    if (limit == 0 || !is_device(n, from))
+        return true;
+    struct device_rule rule = rule_of(n, limit);
+    enum status st =
+        ud == NULL ? ST_E_NOMEM : user_devices_enter(ud, from, &rule, now_s(wn), &c->device);
+    if (st == ST_E_NOMEM)
+        why_set(why, st, "no memory for a device", 0);
+    else if (st != ST_OK)
         why_set(why, st, "device limit of the user", (long)limit);
     return st == ST_OK;
+}
+
+void claim_device_late(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                       const struct addr *from, uint64_t active_ms)
+{
+    const struct view_node *n = wn->view->node;
+    struct user_devices *ud = devices_of(u);
+
+    if (c->device != NULL || ud == NULL || !is_device(n, from) ||
+        atomic_load_explicit(&u->device_limit, memory_order_relaxed) == 0)
+        return;
+    struct device_rule rule = rule_of(n, DEVICES_NO_LIMIT);
+    /* Without memory it stays what it was: not counted. */
+    if (user_devices_enter(ud, from, &rule, (uint32_t)(active_ms / 1000), &c->device) != ST_OK)
+        c->device = NULL;
+}
+
+bool claim_is_out(const struct claim *c)
+{
+    return c->device != NULL && atomic_load_explicit(&c->device->out, memory_order_relaxed);
 }
 
 /* ---- streams --------------------------------------------------------------------------------- */
@@ -127,7 +161,7 @@ bool claim_active(const struct claim *c, struct worker_node *wn)
     if (c->device == NULL)
         return true;
     atomic_store_explicit(&c->device->active_s, now_s(wn), memory_order_relaxed);
-    return !atomic_load_explicit(&c->device->out, memory_order_relaxed);
+    return !claim_is_out(c);
 }
 
 void claim_release(struct claim *c, struct user_rt *u)
@@ -138,7 +172,7 @@ void claim_release(struct claim *c, struct user_rt *u)
             free(c->stream);
     }
     if (c->device != NULL)
-        devices_leave(&live_of(u)->devices, c->device);
+        devices_leave(&devices_of(u)->set, c->device);
     c->stream = NULL;
     c->device = NULL;
 }

@@ -1,5 +1,5 @@
 /* session/limits.h - the limits of a user that count: devices and streams. Single-threaded but for
- * what policy/user_live.h shares. */
+ * what policy/user_devices.h and policy/user_live.h share. */
 #ifndef SESSION_LIMITS_H
 #define SESSION_LIMITS_H
 
@@ -27,6 +27,12 @@ struct claim {
  * end. */
 bool claim_device(struct claim *c, struct worker_node *wn, struct user_rt *u,
                   const struct addr *from, struct why *why);
+/* The owner began when @u had no device limit; its last payload was at @active_ms. Now his devices
+ * are counted: also this one, whatever the limit is. */
+void claim_device_late(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                       const struct addr *from, uint64_t active_ms);
+/* The device has lost its place: the owner is to end. */
+bool claim_is_out(const struct claim *c);
 /* A stream of @u begins: his streams of that class; those that it takes the place of end. c->end is
  * set. False, with @why: it must end. */
 bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, enum conn_class class,

@@ -273,7 +273,7 @@ void session_close(struct session *s, bool reset)
     claim_release(&s->claim, s->user);
     if (s->user) {
         if (s->unreported)
-            alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);
+            alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported, PLANE_GONE);
         atomic_fetch_sub_explicit(&s->user->sessions, 1, memory_order_relaxed);
         workers_user_unref(w->all, s->user);
     }

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "policy/user_devices.h"
 #include "session/plane_bench.h"
 
 static struct bench *open_bench(const struct bench_conf *conf)
@@ -271,9 +272,68 @@ static void strangers_behind_a_balancer_are_counted_by_their_own_address(void **
     close_bench(b);
 }
 
+static bool counted;
+
+static void on_counted(void *self, uint32_t no)
+{
+    (void)self;
+    (void)no;
+    counted = true;
+}
+
+static void count_devices(struct bench *b)
+{
+    counted = false;
+    b->plane.count_devices(b->plane.self, 0);
+    bench_pump_until(b, &counted);
+}
+
+/* Who was connected before there was a limit is counted when it comes; a device that loses its
+ * place ends, also where nothing moves. */
+static void a_device_limit_that_comes_later(void **state)
+{
+    (void)state;
+    static struct user_devices_owner nobody;
+    struct user_devices ud = {.owner = &nobody, .refs = 1};
+    struct device_seen seen[2];
+    struct bench *b = open_bench(NULL);
+    int target[3], fd[3];
+
+    b->sink.devices_counted = on_counted;
+    bench_change(b)->device_private = true;
+    bench_publish(b, 2, NULL, 0);
+    bench_settle(b);
+    fd[0] = bench_pair(b, 0, &target[0]);
+    fd[1] = bench_pair(b, 1, &target[1]);
+    bench_wait_open(b, 2);
+    atomic_store(&b->users[0].devices, &ud);
+    atomic_store(&b->users[0].device_limit, 1);
+    count_devices(b);
+    count_devices(b); /* once, however often */
+    assert_int_equal(ud.set.first->sessions, 1);
+    fd[2] = bench_pair(b, 0, &target[2]); /* the same device */
+    bench_settle(b);
+    assert_int_equal(ud.set.first->sessions, 2);
+    assert_int_equal(devices_list(&ud.set, 0, seen, 2), 1);
+    assert_true(devices_put_out(&ud.set, &seen[0], 0));
+    b->plane.end_devices(b->plane.self, 0);
+    uint64_t bytes;
+    (void)bench_drain(fd[0], &bytes);
+    (void)bench_drain(fd[2], &bytes);
+    bench_wait_open(b, 1);
+    assert_int_equal(ud.set.first->sessions, 0);
+    for (int i = 0; i < 3; i++) {
+        close(fd[i]);
+        close(target[i]);
+    }
+    close_bench(b);
+    user_devices_fini(&ud);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_device_limit_that_comes_later),
         cmocka_unit_test(strangers_of_one_source_are_bounded_and_users_do_not_count),
         cmocka_unit_test(connections_beyond_the_bound_wait_and_are_served_later),
         cmocka_unit_test(a_spent_budget_recovers),

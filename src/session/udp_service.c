@@ -85,7 +85,7 @@ static void flow_free(struct udp_flow *f)
     bufq_clear(&f->up, w->pool);
     if (f->source != NULL) {
         if (f->unreported > 0)
-            alive_add(&u->wn->alive, f->user->uid, &f->client, f->unreported);
+            alive_add(&u->wn->alive, f->user->uid, &f->client, f->unreported, PLANE_GONE);
         udp_flows_remove(&u->flows, f);
         admission_leave(&w->admission);
         worker_count_down(&u->wn->stats->open);
@@ -706,13 +706,37 @@ void udp_service_close_removed(struct worker_node *wn)
     }
 }
 
+void udp_service_count_devices(struct worker_node *wn)
+{
+    for (unsigned i = 0; wn->udp != NULL && i < 2; i++) {
+        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i])
+        {
+            struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
+            claim_device_late(&f->claim, wn, f->user, &f->client, f->active_ms);
+        }
+    }
+}
+
+void udp_service_end_devices(struct worker_node *wn)
+{
+    for (unsigned i = 0; wn->udp != NULL && i < 2; i++) {
+        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i])
+        {
+            struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
+            if (claim_is_out(&f->claim))
+                flow_free(f);
+        }
+    }
+}
+
 void udp_service_take_alive(struct worker_node *wn)
 {
     for (unsigned i = 0; wn->udp != NULL && i < 2; i++) {
         LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i])
         {
             struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
-            alive_add(&wn->alive, f->user->uid, &f->client, f->unreported);
+            alive_add(&wn->alive, f->user->uid, &f->client, f->unreported,
+                      worker_presence(wn, f->active_ms));
             f->unreported = 0;
         }
     }

@@ -35,6 +35,8 @@ void udp_service_close(struct worker_node *wn);
 /* Ends the flows of removed users. */
 void udp_service_close_removed(struct worker_node *wn);
 /* Adds what flows have moved to wn->alive; open ones count even with nothing. */
+void udp_service_count_devices(struct worker_node *wn);
+void udp_service_end_devices(struct worker_node *wn);
 void udp_service_take_alive(struct worker_node *wn);
 /* As worker_online, of the flows here. */
 size_t udp_service_online(const struct worker_node *wn, const struct user_rt *u,

@@ -434,6 +434,34 @@ void worker_close_removed(struct worker *w, uint32_t node_no)
     }
 }
 
+void worker_count_devices(struct worker *w, uint32_t node_no)
+{
+    struct worker_node *wn = w->nodes[node_no];
+    if (wn == NULL)
+        return;
+    udp_service_count_devices(wn);
+    LIST_FOREACH(n, tmp, &wn->sessions)
+    {
+        struct session *s = LIST_ENTRY(n, struct session, node);
+        if (s->user && s->state != SESSION_FLUSHING)
+            claim_device_late(&s->claim, wn, s->user, &s->info.peer, s->active_ms);
+    }
+}
+
+void worker_end_devices(struct worker *w, uint32_t node_no)
+{
+    struct worker_node *wn = w->nodes[node_no];
+    if (wn == NULL)
+        return;
+    udp_service_end_devices(wn);
+    LIST_FOREACH(n, tmp, &wn->sessions)
+    {
+        struct session *s = LIST_ENTRY(n, struct session, node);
+        if (claim_is_out(&s->claim))
+            session_end(s);
+    }
+}
+
 void worker_remove(struct worker *w, uint32_t node_no, uint32_t drain_ms)
 {
     struct worker_node *wn = w->nodes[node_no];
@@ -523,6 +551,12 @@ void worker_release(struct worker *w)
     resume_listeners(w);
 }
 
+enum plane_presence worker_presence(const struct worker_node *wn, uint64_t active_ms)
+{
+    uint64_t quiet = loop_now_ms(wn->worker->loop) - active_ms;
+    return quiet < wn->view->node->device_grace_s * UINT64_C(1000) ? PLANE_BUSY : PLANE_OPEN;
+}
+
 /* Open sessions count with what they moved since the last report, closed ones are in the table
  * already. One that is only being closed does not make its device one that is there: it may have
  * been refused for a limit. */
@@ -537,7 +571,8 @@ struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t
         struct session *s = LIST_ENTRY(node, struct session, node);
         if (s->user == NULL || (s->state == SESSION_FLUSHING && s->unreported == 0))
             continue;
-        alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported);
+        alive_add(&wn->alive, s->user->uid, &s->info.peer, s->unreported,
+                  worker_presence(wn, s->active_ms));
         s->unreported = 0;
     }
     udp_service_take_alive(wn);

@@ -120,6 +120,11 @@ struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t
 size_t worker_online(struct worker *w, uint32_t node_no, const struct user_rt *u,
                      struct plane_online *out, size_t max);
 void worker_close_removed(struct worker *w, uint32_t node_no);
+/* plane.count_devices and plane.end_devices. */
+void worker_count_devices(struct worker *w, uint32_t node_no);
+void worker_end_devices(struct worker *w, uint32_t node_no);
+/* Of a session that is open and moved its last payload at @active_ms. */
+enum plane_presence worker_presence(const struct worker_node *wn, uint64_t active_ms);
 /* Takes a connection that another worker accepted. */
 void worker_adopt(struct worker *w, uint32_t node_no, int fd, const struct addr *peer);
 

@@ -298,7 +298,7 @@ static size_t merge_pairs(struct plane_alive *list, size_t n)
     qsort(list, n, sizeof(list[0]), by_user_and_ip);
     for (size_t i = 1; i < n; i++) {
         if (by_user_and_ip(&list[out], &list[i]) == 0)
-            list[out].bytes += list[i].bytes;
+            plane_alive_join(&list[out], &list[i]);
         else
             list[++out] = list[i];
     }
@@ -350,6 +350,67 @@ static void plane_collect_alive(void *self, uint32_t node_no)
         part->msg.fn = on_collect;
         mailbox_send(ws->list[i]->mailbox, &part->msg);
     }
+}
+
+/* ---- devices: counted on all workers before anybody is judged ---- */
+
+struct devices_message {
+    struct message msg;
+    atomic_uint *pending; /* workers that have not counted yet; NULL: sessions are ended */
+    uint32_t node_no;
+};
+
+static void on_devices_counted(struct message *msg, void *receiver)
+{
+    struct told *t = (struct told *)(void *)msg;
+    struct workers *ws = receiver;
+    ws->conf.sink->devices_counted(ws->conf.sink->self, t->node_no);
+    free(t);
+}
+
+static void on_devices(struct message *msg, void *receiver)
+{
+    struct devices_message *m = (struct devices_message *)(void *)msg;
+    struct worker *w = receiver;
+    if (m->pending == NULL)
+        worker_end_devices(w, m->node_no);
+    else
+        worker_count_devices(w, m->node_no);
+    if (m->pending != NULL && atomic_fetch_sub(m->pending, 1) == 1) {
+        free(m->pending);
+        struct told *t = calloc(1, sizeof(*t));
+        BUG_ON(t == NULL); /* as in message_new */
+        t->msg.fn = on_devices_counted;
+        t->node_no = m->node_no;
+        mailbox_send(w->all->to_control, &t->msg);
+    }
+    free(m);
+}
+
+static void send_devices(struct workers *ws, uint32_t node_no, atomic_uint *pending)
+{
+    for (unsigned i = 0; i < ws->running; i++) {
+        struct devices_message *m = calloc(1, sizeof(*m));
+        BUG_ON(m == NULL);
+        *m = (struct devices_message){{.fn = on_devices}, pending, node_no};
+        mailbox_send(ws->list[i]->mailbox, &m->msg);
+    }
+}
+
+static void plane_count_devices(void *self, uint32_t node_no)
+{
+    struct workers *ws = self;
+    if (ws->running == 0)
+        return;
+    atomic_uint *pending = malloc(sizeof(*pending));
+    BUG_ON(pending == NULL);
+    atomic_init(pending, ws->running);
+    send_devices(ws, node_no, pending);
+}
+
+static void plane_end_devices(void *self, uint32_t node_no)
+{
+    send_devices(self, node_no, NULL);
 }
 
 /* ---- who is online: as above, for one user, and nothing is taken ---- */
@@ -509,6 +570,8 @@ void workers_plane(struct workers *ws, struct plane *plane)
                             .remove = plane_remove,
                             .collect_alive = plane_collect_alive,
                             .collect_online = plane_collect_online,
+                            .count_devices = plane_count_devices,
+                            .end_devices = plane_end_devices,
                             .stats = plane_stats,
                             .causes = plane_causes};
 }

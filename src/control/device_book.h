@@ -1,0 +1,67 @@
+/* control/device_book.h - the devices of users, counted over all nodes of the process that
+ * belong to one panel: the same ApiHost. Its nodes have tokens of their own often enough, so a
+ * token makes no other panel. Control thread; inside control only. */
+#ifndef CONTROL_DEVICE_BOOK_H
+#define CONTROL_DEVICE_BOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "policy/user_devices.h"
+
+struct device_book;
+struct loop;
+struct node;
+struct node_env;
+
+/* A user of a panel who has a device limit somewhere. */
+struct device_user {
+    struct user_devices devices; /* first */
+    struct device_user *next;    /* in the panel's table */
+    struct device_panel *panel;
+    struct list lowered;             /* linked while the limit is smaller than those in may know */
+    uint32_t lowered_to, lowered_by; /* the limit; number of the node */
+    uint32_t panel_says;             /* devices elsewhere by the panel's alivelist ... */
+    int64_t panel_said_s;            /* ... of that time, unix */
+};
+
+/* The nodes and users of one panel; lives as long as either. */
+struct device_panel {
+    struct device_book *book;
+    struct list link;  /* in the book */
+    struct list nodes; /* node.panel_link */
+    struct list lowered;
+    unsigned refs;
+    struct device_user **table;
+    size_t size, count;
+    struct user_devices_owner owner;
+    char host[]; /* normalised */
+};
+
+/* NULL: no memory. @env's loop and plane are used. */
+struct device_book *device_book_new(struct node_env *env);
+/* All nodes and users are gone. NULL is fine. */
+void device_book_free(struct device_book *b);
+
+/* Enters @n into the panel of its ApiHost. False: no memory. */
+bool device_panel_join(struct device_book *b, struct node *n);
+void device_panel_leave(struct node *n); /* harmless without one */
+
+/* The devices of @uid, made if need be, with a reference for user_devices_unref. NULL: no
+ * memory. */
+struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid);
+/* A user of node @node_no may have @limit devices from now on and may have more. */
+void device_panel_lowered(struct device_panel *p, struct user_devices *ud, uint32_t limit,
+                          uint32_t node_no);
+/* What lies over the limits that @n has lowered loses its place. */
+void device_panel_trim(struct node *n);
+
+/* Stores what counts as elsewhere of @u now. */
+void device_user_weigh(struct device_user *u);
+/* Ends the sessions of devices without a place, on all nodes of @p. */
+void device_panel_end(struct device_panel *p);
+uint32_t device_panel_now_s(const struct device_panel *p); /* as the workers count */
+
+#endif
