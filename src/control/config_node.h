@@ -95,13 +95,10 @@ struct config_options {
     struct config_reality reality;
     bool reality_on;    /* EnableREALITY: whatever the panel says about tls */
     bool allow_private; /* users may reach loopback, private and metadata addresses of this host */
+    bool mass_delete_guard; /* default: more than half of the users gone must be said twice */
+    bool at_most_once;      /* ReportPolicy: a push of unknown outcome is parked, not sent again */
     bool
-        /* default true: more than half of the users gone needs a second answer */
-        mass_delete_guard;
-    bool at_most_once; /* ReportPolicy: a push of unknown outcome is parked, not sent again */
-    bool
-        /* SpeedLimitMode: a rate is both directions' together; default each its own */
-        speed_shared;
+        speed_shared; /* SpeedLimitMode: a rate is both directions' together; default each its own */
     /* DeviceIPv4Prefix, DeviceIPv6Prefix: networks that count as one device; 32 and 64 */
     uint32_t device_prefix4, device_prefix6;
     uint32_t device_grace_s; /* DeviceGrace: how long a device without sessions counts; 60 s */
