@@ -120,6 +120,12 @@ static inline void fake_stats(void *self, uint32_t no, struct plane_stats *out)
     memset(out, 0, sizeof(*out));
 }
 
+static inline void fake_worker(void *self, unsigned no, struct plane_worker *out)
+{
+    (void)self;
+    *out = (struct plane_worker){.open = no};
+}
+
 static inline void fake_plane_init(struct fake_plane *p, struct loop *l)
 {
     memset(p, 0, sizeof(*p));
@@ -132,7 +138,8 @@ static inline void fake_plane_init(struct fake_plane *p, struct loop *l)
                               .collect_alive = fake_collect,
                               .count_devices = fake_count_devices,
                               .end_devices = fake_end_devices,
-                              .stats = fake_stats};
+                              .stats = fake_stats,
+                              .worker = fake_worker};
 }
 
 /* The workers end. */

@@ -220,6 +220,60 @@ static void put_pairs(struct metrics_text *t, const struct metrics_setup *m, con
     }
 }
 
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static void put_of_workers(struct metrics_text *t, const struct plane *plane, const char *name,
+                           const char *type, const char *help,
+                           void (*put)(struct metrics_text *, const struct metrics_label *,
+                                       const struct plane_worker *))
+{
+    metrics_family(t, name, type, help);
+    for (unsigned i = 0; i < plane->workers; i++) {
+        struct plane_worker w = {0};
+        char no[12];
+        plane->worker(plane->self, i, &w);
+        snprintf(no, sizeof(no), "%u", i);
+        put(t, LABELS({"worker", no}), &w);
+    }
+}
+
+static void put_busy(struct metrics_text *t, const struct metrics_label *labels,
+                     const struct plane_worker *w)
+{
+    metrics_seconds(t, labels, w->busy_us);
+}
+
+static void put_lag(struct metrics_text *t, const struct metrics_label *labels,
+                    const struct plane_worker *w)
+{
+    metrics_seconds(t, labels, w->longest_us);
+}
+
+static void put_open(struct metrics_text *t, const struct metrics_label *labels,
+                     const struct plane_worker *w)
+{
+    metrics_value(t, labels, w->open);
+}
+
+static void put_memory(struct metrics_text *t, const struct metrics_label *labels,
+                       const struct plane_worker *w)
+{
+    metrics_value(t, labels, w->memory);
+}
+
+static void put_workers(struct metrics_text *t, const struct plane *plane)
+{
+    put_of_workers(t, plane, "v2sp_worker_busy_seconds_total", "counter",
+                   "Time a worker was at work; one second a second is all it has.", put_busy);
+    put_of_workers(t, plane, "v2sp_worker_loop_lag_seconds", "gauge",
+                   "The longest turn of its loop in the last minute: others waited so long.",
+                   put_lag);
+    put_of_workers(t, plane, "v2sp_worker_connections_open", "gauge",
+                   "Connections and streams of a worker.", put_open);
+    put_of_workers(t, plane, "v2sp_worker_memory_bytes", "gauge",
+                   "Buffers and sessions of a worker in use.", put_memory);
+}
+
 /* ---- names of exporters ---------------------------------------------------------------------- */
 
 static void put_users(struct metrics_text *t, const struct metrics_setup *m, bool up)
@@ -277,7 +331,7 @@ static void put_process(struct metrics_text *t, const struct process_info *p)
     put_one(t, "process_start_time_seconds", "gauge", "When the process began.",
             (uint64_t)p->start_s);
     metrics_family(t, "process_cpu_seconds_total", "counter", "Processor time of all threads.");
-    metrics_seconds(t, p->cpu_us);
+    metrics_seconds(t, NULL, p->cpu_us);
 }
 
 static void put_exporters(struct metrics_text *t, const struct metrics_setup *m, bool users,
@@ -322,6 +376,7 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
     put_pairs(t, m, "v2sp_panel_reported_bytes_total", "counter",
               "Bytes the panel has acknowledged.", pushed);
     put_pairs(t, m, "v2sp_spool_bytes", "gauge", "Bytes the panel has not acknowledged.", spooled);
+    put_workers(t, m->env->plane);
     put_process(t, &p);
     put_exporters(t, m, users, scrapes, &p);
 }

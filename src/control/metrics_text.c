@@ -22,7 +22,7 @@ static void put_escaped(struct metrics_text *t, const char *text)
     }
 }
 
-void metrics_value(struct metrics_text *t, const struct metrics_label labels[4], uint64_t value)
+static void put_name(struct metrics_text *t, const struct metrics_label labels[4])
 {
     textbuf_printf(t->text, "%s", t->family);
     for (size_t i = 0; labels != NULL && i < 4 && labels[i].name != NULL; i++) {
@@ -30,12 +30,17 @@ void metrics_value(struct metrics_text *t, const struct metrics_label labels[4],
         put_escaped(t, labels[i].value);
         textbuf_printf(t->text, "\"");
     }
-    textbuf_printf(t->text, "%s %" PRIu64 "\n", labels != NULL && labels[0].name != NULL ? "}" : "",
-                   value);
+    textbuf_printf(t->text, "%s", labels != NULL && labels[0].name != NULL ? "}" : "");
 }
 
-void metrics_seconds(struct metrics_text *t, uint64_t us)
+void metrics_value(struct metrics_text *t, const struct metrics_label labels[4], uint64_t value)
 {
-    textbuf_printf(t->text, "%s %" PRIu64 ".%06" PRIu64 "\n", t->family, us / 1000000,
-                   us % 1000000);
+    put_name(t, labels);
+    textbuf_printf(t->text, " %" PRIu64 "\n", value);
+}
+
+void metrics_seconds(struct metrics_text *t, const struct metrics_label labels[4], uint64_t us)
+{
+    put_name(t, labels);
+    textbuf_printf(t->text, " %" PRIu64 ".%06" PRIu64 "\n", us / 1000000, us % 1000000);
 }

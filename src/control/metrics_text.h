@@ -25,6 +25,7 @@ void metrics_family(struct metrics_text *t, const char *name, const char *type, 
 /* A value with up to four labels, the first without a name ends them; values of labels are
  * escaped. */
 void metrics_value(struct metrics_text *t, const struct metrics_label labels[4], uint64_t value);
-void metrics_seconds(struct metrics_text *t, uint64_t us); /* without labels, as a fraction */
+/* The same in seconds with a fraction; NULL: no labels. */
+void metrics_seconds(struct metrics_text *t, const struct metrics_label labels[4], uint64_t us);
 
 #endif

@@ -56,7 +56,8 @@ struct spool_batch {
     char key[SPOOL_KEY_LEN]; /* it goes on with this one; "": that of spool_key */
 };
 
-/* Finds the oldest batch of @node that is not parked, or freezes a new one of at most @rows_max users with at least
+/* Finds the oldest batch of @node that is not parked, or freezes a new one of at most @rows_max
+ * users with at least
  * @min_bytes each; users that are gone, that have waited SPOOL_WAIT_S, and all users if
  * @everything, come along with less. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO: nothing
  * changed. */

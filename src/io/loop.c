@@ -19,7 +19,8 @@
 #define SLOTS     (1u << SLOT_BITS)
 #define LEVELS    3u
 
-#define BUSY_WINDOW_US 100000u
+#define BUSY_WINDOW_US    100000u
+#define LONGEST_WINDOW_US 30000000u
 
 struct loop {
     int epfd, wake_fd;
@@ -34,7 +35,10 @@ struct loop {
     struct epoll_event events[EVENTS_MAX];
     uint64_t busy_us, busy_since_us; /* time at work in the current measuring window */
     _Atomic unsigned busy;           /* thousandths, smoothed */
-    int event_at, event_count;       /* what is still to be handled in this round */
+    _Atomic uint64_t worked_us;      /* in all */
+    uint64_t longest_since_us;
+    _Atomic uint64_t longest_us[2]; /* round of this half a minute, and of the one before */
+    int event_at, event_count;      /* what is still to be handled in this round */
 };
 
 static void refresh_clock(struct loop *l)
@@ -65,7 +69,7 @@ struct loop *loop_new(void)
         for (unsigned j = 0; j < SLOTS; j++)
             list_init(&l->slots[i][j]);
     refresh_clock(l);
-    l->busy_since_us = l->now_us;
+    l->busy_since_us = l->longest_since_us = l->now_us;
     l->tick = l->now_us / 1000 / TICK_MS;
     l->epfd = epoll_create1(EPOLL_CLOEXEC);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -132,10 +136,35 @@ static uint64_t clock_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+void loop_load(const struct loop *l, struct loop_load *out)
+{
+    uint64_t now = atomic_load_explicit(&l->longest_us[0], memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&l->longest_us[1], memory_order_relaxed);
+
+    out->busy_us = atomic_load_explicit(&l->worked_us, memory_order_relaxed);
+    out->longest_us = now > before ? now : before;
+}
+
+static void account_round(struct loop *l, uint64_t now, uint64_t round)
+{
+    uint64_t longest = atomic_load_explicit(&l->longest_us[0], memory_order_relaxed);
+    uint64_t worked = atomic_load_explicit(&l->worked_us, memory_order_relaxed);
+
+    atomic_store_explicit(&l->worked_us, worked + round, memory_order_relaxed);
+    if (now - l->longest_since_us >= LONGEST_WINDOW_US) {
+        l->longest_since_us = now;
+        atomic_store_explicit(&l->longest_us[1], longest, memory_order_relaxed);
+        atomic_store_explicit(&l->longest_us[0], round, memory_order_relaxed);
+    } else if (round > longest) {
+        atomic_store_explicit(&l->longest_us[0], round, memory_order_relaxed);
+    }
+}
+
 /* Called before sleeping: what has passed since the loop woke up was work. */
 static void account_busy(struct loop *l)
 {
     uint64_t now = clock_us(), window = now - l->busy_since_us;
+    account_round(l, now, now - l->now_us);
     l->busy_us += now - l->now_us;
     if (window < BUSY_WINDOW_US)
         return;

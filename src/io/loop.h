@@ -60,6 +60,14 @@ int64_t loop_unix_s(const struct loop *l);
 /* Share of the last tenths of a second spent working, in thousandths; any thread. */
 unsigned loop_busy(const struct loop *l);
 
+struct loop_load {
+    uint64_t busy_us;    /* at work since the loop was made */
+    uint64_t longest_us; /* the longest round of the last minute or so: as long as an event had to
+                            wait for its turn */
+};
+/* How the loop has fared; any thread. */
+void loop_load(const struct loop *l, struct loop_load *out);
+
 /* Registers @fd for @events (loop_events). ST_OK or ST_E_IO (errno). @w must not be registered. */
 NODISCARD enum status loop_watch_add(struct loop *l, struct watch *w, int fd, uint32_t events,
                                      void (*fn)(struct watch *, uint32_t));

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/conn.h"
@@ -106,6 +107,35 @@ static void again(struct task *t)
     struct job *j = LIST_ENTRY(t, struct job, task);
     if (++j->runs < 3)
         loop_task_add(j->loop, t);
+}
+
+static void work_for_5_ms(struct task *t)
+{
+    struct timespec from, now;
+
+    (void)t;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - from.tv_sec) * 1000000000 + now.tv_nsec - from.tv_nsec < 5000000);
+}
+
+/* Not less than the work; how much more is the machine's affair. */
+static void tells_its_work_and_its_longest_round(void **state)
+{
+    struct loop *l = *state;
+    struct loop_load before, after;
+    struct task work;
+
+    loop_once(l, 0);
+    loop_load(l, &before);
+    task_init(&work, work_for_5_ms);
+    loop_task_add(l, &work);
+    loop_once(l, 0);
+    loop_once(l, 0);
+    loop_load(l, &after);
+    assert_true(after.longest_us >= 5000);
+    assert_true(after.busy_us >= before.busy_us + 5000);
 }
 
 static void a_task_that_queues_itself_runs_once_a_round(void **state)
@@ -390,6 +420,7 @@ int main(void)
         cmocka_unit_test(timers_fire_in_order_and_never_early),
         cmocka_unit_test(far_timers_come_down_the_wheel),
         cmocka_unit_test(a_timer_deleted_in_a_callback_stays_silent),
+        cmocka_unit_test(tells_its_work_and_its_longest_round),
         cmocka_unit_test(a_task_that_queues_itself_runs_once_a_round),
         cmocka_unit_test(every_message_arrives_in_its_senders_order),
         cmocka_unit_test(bytes_cross_a_connection_unchanged),

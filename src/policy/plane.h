@@ -21,6 +21,15 @@ enum plane_presence {
     PLANE_BUSY, /* a session that moved payload within the grace of devices */
 };
 
+/* One worker, for the same. */
+struct plane_worker {
+    uint64_t busy_us;    /* at work since the start */
+    uint64_t longest_us; /* longest turn of its loop in the last minute: others waited so long */
+    uint64_t open;       /* sessions */
+    uint64_t memory, memory_max; /* bytes of blocks and sessions in use, and of its part of
+                                    MemoryBudget; a second old */
+};
+
 /* Source addresses seen with traffic: one entry a (user, ip). Filled by workers, see
  * plane.collect_alive. */
 struct plane_alive {
@@ -75,6 +84,8 @@ struct plane {
     void (*end_devices)(void *self, uint32_t node_no);
     /* Counts now; may be a moment old. @node_no UINT32_MAX: all nodes. */
     void (*stats)(void *self, uint32_t node_no, struct plane_stats *out);
+    /* Worker @no < workers. */
+    void (*worker)(void *self, unsigned no, struct plane_worker *out);
     /* Calls @fn for each cause, a static text, that sessions and datagrams of the node have failed
      * for since the start. */
     void (*causes)(void *self, uint32_t node_no,

@@ -64,6 +64,7 @@ static void every_second(struct timer *t)
     w->log_dropped = 0;
     w->log_tokens = LOG_LINES_SECOND;
     pool_trim(w->pool);
+    atomic_store_explicit(&w->memory, pool_used(w->pool), memory_order_relaxed);
     if (admission_may_resume(&w->admission))
         resume_listeners(w);
     loop_timer_in(w->loop, t, SECOND_MS);

@@ -66,6 +66,7 @@ struct worker {
     const struct log *log;
     struct log_sink *access;          /* NULL: no access log */
     struct timer second;              /* trims pools, resumes accepting */
+    _Atomic uint64_t memory;          /* pool_used, each second */
     struct events ev;                 /* scratch of the chain_run in progress */
     uint32_t log_tokens, log_dropped; /* lines about sessions this second */
     uint32_t bulk_flows, bulk_seen;   /* bulk turns in the last round, and so far in this one */

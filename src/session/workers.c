@@ -525,6 +525,21 @@ static void plane_stats(void *self, uint32_t node_no, struct plane_stats *out)
     }
 }
 
+static void plane_worker(void *self, unsigned no, struct plane_worker *out)
+{
+    const struct workers *ws = self;
+    const struct worker *w = ws->list[no];
+    struct loop_load l;
+
+    loop_load(w->loop, &l);
+    *out = (struct plane_worker){.busy_us = l.busy_us,
+                                 .longest_us = l.longest_us,
+                                 .memory = load(&w->memory),
+                                 .memory_max = ws->conf.memory_budget / ws->conf.count};
+    for (uint32_t n = 0; n < VIEW_NODES_MAX; n++)
+        out->open += load(&w->stats[n].open);
+}
+
 struct cause_count {
     const char *text;
     uint64_t count;
@@ -573,6 +588,7 @@ void workers_plane(struct workers *ws, struct plane *plane)
                             .count_devices = plane_count_devices,
                             .end_devices = plane_end_devices,
                             .stats = plane_stats,
+                            .worker = plane_worker,
                             .causes = plane_causes};
 }
 

@@ -503,6 +503,12 @@ def test_metrics(serve, node, origin, address):
         for prefix in ("v2ray", "xray"):
             assert found[f'{prefix}_traffic_uplink_bytes_total{{dimension="inbound",target="{tag}"}}'] == alice.up
             assert found[f'{prefix}_traffic_uplink_bytes_total{{dimension="user",target="{tag}|{ALICE}"}}'] == alice.up
+        workers = [n for n in found if n.startswith("v2sp_worker_connections_open")]
+        assert sum(found[n] for n in workers) == 1
+        for n in workers:
+            worker = n.partition("{")[2]
+            assert found[f"v2sp_worker_busy_seconds_total{{{worker}"] > 0 < found[f"v2sp_worker_loop_lag_seconds{{{worker}"]
+            assert f"v2sp_worker_memory_bytes{{{worker}" in found
         assert json.loads(page(address, "/debug/vars")[2])["stats"]["inbound"]['a "node"\\'] == \
             {"uplink": alice.up, "downlink": alice.down}
     for _ in range(2):
