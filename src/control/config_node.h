@@ -98,7 +98,8 @@ struct config_options {
     bool mass_delete_guard; /* default: more than half of the users gone must be said twice */
     bool at_most_once;      /* ReportPolicy: a push of unknown outcome is parked, not sent again */
     bool
-        speed_shared; /* SpeedLimitMode: a rate is both directions' together; default each its own */
+        /* SpeedLimitMode: a rate is both directions' together; default each its own */
+        speed_shared;
     /* DeviceIPv4Prefix, DeviceIPv6Prefix: networks that count as one device; 32 and 64 */
     uint32_t device_prefix4, device_prefix6;
     uint32_t device_grace_s; /* DeviceGrace: how long a device without sessions counts; 60 s */
