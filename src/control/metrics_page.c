@@ -103,6 +103,18 @@ static bool count_rejected(const struct metrics_setup *m, const struct node *n, 
     return true;
 }
 
+static bool count_served(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    *out = sums_of(m, n).served;
+    return true;
+}
+
+static bool count_diverted(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    *out = sums_of(m, n).diverted;
+    return true;
+}
+
 static bool last_pull(const struct metrics_setup *m, const struct node *n, uint64_t *out)
 {
     (void)m;
@@ -133,6 +145,9 @@ static const struct {
      count_accepted},
     {"v2sp_node_connections_rejected_total", "counter",
      "Connections turned down: limits, handshakes that failed, unknown users.", count_rejected},
+    {"v2sp_node_connections_served_total", "counter", "Requests of users.", count_served},
+    {"v2sp_node_connections_diverted_total", "counter",
+     "Connections of strangers given to a fallback or to REALITY's target.", count_diverted},
     {"v2sp_panel_last_success_timestamp_seconds", "gauge",
      "When the panel last gave configuration and users.", last_pull},
     {"v2sp_certificate_expiry_timestamp_seconds", "gauge", "When the node's certificate ends.",
@@ -175,6 +190,31 @@ static void put_causes(struct metrics_text *t, const struct metrics_setup *m)
     {
         struct causes_of c = {t, NODE_OF(l)};
         plane->causes(plane->self, c.n->no, put_cause, &c);
+    }
+}
+
+/* ---- calls to panels ------------------------------------------------------------------------- */
+
+static void put_calls(struct metrics_text *t, const struct metrics_setup *m)
+{
+    metrics_family(t, "v2sp_panel_calls_total", "counter",
+                   "Rounds of asking a panel (pull) and reports to it, by outcome.");
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        const struct node *n = NODE_OF(l);
+        const struct {
+            const char *name;
+            const struct node_job *job;
+        } jobs[] = {{"pull", &n->pull},
+                    {"push", reporter_push(n->reporter)},
+                    {"alive", reporter_alive(n->reporter)}};
+        for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+            const char *tag = tag_of(n), *name = jobs[i].name;
+            metrics_value(t, LABELS({"node", tag}, {"call", name}, {"outcome", "done"}),
+                          jobs[i].job->done);
+            metrics_value(t, LABELS({"node", tag}, {"call", name}, {"outcome", "failed"}),
+                          jobs[i].job->failed);
+        }
     }
 }
 
@@ -372,6 +412,7 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
     put_one(t, "v2sp_nodes", "gauge", "Nodes, those that end included.", count);
     put_nodes(t, m);
     put_causes(t, m);
+    put_calls(t, m);
     put_pairs(t, m, "v2sp_node_traffic_bytes_total", "counter", "Payload bytes of users.", moved);
     put_pairs(t, m, "v2sp_panel_reported_bytes_total", "counter",
               "Bytes the panel has acknowledged.", pushed);

@@ -72,6 +72,7 @@ void node_job_failed(struct node *n, struct node_job *job, const char *what, enu
                      const struct panel_reply *r, const char *text, uint64_t interval_ms)
 {
     long http = r != NULL ? r->http : 0;
+    job->failed++;
     uint64_t key = (uint64_t)o << 16 | (uint64_t)http | UINT64_C(1) << 62;
     uint64_t delay = v2sp_outcome_delay_ms(o, ++job->fails, interval_ms,
                                            r != NULL ? r->retry_after_s : 0, chance(n));
@@ -93,5 +94,6 @@ void node_job_done(struct node *n, struct node_job *job, const char *what, uint6
         node_log(n, LOG_INFO, "%s: works again", what);
     node_trouble_clear(n, &job->trouble, NULL);
     job->fails = 0;
+    job->done++;
     loop_timer_in(n->env->loop, &job->timer, v2sp_outcome_jitter_ms(interval_ms, chance(n)));
 }

@@ -24,7 +24,8 @@ struct node_trouble {
 struct node_job {
     struct timer timer;
     struct panel_call *call;
-    unsigned fails; /* in a row */
+    unsigned fails;        /* in a row */
+    uint64_t done, failed; /* since the node began */
     struct node_trouble trouble;
 };
 

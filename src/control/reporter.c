@@ -643,6 +643,16 @@ const char *reporter_problem(const struct reporter *r)
     return r->push.trouble.key != 0 ? r->push.trouble.text : r->alive.trouble.text;
 }
 
+const struct node_job *reporter_push(const struct reporter *r)
+{
+    return &r->push;
+}
+
+const struct node_job *reporter_alive(const struct reporter *r)
+{
+    return &r->alive;
+}
+
 bool reporter_has_trouble(const struct reporter *r, const struct node_job *but, uint64_t key)
 {
     return (but != &r->push && r->push.trouble.key == key) ||

@@ -39,6 +39,9 @@ const struct addr *reporter_shown(const struct reporter *r, uint64_t uid, size_t
 bool reporter_has_shown(const struct reporter *r, uint64_t uid, const struct addr *ip);
 /* Bytes the panel has acknowledged since start. */
 void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down);
+/* Its two calls; borrowed. */
+const struct node_job *reporter_push(const struct reporter *r);
+const struct node_job *reporter_alive(const struct reporter *r);
 const char *reporter_problem(const struct reporter *r); /* "" = none */
 
 #endif

@@ -11,7 +11,8 @@
 /* Sums of one node over all workers, for status lines and metrics. */
 struct plane_stats {
     uint64_t accepted, rejected, open, handshaking; /* connections */
-    uint64_t up, down;                              /* payload bytes since start */
+    uint64_t served, diverted; /* a user's request; given to a fallback or REALITY's target */
+    uint64_t up, down;         /* payload bytes since start */
 };
 
 /* What a source has at the moment, the most of all its sessions. */

@@ -233,6 +233,7 @@ static bool begin_request(struct session *s, const struct request *req)
         session_give_up(s, &why);
         return false;
     }
+    worker_count(&s->wn->stats->served, 1);
     write_access_line(s, req);
     s->uplink_only_ms = t->uplink_only;
     s->downlink_only_ms = t->downlink_only;
@@ -311,6 +312,7 @@ void session_divert(struct session *s)
         return;
     }
     no_stranger_any_more(s);
+    worker_count(&s->wn->stats->diverted, 1);
     s->idle_ms = n->timeouts.idle;
     s->uplink_only_ms = n->timeouts.uplink_only;
     s->downlink_only_ms = n->timeouts.downlink_only;
@@ -362,6 +364,7 @@ void session_adopt(struct session *s)
         return;
     }
     no_stranger_any_more(s);
+    worker_count(&s->wn->stats->diverted, 1);
     s->mirror = true;
     s->idle_ms = n->timeouts.idle;
     s->uplink_only_ms = s->downlink_only_ms = n->timeouts.idle;

@@ -228,6 +228,7 @@ static bool establish(struct udp_flow *f, const struct packet *p)
         flow_free(f);
         return false;
     }
+    worker_count(&u->wn->stats->served, 1);
     write_access_line(f, &p->target);
     if (!timer_armed(&u->sweep))
         loop_timer_in(w->loop, &u->sweep, SWEEP_MS);

@@ -23,6 +23,8 @@ void workers_plane_stats(void *self, uint32_t node_no, struct plane_stats *out)
             out->rejected += load(&st->rejected);
             out->open += load(&st->open);
             out->handshaking += load(&st->handshaking);
+            out->served += load(&st->served);
+            out->diverted += load(&st->diverted);
             out->up += load(&st->up);
             out->down += load(&st->down);
         }
