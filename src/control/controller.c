@@ -13,6 +13,7 @@
 #include "control/reporter.h"
 #include "control/stats.h"
 #include "control/stats_service.h"
+#include "control/status.h"
 #include "control/store.h"
 #include "control/views.h"
 #include "io/resolver.h"
@@ -32,6 +33,7 @@ struct controller {
     struct stats_service *service;
     struct metrics *metrics;
     struct admin *admin;
+    struct status_desk *status;
 
     bool stopping;
     struct timer stop_timer;
@@ -157,7 +159,8 @@ static bool make_stats(struct controller *c)
     const struct metrics_setup metrics = {.env = &c->env, .nodes = &c->nodes};
     c->metrics = c->service != NULL ? metrics_new(&metrics) : NULL;
     c->admin = c->metrics != NULL ? admin_new(s->loop, s->log, s->state_dir) : NULL;
-    return c->admin != NULL;
+    c->status = c->admin != NULL ? status_desk_new(&c->env, &c->nodes, c->admin) : NULL;
+    return c->status != NULL;
 }
 
 static bool make_parts(struct controller *c)
@@ -208,6 +211,7 @@ void controller_free(struct controller *c)
     loop_timer_del(c->env.loop, &c->stop_timer);
     loop_task_del(c->env.loop, &c->stop_task);
     admin_free(c->admin);
+    status_desk_free(c->status);
     metrics_free(c->metrics);
     stats_service_free(c->service);
     /* The workers are gone, and nobody can ask any more. */
@@ -352,34 +356,16 @@ void controller_poke(struct controller *c)
 
 /* ---- status ---- */
 
-static const char *problem_of(const struct node *n)
-{
-    if (n->listen_trouble.key != 0)
-        return n->listen_trouble.text;
-    if (n->config_trouble.key != 0)
-        return n->config_trouble.text;
-    if (n->pull.trouble.key != 0)
-        return n->pull.trouble.text;
-    const char *problem = reporter_problem(n->reporter);
-    return problem[0] != '\0' ? problem : n->target.trouble.text;
-}
-
 static void fill_status(const struct controller *c, const struct node *n,
                         struct controller_node_status *s)
 {
-    static const char *const states[] = {[NODE_STARTING] = "starting",
-                                         [NODE_WAITING] = "waiting",
-                                         [NODE_RUNNING] = "running",
-                                         [NODE_DRAINING] = "draining",
-                                         [NODE_ENDED] = "draining"};
-
     *s = (struct controller_node_status){.tag = n->conf->tag,
-                                         .state = states[n->state],
+                                         .state = node_state_str(n->state),
                                          .serving = n->listening,
                                          .port = n->served != NULL ? n->served->port : (uint16_t)0,
                                          .users = (uint32_t)n->users.count,
                                          .pulled_s = n->pulled_s};
-    snprintf(s->problem, sizeof(s->problem), "%s", problem_of(n));
+    snprintf(s->problem, sizeof(s->problem), "%s", node_problem(n));
     reporter_pushed(n->reporter, &s->pushed_up, &s->pushed_down);
     c->env.plane->stats(c->env.plane->self, n->no, &s->stats);
 }

@@ -11,7 +11,6 @@
 #include "control/stats.h"
 #include "control/view_builder.h"
 #include "policy/plane.h"
-#include "tls/cert.h"
 
 #define NODE_OF(l)  LIST_ENTRY(l, struct node, link)
 #define LABELS(...) ((const struct metrics_label[4]){__VA_ARGS__})
@@ -37,20 +36,6 @@ static uint64_t online_of(const struct node *n)
     for (size_t i = 0; i < n->users.count; i++)
         count += atomic_load_explicit(&n->users.by_id[i]->sessions, memory_order_relaxed) > 0;
     return count;
-}
-
-static int64_t cert_expiry(const struct node *n)
-{
-    struct cert c = {0};
-    struct cert_error err;
-    int64_t at = 0;
-
-    if (n->served == NULL || n->served->cert_file == NULL || n->served->cert_file[0] == '\0')
-        return 0;
-    if (cert_load(&c, n->served->cert_file, n->served->key_file, &err) == ST_OK)
-        at = cert_not_after(&c);
-    cert_fini(&c);
-    return at;
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -124,7 +109,7 @@ static bool last_pull(const struct metrics_setup *m, const struct node *n, uint6
 
 static bool expiry(const struct metrics_setup *m, const struct node *n, uint64_t *out)
 {
-    int64_t at = cert_expiry(n);
+    int64_t at = n->served != NULL ? served_node_cert_end(n->served) : 0;
 
     (void)m;
     *out = (uint64_t)at;

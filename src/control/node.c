@@ -36,6 +36,13 @@ bool node_url(struct node *n, enum v2sp_action action, char *url)
 
 /* ---- serving ---- */
 
+static void enter(struct node *n, enum node_state state)
+{
+    if (n->state != state)
+        n->since_s = loop_unix_s(n->env->loop);
+    n->state = state;
+}
+
 struct served_node *node_build(struct node *n, const char *text, size_t len)
 {
     struct served_node *s = NULL;
@@ -105,7 +112,7 @@ static enum status publish(struct node *n, struct served_node *s, struct user_rt
         node_target_follow(n);
     }
     if (!n->published)
-        n->state = NODE_WAITING;
+        enter(n, NODE_WAITING);
     n->published = true;
     return ST_OK;
 }
@@ -264,14 +271,14 @@ void node_on_listening(struct node *n, struct why why, const struct addr *where)
         node_trouble_clear(n, &n->listen_trouble, NULL);
         n->listening = true;
         n->listen_fails = 0;
-        n->state = NODE_RUNNING;
+        enter(n, NODE_RUNNING);
         loop_timer_in(n->env->loop, &n->listen_timer, CERT_CHECK_MS);
         return;
     }
     if (where != NULL)
         addr_str(where, at);
     n->listening = false;
-    n->state = NODE_WAITING;
+    enter(n, NODE_WAITING);
     if (why.status == ST_E_BUSY)
         node_trouble_set(n, &n->listen_trouble, 1,
                          "%s is in use by another program or node: waiting for it", at);
@@ -313,6 +320,7 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
         return NULL;
     }
     n->config = config_ref(cfg);
+    n->since_s = loop_unix_s(env->loop);
     stats_node_begin(env->stats, n);
     n->reporter = reporter_new(n);
     if (n->reporter == NULL || !device_panel_join(env->devices, n)) {
@@ -376,11 +384,33 @@ void node_reconfigure(struct node *n, const struct config *cfg, const struct con
     loop_timer_in(n->env->loop, &n->pull.timer, 0);
 }
 
+const char *node_state_str(enum node_state state)
+{
+    static const char *const states[] = {[NODE_STARTING] = "starting",
+                                         [NODE_WAITING] = "waiting",
+                                         [NODE_RUNNING] = "running",
+                                         [NODE_DRAINING] = "draining",
+                                         [NODE_ENDED] = "draining"};
+    return states[state];
+}
+
+const char *node_problem(const struct node *n)
+{
+    if (n->listen_trouble.key != 0)
+        return n->listen_trouble.text;
+    if (n->config_trouble.key != 0)
+        return n->config_trouble.text;
+    if (n->pull.trouble.key != 0)
+        return n->pull.trouble.text;
+    const char *problem = reporter_problem(n->reporter);
+    return problem[0] != '\0' ? problem : n->target.trouble.text;
+}
+
 void node_drain(struct node *n, uint32_t drain_ms)
 {
     if (n->state >= NODE_DRAINING)
         return;
-    n->state = NODE_DRAINING;
+    enter(n, NODE_DRAINING);
     node_pull_cancel(n);
     node_target_stop(n);
     loop_timer_del(n->env->loop, &n->pull.timer);

@@ -70,6 +70,7 @@ struct node {
     const struct config_node *conf;
     uint32_t no, store_node;
     enum node_state state;
+    int64_t since_s; /* when it came into it */
 
     struct served_node *served; /* NULL: nothing to serve yet */
     struct user_table users;
@@ -120,6 +121,10 @@ void node_abandon(struct node *n);
 
 /* @u is out of his node's table and his last reference is gone; @ended: with the whole node. */
 void node_user_done(struct node_env *env, struct user_rt *u, bool ended);
+
+const char *node_state_str(enum node_state state); /* "running" */
+/* Why it waits, or what the panel last did wrong; "" when all is well. */
+const char *node_problem(const struct node *n);
 
 /* From the plane. */
 void node_on_listening(struct node *n, struct why why, const struct addr *where);

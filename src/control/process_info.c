@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,10 @@
 
 static uint64_t count_fds(void)
 {
+    struct stat info;
+    /* Linux 6.2 and later says it at once: walking takes long with 100,000. */
+    if (stat("/proc/self/fd", &info) == 0 && info.st_size > 0)
+        return (uint64_t)info.st_size;
     DIR *d = opendir("/proc/self/fd");
     uint64_t n = 0;
 

@@ -37,6 +37,7 @@ struct reporter {
     bool resent;        /* it had been sent before */
     uint32_t rows_max;
     uint64_t batch_up, batch_down, pushed_up, pushed_down;
+    int64_t pushed_s; /* of the last push the panel acknowledged */
 
     struct shown *shown; /* what the last alive report held, sorted */
     size_t shown_count;
@@ -269,6 +270,7 @@ static void push_applied(struct reporter *r)
 
     r->pushed_up += r->batch_up;
     r->pushed_down += r->batch_down;
+    r->pushed_s = loop_unix_s(n->env->loop);
     if (spool_done(n->env->store, n->store_node, r->seq) != ST_OK) {
         r->acked_seq = r->seq; /* must not be sent again, though the spool still has it */
         push_later(r);
@@ -636,6 +638,15 @@ void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down)
 {
     *up = r->pushed_up;
     *down = r->pushed_down;
+}
+
+void reporter_times(const struct reporter *r, int64_t *pushed_s, uint64_t *next_ms)
+{
+    uint64_t now = loop_now_ms(r->n->env->loop);
+
+    *pushed_s = r->pushed_s;
+    *next_ms =
+        timer_armed(&r->push.timer) && r->push.timer.at_ms > now ? r->push.timer.at_ms - now : 0;
 }
 
 const char *reporter_problem(const struct reporter *r)

@@ -42,6 +42,9 @@ void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down);
 /* Its two calls; borrowed. */
 const struct node_job *reporter_push(const struct reporter *r);
 const struct node_job *reporter_alive(const struct reporter *r);
+/* When the panel acknowledged a push last (unix time, 0 = not yet), and in how many milliseconds
+ * the next one is due (0: it is on its way). */
+void reporter_times(const struct reporter *r, int64_t *pushed_s, uint64_t *next_ms);
 const char *reporter_problem(const struct reporter *r); /* "" = none */
 
 #endif

@@ -57,10 +57,9 @@ struct spool_batch {
 };
 
 /* Finds the oldest batch of @node that is not parked, or freezes a new one of at most @rows_max
- * users with at least
- * @min_bytes each; users that are gone, that have waited SPOOL_WAIT_S, and all users if
- * @everything, come along with less. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO: nothing
- * changed. */
+ * users with at least @min_bytes each; users that are gone, that have waited SPOOL_WAIT_S, and all
+ * users if @everything, come along with less. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO:
+ * nothing changed. */
 NODISCARD enum status spool_freeze(struct store *s, uint32_t node, uint64_t min_bytes,
                                    uint32_t rows_max, bool everything, int64_t unix_s,
                                    struct spool_batch *out);

@@ -10,6 +10,7 @@
 #include "codec/json.h"
 #include "control/self_cert.h"
 #include "registry/registry.h"
+#include "tls/cert.h"
 
 struct served_node *served_node_ref(struct served_node *s)
 {
@@ -284,7 +285,12 @@ static enum status fill(struct served_node *s, const struct config_node *conf,
 
     v->tag = arena_strdup(s->arena, conf->tag);
     s->type = arena_strdup(s->arena, c->type);
-    if (v->tag == NULL || s->type == NULL)
+    s->network = arena_strdup(s->arena, c->network);
+    s->security = arena_strdup(s->arena, c->security);
+    s->cert_domain = arena_strdup(s->arena, o->cert.domain);
+    s->cert_mode = o->cert.mode;
+    if (v->tag == NULL || s->type == NULL || s->network == NULL || s->security == NULL ||
+        s->cert_domain == NULL)
         return ST_E_NOMEM;
     build_listen(v, o, c->port);
     v->tfo = o->tfo;
@@ -320,6 +326,20 @@ static enum status fill(struct served_node *s, const struct config_node *conf,
     if ((st = copy_cidrs(s, o)) != ST_OK || (st = build_fallback(s, o, problem)) != ST_OK)
         return st;
     return build_chain(s, c, problem);
+}
+
+int64_t served_node_cert_end(const struct served_node *s)
+{
+    struct cert c = {0};
+    struct cert_error err;
+    int64_t at = 0;
+
+    if (s->cert_file == NULL || s->cert_file[0] == '\0')
+        return 0;
+    if (cert_load(&c, s->cert_file, s->key_file, &err) == ST_OK)
+        at = cert_not_after(&c);
+    cert_fini(&c);
+    return at;
 }
 
 enum status view_builder_make(const struct config_node *conf, const struct json_t *reply,

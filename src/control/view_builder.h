@@ -25,7 +25,10 @@ struct served_node {
     unsigned conf_count;
     const struct proto *proto;
     const void *proto_conf;
-    const char *type; /* for the node_type of requests */
+    const char *type;               /* for the node_type of requests */
+    const char *network, *security; /* "ws", "tls" */
+    const char *cert_domain;        /* "" = none given */
+    enum config_cert_mode cert_mode;
     uint16_t port;
     uint32_t pull_s, push_s;
     uint64_t report_min, online_min;
@@ -48,5 +51,7 @@ struct served_node *served_node_ref(struct served_node *s);
 void served_node_unref(struct served_node *s); /* NULL is fine */
 /* What cert_stamp would be now; 0: there are no files, or one is just missing. */
 uint64_t served_node_cert_now(const struct served_node *s);
+/* Unix time at which the certificate in the files ends; 0: there is none. Reads them. */
+int64_t served_node_cert_end(const struct served_node *s);
 
 #endif

@@ -1,0 +1,58 @@
+/* control/status_look.h - looks at the counters of all users and nodes, for the rates of
+ * status.h. Control thread; inside control only. */
+#ifndef CONTROL_STATUS_LOOK_H
+#define CONTROL_STATUS_LOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "policy/view.h"
+
+struct list;
+struct node;
+struct node_env;
+struct user_rt;
+
+struct status_pair {
+    uint64_t up, down;
+};
+
+/* A look: the sums as they were. Zeroed: none. */
+struct status_look {
+    uint64_t at_us;            /* 0: none */
+    struct status_pair *slots; /* COUNTERS_SLOTS of them, mapped, mostly untouched */
+    struct status_pair nodes[VIEW_NODES_MAX];
+};
+
+/* A user with a session, or that moved bytes since the look. */
+struct status_user {
+    const struct node *node;
+    struct user_rt *user;
+    struct status_pair sum, rate; /* bytes; bytes a second */
+};
+
+struct status_node {
+    const struct node *node;
+    struct status_pair sum, rate;
+    uint32_t users_online; /* with an open session */
+};
+
+/* What is seen at one moment. */
+struct status_view {
+    struct status_user *users; /* the fastest first */
+    size_t count, room; /* all that were seen; of those up to the caller's bound are listed */
+    struct status_node nodes[VIEW_NODES_MAX]; /* in order of the configuration */
+    size_t node_count;
+    uint64_t window_us; /* over which the rates are; 0: there are none */
+};
+
+void status_look_free(struct status_look *l);
+/* Sees everything, rates since @l; then, if @again, makes @l what is seen now. ST_OK, ST_E_NOMEM.
+ * Pointers are good for this round of the loop. */
+NODISCARD enum status status_look_at(struct status_look *l, bool again, const struct node_env *env,
+                                     const struct list *nodes, struct status_view *out);
+void status_view_free(struct status_view *v);
+
+#endif
