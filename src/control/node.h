@@ -123,8 +123,7 @@ void node_abandon(struct node *n);
 void node_user_done(struct node_env *env, struct user_rt *u, bool ended);
 
 const char *node_state_str(enum node_state state); /* "running" */
-/* Why it waits, or what the panel last did wrong; "" when all is well. */
-const char *node_problem(const struct node *n);
+const char *node_problem(const struct node *n);    /* why it waits, or what failed last; "" */
 
 /* From the plane. */
 void node_on_listening(struct node *n, struct why why, const struct addr *where);

@@ -10,7 +10,7 @@
 #include "control/reporter.h"
 #include "control/store.h"
 #include "io/loop.h"
-#include "policy/user_live.h"
+#include "policy/user_devices.h"
 
 #define CERT_MS     60000u
 #define SPOOL_MS    2000u
@@ -202,21 +202,27 @@ static void put_node(struct json_out *o, struct status_cached *c, const struct s
 
 /* ---- users ----------------------------------------------------------------------------------- */
 
-/* Devices of his here: where a limit is counted, as that counts them, else those of the last
- * report. */
-static uint32_t devices_of(const struct node *n, struct user_rt *u)
+/* Devices of his: where a limit is counted, as that counts them, else those of the last report. */
+static uint32_t devices_of(const struct node *n, struct user_rt *u, uint32_t *elsewhere)
 {
-    struct user_live *live = atomic_load_explicit(&u->live, memory_order_acquire);
-    uint32_t now_s = (uint32_t)(loop_now_ms(n->env->loop) / 1000);
+    struct user_devices *d = atomic_load_explicit(&u->devices, memory_order_acquire);
+    uint32_t now_s = (uint32_t)(loop_now_ms(n->env->loop) / 1000), count = 0;
+    size_t at = reporter_find(n->reporter, u->uid);
 
-    if (live == NULL || n->served == NULL)
-        return reporter_shown(n->reporter, u->uid);
-    return devices_count(&live->devices, n->served->node.device_grace_s, now_s);
+    *elsewhere = 0;
+    if (d != NULL) {
+        *elsewhere = atomic_load_explicit(&d->elsewhere, memory_order_relaxed);
+        return devices_count(&d->set, now_s);
+    }
+    while (reporter_shown(n->reporter, u->uid, at + count) != NULL)
+        count++;
+    return count;
 }
 
 static void put_user(struct json_out *o, const struct status_user *su)
 {
     struct user_rt *u = su->user;
+    uint32_t elsewhere, devices = devices_of(su->node, u, &elsewhere);
 
     json_out_object(o, NULL);
     json_out_str(o, "node", su->node->conf->tag);
@@ -225,8 +231,8 @@ static void put_user(struct json_out *o, const struct status_user *su)
     put_pair(o, "bytes", su->sum);
     json_out_num(o, "connections", atomic_load_explicit(&u->sessions, memory_order_relaxed));
     json_out_num(o, "connection_limit", atomic_load_explicit(&u->conn_limit, memory_order_relaxed));
-    json_out_num(o, "devices", devices_of(su->node, u));
-    json_out_num(o, "devices_elsewhere", atomic_load_explicit(&u->elsewhere, memory_order_relaxed));
+    json_out_num(o, "devices", devices);
+    json_out_num(o, "devices_elsewhere", elsewhere);
     json_out_num(o, "device_limit", atomic_load_explicit(&u->device_limit, memory_order_relaxed));
     json_out_num(o, "speed_mbps", atomic_load_explicit(&u->speed_mbps, memory_order_relaxed));
     json_out_end_object(o);
@@ -250,17 +256,18 @@ static void put_users(struct json_out *o, const struct status_view *v,
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static void put_workers(struct json_out *o, const struct plane *plane)
+static void put_workers(struct json_out *o, const struct status_view *v)
 {
     json_out_array(o, "workers");
-    for (unsigned i = 0; i < plane->workers; i++) {
-        struct plane_worker w;
-        plane->worker(plane->self, i, &w);
+    for (unsigned i = 0; i < v->worker_count; i++) {
+        const struct status_worker *w = &v->workers[i];
         json_out_object(o, NULL);
-        json_out_num(o, "sessions", w.sessions);
-        json_out_num(o, "memory", w.memory);
-        json_out_num(o, "memory_max", w.memory_max);
-        json_out_num(o, "busy", w.busy);
+        json_out_num(o, "sessions", w->seen.open);
+        json_out_num(o, "memory", w->seen.memory);
+        json_out_num(o, "memory_max", w->seen.memory_max);
+        json_out_num(o, "busy", w->busy);
+        json_out_num(o, "busy_us", w->seen.busy_us);
+        json_out_num(o, "longest_us", w->seen.longest_us);
         json_out_end_object(o);
     }
     json_out_end_array(o);
@@ -291,7 +298,7 @@ void status_json(struct json_out *o, struct node_env *env, struct status_cache *
     json_out_int(o, "time", loop_unix_s(env->loop));
     json_out_num(o, "window_ms", v->window_us / 1000);
     put_process(o);
-    put_workers(o, env->plane);
+    put_workers(o, v);
     json_out_array(o, "nodes");
     for (size_t i = 0; i < v->node_count; i++)
         put_node(o, &cache->nodes[v->nodes[i].node->no], &v->nodes[i]);

@@ -87,6 +87,19 @@ static enum status see_users(struct status_look *l, bool again, const struct nod
     return ST_OK;
 }
 
+static void see_workers(struct status_look *l, bool again, const struct plane *plane,
+                        struct status_view *out)
+{
+    for (unsigned i = 0; i < plane->workers && i < STATUS_WORKERS; i++) {
+        struct status_worker *w = &out->workers[out->worker_count++];
+        plane->worker(plane->self, i, &w->seen);
+        if (out->window_us > 0)
+            w->busy = (uint32_t)((w->seen.busy_us - l->busy_us[i]) * 1000 / out->window_us);
+        if (again)
+            l->busy_us[i] = w->seen.busy_us;
+    }
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct status_user *x = a, *y = b;
@@ -127,6 +140,7 @@ enum status status_look_at(struct status_look *l, bool again, const struct node_
             return st;
         }
     }
+    see_workers(l, again, env->plane, out);
     if (again)
         l->at_us = now;
     qsort(out->users, out->count, sizeof(*out->users), compare);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "policy/view.h"
+#include "policy/plane.h"
 
 struct list;
 struct node;
@@ -19,11 +19,14 @@ struct status_pair {
     uint64_t up, down;
 };
 
+#define STATUS_WORKERS 64u
+
 /* A look: the sums as they were. Zeroed: none. */
 struct status_look {
     uint64_t at_us;            /* 0: none */
     struct status_pair *slots; /* COUNTERS_SLOTS of them, mapped, mostly untouched */
     struct status_pair nodes[VIEW_NODES_MAX];
+    uint64_t busy_us[STATUS_WORKERS];
 };
 
 /* A user with a session, or that moved bytes since the look. */
@@ -39,12 +42,19 @@ struct status_node {
     uint32_t users_online; /* with an open session */
 };
 
+struct status_worker {
+    struct plane_worker seen;
+    uint32_t busy; /* thousandths of the window */
+};
+
 /* What is seen at one moment. */
 struct status_view {
     struct status_user *users; /* the fastest first */
     size_t count, room; /* all that were seen; of those up to the caller's bound are listed */
     struct status_node nodes[VIEW_NODES_MAX]; /* in order of the configuration */
     size_t node_count;
+    struct status_worker workers[STATUS_WORKERS];
+    unsigned worker_count;
     uint64_t window_us; /* over which the rates are; 0: there are none */
 };
 
