@@ -67,6 +67,7 @@ struct collect {
     struct answer *a;
     const struct stats_query *q;
     struct regexp **regexps;
+    struct regexp_scratch *scratch; /* of their searches */
     uint64_t until_ms;
     unsigned searches;
 };
@@ -278,7 +279,7 @@ static enum status search(struct collect *c, const char *name, size_t len)
     for (size_t i = 0; i < c->q->count && st == ST_E_NOTFOUND; i++) {
         if (++c->searches % REGEXP_CHECK == 0 && now_ms() >= c->until_ms)
             return ST_E_TIMEOUT;
-        st = regexp_search(c->regexps[i], name, len);
+        st = regexp_search(c->regexps[i], c->scratch, name, len);
         if (st == ST_E_LIMIT)
             return ST_E_TIMEOUT;
         if (st == ST_E_PROTO)
@@ -338,11 +339,12 @@ static enum status compile(struct collect *c, char problem[256])
     if (!c->q->regexp || c->q->count == 0)
         return ST_OK;
     c->regexps = calloc(c->q->count, sizeof(struct regexp *));
-    if (c->regexps == NULL)
+    c->scratch = regexp_scratch_new();
+    if (c->regexps == NULL || c->scratch == NULL)
         return ST_E_NOMEM;
     for (size_t i = 0; i < c->q->count; i++) {
         const struct grpc_str *p = &c->q->patterns[i];
-        enum status st = regexp_new(p->p, p->len, &c->regexps[i], &e);
+        enum status st = regexp_new(p->p, p->len, REGEXP_EXACT, &c->regexps[i], &e);
         if (st == ST_E_PROTO)
             snprintf(problem, 256, "error parsing regexp: %s at offset %zu of `%.*s`", e.text, e.at,
                      p->len > 80 ? 80 : (int)p->len, p->p);
@@ -382,6 +384,7 @@ out:
     for (size_t i = 0; c.regexps != NULL && i < q->count; i++)
         regexp_free(c.regexps[i]);
     free(c.regexps);
+    regexp_scratch_free(c.scratch);
     if (st != ST_OK) {
         answer_free(&a->body);
         return st;

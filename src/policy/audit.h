@@ -54,9 +54,9 @@ struct audit_flow {
 /* Some rule looks at the protocol or at names: then the first bytes of a session are worth looking
  * at. @a may be NULL. */
 bool audit_needs_sniffing(const struct audit *a);
-/* A rule that blocks @f, or NULL. Of several the one found first: protocol, port, network, name,
- * keyword, expression; of these the first list's. The rule lives as long as @a; @a may be NULL. A
- * regular expression that needs too many steps for a text does not match it. */
+/* A rule that blocks @f, or NULL. Of several one of the first list, in the order protocol, port,
+ * network, name, keyword, expression. The rule lives as long as @a, which may be NULL. A regular
+ * expression that needs too many steps for a text does not match it. */
 const struct audit_rule *audit_match(const struct audit *a, const struct audit_flow *f);
 
 #endif

@@ -14,13 +14,17 @@
 
 struct regexp {
     pcre2_code *code;
+};
+
+struct regexp_scratch {
     pcre2_match_data *data;
     pcre2_match_context *limits;
 };
 
-enum status regexp_new(const char *pattern, size_t len, struct regexp **out,
-                       struct regexp_error *err)
+enum status regexp_new(const char *pattern, size_t len, enum regexp_case letters,
+                       struct regexp **out, struct regexp_error *err)
 {
+    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C;
     int error = 0;
     size_t at = 0;
 
@@ -30,8 +34,9 @@ enum status regexp_new(const char *pattern, size_t len, struct regexp **out,
     struct regexp *r = heap_new(sizeof(*r));
     if (r == NULL)
         return ST_E_NOMEM;
-    r->code = pcre2_compile((PCRE2_SPTR)pattern, len, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C, &error,
-                            &at, NULL);
+    if (letters == REGEXP_CASELESS)
+        options |= PCRE2_CASELESS;
+    r->code = pcre2_compile((PCRE2_SPTR)pattern, len, options, &error, &at, NULL);
     if (r->code == NULL) {
         err->at = at;
         if (pcre2_get_error_message(error, (PCRE2_UCHAR *)err->text, sizeof(err->text)) < 0)
@@ -41,15 +46,6 @@ enum status regexp_new(const char *pattern, size_t len, struct regexp **out,
     }
     /* Several times as fast; where it cannot be had, the interpreter has the same limits. */
     (void)pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE);
-    r->data = pcre2_match_data_create(1, NULL);
-    r->limits = pcre2_match_context_create(NULL);
-    if (r->data == NULL || r->limits == NULL) {
-        regexp_free(r);
-        return ST_E_NOMEM;
-    }
-    pcre2_set_match_limit(r->limits, STEPS_MAX);
-    pcre2_set_depth_limit(r->limits, DEPTH_MAX);
-    pcre2_set_heap_limit(r->limits, HEAP_KIB);
     *out = r;
     return ST_OK;
 }
@@ -58,15 +54,41 @@ void regexp_free(struct regexp *r)
 {
     if (r == NULL)
         return;
-    pcre2_match_context_free(r->limits);
-    pcre2_match_data_free(r->data);
     pcre2_code_free(r->code);
     heap_free(r);
 }
 
-enum status regexp_search(struct regexp *r, const char *text, size_t len)
+struct regexp_scratch *regexp_scratch_new(void)
 {
-    int rc = pcre2_match(r->code, (PCRE2_SPTR)text, len, 0, 0, r->data, r->limits);
+    struct regexp_scratch *s = heap_new(sizeof(*s));
+
+    if (s == NULL)
+        return NULL;
+    s->data = pcre2_match_data_create(1, NULL);
+    s->limits = pcre2_match_context_create(NULL);
+    if (s->data == NULL || s->limits == NULL) {
+        regexp_scratch_free(s);
+        return NULL;
+    }
+    pcre2_set_match_limit(s->limits, STEPS_MAX);
+    pcre2_set_depth_limit(s->limits, DEPTH_MAX);
+    pcre2_set_heap_limit(s->limits, HEAP_KIB);
+    return s;
+}
+
+void regexp_scratch_free(struct regexp_scratch *s)
+{
+    if (s == NULL)
+        return;
+    pcre2_match_context_free(s->limits);
+    pcre2_match_data_free(s->data);
+    heap_free(s);
+}
+
+enum status regexp_search(const struct regexp *r, struct regexp_scratch *s, const char *text,
+                          size_t len)
+{
+    int rc = pcre2_match(r->code, (PCRE2_SPTR)text, len, 0, 0, s->data, s->limits);
 
     if (rc >= 0)
         return ST_OK;

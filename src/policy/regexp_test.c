@@ -8,15 +8,32 @@
 
 #include "policy/regexp.h"
 
-static enum status search(const char *pattern, const char *text)
+static enum status search_as(enum regexp_case letters, const char *pattern, const char *text)
 {
+    struct regexp_scratch *scratch = regexp_scratch_new();
     struct regexp *r;
     struct regexp_error e;
-    enum status st = regexp_new(pattern, strlen(pattern), &r, &e);
+    enum status st = regexp_new(pattern, strlen(pattern), letters, &r, &e);
+
+    assert_non_null(scratch);
     if (st == ST_OK)
-        st = regexp_search(r, text, strlen(text));
+        st = regexp_search(r, scratch, text, strlen(text));
     regexp_free(r);
+    regexp_scratch_free(scratch);
     return st;
+}
+
+static enum status search(const char *pattern, const char *text)
+{
+    return search_as(REGEXP_EXACT, pattern, text);
+}
+
+static void test_letters_of_either_case(void **state)
+{
+    (void)state;
+    assert_int_equal(search_as(REGEXP_CASELESS, "^A+[X-Z]$", "aay"), ST_OK);
+    assert_int_equal(search_as(REGEXP_CASELESS, "^a+$", "AA"), ST_OK);
+    assert_int_equal(search_as(REGEXP_EXACT, "^a+$", "AA"), ST_E_NOTFOUND);
 }
 
 static void test_found_anywhere(void **state)
@@ -41,7 +58,8 @@ static void test_bad_patterns_say_where(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct regexp *r;
         struct regexp_error e = {0};
-        assert_int_equal(regexp_new(bad[i].pattern, strlen(bad[i].pattern), &r, &e), ST_E_PROTO);
+        assert_int_equal(regexp_new(bad[i].pattern, strlen(bad[i].pattern), REGEXP_EXACT, &r, &e),
+                         ST_E_PROTO);
         assert_null(r);
         assert_true(e.text[0] != '\0');
         if (i != 2)
@@ -79,7 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_anywhere),       cmocka_unit_test(test_bad_patterns_say_where),
         cmocka_unit_test(test_a_pattern_too_long),   cmocka_unit_test(test_backtracking_ends),
-        cmocka_unit_test(test_text_that_is_no_utf8),
+        cmocka_unit_test(test_text_that_is_no_utf8), cmocka_unit_test(test_letters_of_either_case),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,120 @@
+#include "policy/audit_regexps.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+#define SPENT_MAX 4u /* expressions that may run into their limit for one text */
+
+enum status audit_regexps_init(struct audit_regexps *r, struct arena *a, size_t count)
+{
+    *r = (struct audit_regexps){.list = NULL};
+    if (count == 0)
+        return ST_OK;
+    struct audit_scratch *s = arena_alloc(a, AUDIT_REGEXPS_SCRATCH * sizeof(*s));
+    r->list = arena_alloc(a, count * sizeof(r->list[0]));
+    r->turn = arena_alloc(a, sizeof(*r->turn));
+    if (s == NULL || r->list == NULL || r->turn == NULL)
+        return ST_E_NOMEM;
+    r->scratches = s;
+    for (int i = 0; i < AUDIT_REGEXPS_SCRATCH; i++) {
+        atomic_flag_clear(&s[i].busy);
+        if ((s[i].scratch = regexp_scratch_new()) == NULL)
+            return ST_E_NOMEM;
+    }
+    return ST_OK;
+}
+
+void audit_regexps_fini(struct audit_regexps *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        regexp_free(r->list[i].compiled);
+    for (int i = 0; r->scratches != NULL && i < AUDIT_REGEXPS_SCRATCH; i++)
+        regexp_scratch_free(r->scratches[i].scratch);
+    *r = (struct audit_regexps){.list = NULL};
+}
+
+/* A colon that is searched for: not that of "(?:", "(?i:" or "[:alpha:]". No name has one. */
+static bool has_colon(const char *p, size_t len)
+{
+    bool group = false; /* between "(?" and what ends its flags */
+
+    for (size_t i = 0; i < len; i++) {
+        if (p[i] == '?' && i > 0 && p[i - 1] == '(')
+            group = true;
+        else if (p[i] == ')')
+            group = false;
+        if (p[i] != ':')
+            continue;
+        if (!group && (i == 0 || p[i - 1] != '[') && (i + 1 == len || p[i + 1] != ']'))
+            return true;
+        group = false;
+    }
+    return false;
+}
+
+/* What is in each of these is in everything that people call: ".*", "a||b", ".", "[a-z0-9]". Left
+ * in, one empty alternative would block the node's whole traffic. */
+static bool matches_all(const struct regexp *r, struct regexp_scratch *s)
+{
+    static const char *const texts[] = {"x", "0", "q.invalid"};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (regexp_search(r, s, texts[i], strlen(texts[i])) != ST_OK)
+            return false;
+    return true;
+}
+
+enum status audit_regexps_add(struct audit_regexps *r, const char *pattern, size_t len,
+                              uint32_t rule, struct regexp_error *err)
+{
+    struct regexp *compiled;
+    enum status st = regexp_new(pattern, len, REGEXP_CASELESS, &compiled, err);
+
+    if (st != ST_OK)
+        return st;
+    if (matches_all(compiled, r->scratches[0].scratch)) {
+        regexp_free(compiled);
+        err->at = 0;
+        snprintf(err->text, sizeof(err->text), "everything matches it");
+        return ST_E_PROTO;
+    }
+    r->list[r->count++] = (struct audit_regexp){
+        .compiled = compiled, .rule = rule, .wants_long = has_colon(pattern, len)};
+    return ST_OK;
+}
+
+/* Held for one target, at most some milliseconds. */
+static struct audit_scratch *take_scratch(const struct audit_regexps *r)
+{
+    uint32_t i = atomic_fetch_add_explicit(r->turn, 1, memory_order_relaxed);
+
+    for (;; i++) {
+        struct audit_scratch *s = &r->scratches[i % AUDIT_REGEXPS_SCRATCH];
+        if (!atomic_flag_test_and_set_explicit(&s->busy, memory_order_acquire))
+            return s;
+    }
+}
+
+uint32_t audit_regexps_find(const struct audit_regexps *r, const struct audit_text *t)
+{
+    uint32_t found = AUDIT_REGEXPS_NONE;
+    unsigned spent = 0;
+
+    if (r->count == 0)
+        return found;
+    struct audit_scratch *s = take_scratch(r);
+    for (size_t i = 0; i < r->count && found == AUDIT_REGEXPS_NONE && spent < SPENT_MAX; i++) {
+        const struct audit_regexp *e = &r->list[i];
+        enum status st = regexp_search(e->compiled, s->scratch, t->host, t->host_len);
+        if (st == ST_E_NOTFOUND && e->wants_long)
+            st = regexp_search(e->compiled, s->scratch, t->all, t->all_len);
+        if (st == ST_OK)
+            found = e->rule;
+        else if (st == ST_E_LIMIT)
+            spent++;
+    }
+    atomic_flag_clear_explicit(&s->busy, memory_order_release);
+    return found;
+}
