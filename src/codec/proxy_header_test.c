@@ -2,8 +2,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,23 +9,7 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "codec/proxy_header.h"
-
-static struct json_t *vectors(const char *name)
-{
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[512];
-    static char text[65536];
-    snprintf(path, sizeof(path), "%s/src/codec/testdata/%s", root != NULL ? root : ".", name);
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        fail_msg("cannot open %s", path);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    struct json_t *v = NULL;
-    struct json_error err;
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
-}
+#include "codec/test_vectors.h"
 
 static void assert_addr(const struct addr *a, const char *want, const char *name)
 {
@@ -68,10 +50,10 @@ static void check(const struct json_t *c)
     assert_addr(&h.dst, local ? NULL : json_get_str(c, "dst", NULL), name);
 }
 
-static void test_vectors(void **state)
+static void of_the_reference(void **state)
 {
     (void)state;
-    struct json_t *v = vectors("proxy_protocol.json");
+    struct json_t *v = test_vectors("src/codec/testdata/proxy_protocol.json");
     const struct json_t *cases = json_get(v, "cases");
     assert_true(json_array_len(cases) > 20);
     for (size_t i = 0; i < json_array_len(cases); i++)
@@ -172,7 +154,7 @@ static void test_build(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(of_the_reference),
         cmocka_unit_test(test_more_refusals),
         cmocka_unit_test(test_v2_limit),
         cmocka_unit_test(test_build),

@@ -3,12 +3,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "http/answer.h"
 #include "http/forwarded.h"
 #include "http/host_path.h"
@@ -19,18 +19,8 @@ static struct json_t *vectors;
 static int load_vectors(void **state)
 {
     (void)state;
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[512];
-    static char text[65536];
-    snprintf(path, sizeof(path), "%s/src/http/testdata/http_transports.json",
-             root != NULL ? root : ".");
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        return -1;
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    struct json_error err;
-    return json_parse(text, n, &vectors, &err) == ST_OK ? 0 : -1;
+    vectors = test_vectors("src/http/testdata/http_transports.json");
+    return 0;
 }
 
 static int drop_vectors(void **state)

@@ -10,16 +10,14 @@
 #include "base/frame.h"
 #include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "proto/mux/mux_test_rig.h"
 
 #define HEX_MAX 4096
 
-static size_t bytes_of(uint8_t *dst, const char *text)
+static size_t bytes_of(uint8_t dst[HEX_MAX], const char *text)
 {
-    size_t n = strlen(text);
-    assert_true(n / 2 <= HEX_MAX);
-    assert_int_equal(hex_decode(dst, text, n), ST_OK);
-    return n / 2;
+    return test_hex(text, dst, HEX_MAX);
 }
 
 static enum status feed(struct rig *r, const char *text)
@@ -44,24 +42,6 @@ static void assert_text(const struct bufq *q, const char *want)
     assert_string_equal(got, want);
 }
 
-static struct json_t *load_vectors(void)
-{
-    char path[512];
-    static char text[16384];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    struct json_error err;
-    struct json_t *v;
-
-    snprintf(path, sizeof(path), "%s/src/proto/mux/testdata/mux.json", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_true(n < sizeof(text));
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
-}
-
 static void push(struct rig *r, uint16_t id, const void *data, size_t n, const char *from)
 {
     struct rig_stream *s = rig_stream(r, id);
@@ -82,7 +62,7 @@ static void push(struct rig *r, uint16_t id, const void *data, size_t n, const c
 static void recorded_frames_are_cut_where_the_client_cut_them(void **state)
 {
     (void)state;
-    struct json_t *all = load_vectors();
+    struct json_t *all = test_vectors("src/proto/mux/testdata/mux.json");
     const struct json_t *list = json_get(all, "frames");
     unsigned frames = 0;
     for (size_t i = 0; i < json_array_len(list); i++) {
@@ -245,7 +225,7 @@ static void feed_in_pieces(struct rig *r, const uint8_t *wire, size_t n, size_t 
 static void the_cuts_of_the_carrier_change_nothing(void **state)
 {
     (void)state;
-    struct json_t *all = load_vectors();
+    struct json_t *all = test_vectors("src/proto/mux/testdata/mux.json");
     const struct json_t *list = json_get(all, "frames");
     for (size_t i = 0; i < json_array_len(list); i++) {
         uint8_t wire[HEX_MAX], whole[HEX_MAX], got[HEX_MAX];

@@ -1,15 +1,14 @@
+#include "codec/test_vectors.h"
 #include "proto/shadowsocks/packets.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "codec/hex.h"
 #include "codec/json.h"
 #include "crypto/xchacha.h"
 #include "proto/shadowsocks/test_shadowsocks.h"
@@ -110,34 +109,10 @@ static void assert_takes(const void *wire, size_t len, const char *payload)
 
 /* ---- vectors of the reference ---------------------------------------------------------------- */
 
-static struct json_t *load(const char *name)
-{
-    static char text[65536];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[1024];
-    struct json_error err;
-    struct json_t *v;
-
-    snprintf(path, sizeof(path), "%s/src/proto/shadowsocks/testdata/%s", root ? root : ".", name);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
-}
-
-static size_t unhex(const char *hex, uint8_t *out, size_t room)
-{
-    size_t n = strlen(hex) / 2;
-    assert_true(n > 0 && n <= room);
-    assert_int_equal(hex_decode(out, hex, strlen(hex)), ST_OK);
-    return n;
-}
-
 static void reads_the_datagrams_of_the_reference(void **state)
 {
-    struct json_t *aead = load("aead.json"), *all = load("2022.json");
+    struct json_t *aead = test_vectors("src/proto/shadowsocks/testdata/aead.json"),
+                  *all = test_vectors("src/proto/shadowsocks/testdata/2022.json");
     char target[TARGET_STRLEN];
     uint8_t wire[512];
 
@@ -147,7 +122,7 @@ static void reads_the_datagrams_of_the_reference(void **state)
         memset(&b, 0, sizeof(b));
         assert_true(test_node_open(&b.n, json_get_str(o, "method", ""), NULL, false));
         ready();
-        assert_takes(wire, unhex(json_get_str(o, "udp_packet", ""), wire, sizeof(wire)),
+        assert_takes(wire, test_hex(json_get_str(o, "udp_packet", ""), wire, sizeof(wire)),
                      "dnsquery");
         assert_string_equal(target_str(&b.p.target, target), "8.8.8.8:53");
         assert_ptr_equal(b.p.user, &b.n.users[TEST_USER]);
@@ -162,7 +137,7 @@ static void reads_the_datagrams_of_the_reference(void **state)
                                    json_get_str(o, "server_psk_b64", ""), many));
         ready();
         for (size_t k = 0; k < json_array_len(list); k++) {
-            assert_takes(wire, unhex(json_str(json_at(list, k)), wire, sizeof(wire)),
+            assert_takes(wire, test_hex(json_str(json_at(list, k)), wire, sizeof(wire)),
                          k == 0 ? "udp packet 0" : "udp packet 1");
             assert_string_equal(target_str(&b.p.target, target), "1.2.3.4:5678");
             if (k == 0)

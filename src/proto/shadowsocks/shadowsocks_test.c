@@ -1,15 +1,14 @@
+#include "codec/test_vectors.h"
 #include "proto/shadowsocks/shadowsocks.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 #include <string.h>
 
 #include "base/arena.h"
-#include "codec/hex.h"
 #include "codec/json.h"
 #include "crypto/mem.h"
 #include "proto/shadowsocks/test_shadowsocks.h"
@@ -99,39 +98,15 @@ static void assert_queue(struct bufq *q, struct pool *p, const void *want, size_
 
 /* ---- vectors of the reference ---------------------------------------------------------------- */
 
-static struct json_t *load(const char *name)
-{
-    static char text[65536];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[1024];
-    struct json_error err;
-    struct json_t *v;
-
-    snprintf(path, sizeof(path), "%s/src/proto/shadowsocks/testdata/%s", root ? root : ".", name);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
-}
-
-static size_t unhex(const char *hex, uint8_t *out, size_t room)
-{
-    size_t n = strlen(hex) / 2;
-    assert_true(n > 0 && n <= room);
-    assert_int_equal(hex_decode(out, hex, strlen(hex)), ST_OK);
-    return n;
-}
-
 static size_t field(const struct json_t *o, const char *key, uint8_t *out, size_t room)
 {
-    return unhex(json_get_str(o, key, ""), out, room);
+    return test_hex(json_get_str(o, key, ""), out, room);
 }
 
 static void derives_the_keys_of_the_reference(void **state)
 {
-    struct json_t *aead = load("aead.json"), *all = load("2022.json");
+    struct json_t *aead = test_vectors("src/proto/shadowsocks/testdata/aead.json"),
+                  *all = test_vectors("src/proto/shadowsocks/testdata/2022.json");
     uint8_t want[64], got[64], salt[64], key[64];
 
     (void)state;
@@ -191,7 +166,7 @@ static void knows_methods_by_all_their_names(void **state)
 
 static void reads_the_requests_of_the_reference(void **state)
 {
-    struct json_t *all = load("aead.json");
+    struct json_t *all = test_vectors("src/proto/shadowsocks/testdata/aead.json");
     const struct json_t *list = json_get(all, "cases");
     uint8_t wire[2048];
 
@@ -216,7 +191,7 @@ static void reads_the_requests_of_the_reference(void **state)
 
 static void reads_the_requests_of_2022(void **state)
 {
-    struct json_t *all = load("2022.json");
+    struct json_t *all = test_vectors("src/proto/shadowsocks/testdata/2022.json");
     const struct json_t *list = json_get(all, "cases");
     uint8_t wire[4096];
 

@@ -3,15 +3,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/frame.h"
 #include "base/uuid.h"
-#include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "proto/trojan/trojan.h"
 #include "proto/trojan/users.h"
 #include "stream/law.h"
@@ -92,31 +91,6 @@ static void assert_queue(const struct bufq *q, const void *want, size_t n)
 
 /* ---- vectors of the reference ---------------------------------------------------------------- */
 
-static struct json_t *load_vectors(void)
-{
-    static char text[65536];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[1024];
-    struct json_error err;
-    struct json_t *v;
-
-    snprintf(path, sizeof(path), "%s/src/proto/trojan/testdata/trojan.json", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
-}
-
-static size_t hex_field(const struct json_t *o, const char *key, uint8_t *out)
-{
-    const char *hex = json_get_str(o, key, "");
-    assert_true(strlen(hex) / 2 <= WIRE_MAX);
-    assert_int_equal(hex_decode(out, hex, strlen(hex)), ST_OK);
-    return strlen(hex) / 2;
-}
-
 static const struct json_t *packets_of(const struct json_t *o)
 {
     return json_get(o, "udp_packets");
@@ -133,7 +107,7 @@ static void assert_packets(struct bench *b, const struct json_t *packets)
         struct target to = {.addr = s->peer};
         char text[TARGET_STRLEN];
         uint8_t payload[WIRE_MAX];
-        size_t n = hex_field(p, "payload", payload);
+        size_t n = test_hex_of(p, "payload", payload, WIRE_MAX);
         if (s->peer.family == ADDR_NAME)
             frame_get_target(s, &to);
         assert_string_equal(target_str(&to, text), json_get_str(p, "dest", "") + strlen("udp:"));
@@ -145,7 +119,7 @@ static void assert_packets(struct bench *b, const struct json_t *packets)
 
 static void reads_the_requests_of_the_reference(void **state)
 {
-    struct json_t *all = load_vectors();
+    struct json_t *all = test_vectors("src/proto/trojan/testdata/trojan.json");
     const struct json_t *list = json_get(all, "requests");
 
     (void)state;
@@ -156,7 +130,7 @@ static void reads_the_requests_of_the_reference(void **state)
         bool udp = strncmp(dest, "udp:", 4) == 0;
         char password[64], text[TARGET_STRLEN];
         uint8_t wire[WIRE_MAX];
-        size_t n = hex_field(o, "stream", wire);
+        size_t n = test_hex_of(o, "stream", wire, WIRE_MAX);
         struct user_rt one = {.uid = 1, .secret = password};
         struct user_rt *const few[] = {&one};
         const struct user_index_build build = {.users = few, .count = 1};

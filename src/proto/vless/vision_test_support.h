@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,25 +17,14 @@
 #include "base/uuid.h"
 #include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 
 static const uint8_t vision_uuid[UUID_LEN] = {0x66, 0xad, 0x45, 0x40, 0xb5, 0x8c, 0x4a, 0xd2,
                                               0x99, 0x26, 0xea, 0x63, 0x44, 0x5a, 0x9b, 0x57};
 
 static inline struct json_t *vision_vectors(void)
 {
-    static char text[262144];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[1024];
-    struct json_error err;
-    struct json_t *v;
-
-    snprintf(path, sizeof(path), "%s/src/proto/vless/testdata/vision.json", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
+    return test_vectors("src/proto/vless/testdata/vision.json");
 }
 
 /* A growing byte string. */

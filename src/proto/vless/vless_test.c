@@ -3,7 +3,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,6 +10,7 @@
 #include "base/arena.h"
 #include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "policy/key_index.h"
 #include "proto/vless/header.h"
 #include "proto/vless/vless.h"
@@ -77,11 +77,9 @@ static enum status run(struct bench *b)
     return chain_run(&b->chain, &b->ev, 1, 1, &wake);
 }
 
-static size_t bytes_of(uint8_t *dst, const char *hex)
+static size_t bytes_of(uint8_t dst[WIRE_MAX], const char *hex)
 {
-    assert_true(strlen(hex) / 2 <= WIRE_MAX);
-    assert_int_equal(hex_decode(dst, hex, strlen(hex)), ST_OK);
-    return strlen(hex) / 2;
+    return test_hex(hex, dst, WIRE_MAX);
 }
 
 static void feed(struct bench *b, const char *hex)
@@ -102,26 +100,9 @@ static void assert_queue(const struct bufq *q, const char *hex)
 
 /* ---- vectors of the reference ---------------------------------------------------------------- */
 
-static struct json_t *load_vectors(void)
-{
-    static char text[65536];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[1024];
-    struct json_error err;
-    struct json_t *v;
-
-    snprintf(path, sizeof(path), "%s/src/proto/vless/testdata/vless.json", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
-}
-
 static void decides_like_the_reference(void **state)
 {
-    struct json_t *all = load_vectors();
+    struct json_t *all = test_vectors("src/proto/vless/testdata/vless.json");
     const struct json_t *list = json_get(all, "decode_outcomes");
 
     (void)state;
@@ -155,7 +136,7 @@ static void decides_like_the_reference(void **state)
 
 static void reads_the_requests_of_the_reference(void **state)
 {
-    struct json_t *all = load_vectors();
+    struct json_t *all = test_vectors("src/proto/vless/testdata/vless.json");
     const struct json_t *list = json_get(all, "requests");
 
     (void)state;
@@ -589,7 +570,7 @@ static void oversized_datagrams_are_dropped(void **state)
 
 static void replies_are_framed_like_the_reference(void **state)
 {
-    struct json_t *all = load_vectors();
+    struct json_t *all = test_vectors("src/proto/vless/testdata/vless.json");
     const struct json_t *frames = json_get(all, "udp_frames_hello_and_300xaa");
     char want[WIRE_MAX], aa[601];
     struct bench b;
@@ -713,7 +694,7 @@ static void keeps_the_laws_when_it_diverts(void **state)
 
 static void keeps_the_laws_when_it_refuses(void **state)
 {
-    uint8_t wire[64];
+    uint8_t wire[WIRE_MAX];
     const struct chain_stage stage = {&vless_server_ops, &plain_conf};
     const struct env env = {.users = users};
     struct expected nothing = {wire, 0};

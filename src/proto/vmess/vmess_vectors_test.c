@@ -4,14 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/uuid.h"
-#include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "crypto/checksum.h"
 #include "crypto/rng.h"
 #include "proto/vmess/chunks.h"
@@ -28,36 +27,20 @@ struct world {
     uint8_t uuid[16], key[VMESS_KEY_LEN]; /* of the user of all streams */
 };
 
-static size_t bytes_of(uint8_t *dst, size_t cap, const char *hex)
-{
-    assert_true(strlen(hex) / 2 <= cap);
-    assert_int_equal(hex_decode(dst, hex, strlen(hex)), ST_OK);
-    return strlen(hex) / 2;
-}
-
 static size_t field(const struct json_t *o, const char *name, uint8_t *dst, size_t cap)
 {
     const char *hex = json_get_str(o, name, NULL);
     assert_non_null(hex);
-    return bytes_of(dst, cap, hex);
+    return test_hex(hex, dst, cap);
 }
 
 static int set_up(void **state)
 {
     static struct world w;
-    static char text[65536];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[1024];
-    struct json_error err;
 
-    snprintf(path, sizeof(path), "%s/src/proto/vmess/testdata/vmess.json", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        return -1;
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    if (json_parse(text, n, &w.all, &err) != ST_OK || crypto_ctx_init(&w.cc) != ST_OK ||
-        rng_init(&w.rng) != ST_OK || (w.pool = pool_new(0)) == NULL)
+    w.all = test_vectors("src/proto/vmess/testdata/vmess.json");
+    if (crypto_ctx_init(&w.cc) != ST_OK || rng_init(&w.rng) != ST_OK ||
+        (w.pool = pool_new(0)) == NULL)
         return -1;
     const char *uuid = json_get_str(w.all, "uuid", "");
     if (uuid_parse(w.uuid, uuid, strlen(uuid)) != ST_OK)
@@ -231,7 +214,7 @@ static size_t join(const struct json_t *list, uint8_t *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < json_array_len(list); i++)
-        n += bytes_of(out + n, WIRE_MAX - n, json_str(json_at(list, i)));
+        n += test_hex(json_str(json_at(list, i)), out + n, WIRE_MAX - n);
     return n;
 }
 
@@ -309,7 +292,7 @@ static void check_answer(struct world *w, struct stream *s)
     vmess_chunks_init(&c, &w->kdf, &s->h, s->key, s->iv);
     for (size_t i = 0; i <= json_array_len(list); i++) {
         if (i < json_array_len(list)) {
-            size_t n = bytes_of(payload, WIRE_MAX, json_str(json_at(list, i)));
+            size_t n = test_hex(json_str(json_at(list, i)), payload, WIRE_MAX);
             assert_int_equal(bufq_put(&down, payload, n, w->pool), ST_OK);
             assert_int_equal(vmess_chunks_seal(&c, &w->cc, &w->rng, w->pool, &down, &out,
                                                s->h.command == VMESS_UDP, &prefix),

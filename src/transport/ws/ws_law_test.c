@@ -1,8 +1,5 @@
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "stream/law.h"
 #include "transport/ws/ws_test_support.h"
 
@@ -66,15 +63,6 @@ static const struct chain_stage stages[] = {{&ws_server_ops, &plain_conf}};
 
 /* ---- what real clients sent ------------------------------------------------------------------ */
 
-static size_t unhex(const struct json_t *c, const char *key, uint8_t *dst, size_t cap)
-{
-    const char *text = json_get_str(c, key, "");
-    size_t n = strlen(text) / 2;
-    assert_true(n <= cap);
-    assert_int_equal(hex_decode(dst, text, 2 * n), ST_OK);
-    return n;
-}
-
 /* Xray-core refuses both; we take the escaped "?ed=2048" of sing-box. */
 static void check_refused(const struct json_t *c, const uint8_t *client, size_t len)
 {
@@ -98,9 +86,9 @@ static void check_capture(const struct json_t *c)
     struct want w = {
         .answer = (const char *)answer, .down = down, .close_code = 1000, .pongs = true};
     struct law_case law = {.stages = open_stages, .count = 1, .wire = client, .plain = plain};
-    law.wire_len = unhex(c, "client", client, sizeof(client));
-    law.plain_len = unhex(c, "plain", plain, sizeof(plain));
-    w.answer_len = unhex(c, "answer", answer, sizeof(answer));
+    law.wire_len = test_hex_of(c, "client", client, sizeof(client));
+    law.plain_len = test_hex_of(c, "plain", plain, sizeof(plain));
+    w.answer_len = test_hex_of(c, "answer", answer, sizeof(answer));
     assert_true(w.answer_len > 0);
     if (memcmp(answer, "HTTP/1.1 404", 12) == 0) {
         check_refused(c, client, law.wire_len);
@@ -113,7 +101,7 @@ static void check_capture(const struct json_t *c)
         /* Who closes first decides what is still sent; here the relay does, as the client never
          * did. */
         law.down = down;
-        law.down_len = w.down_len = unhex(c, "down", down, sizeof(down));
+        law.down_len = w.down_len = test_hex_of(c, "down", down, sizeof(down));
         law.down_eof = true;
     }
     law.written = judge;
@@ -121,28 +109,10 @@ static void check_capture(const struct json_t *c)
     check(&law);
 }
 
-static struct json_t *captures(void)
-{
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[512];
-    static char text[65536];
-    snprintf(path, sizeof(path), "%s/src/transport/ws/testdata/captures.json",
-             root != NULL ? root : ".");
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        fail_msg("cannot open %s", path);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    struct json_t *v = NULL;
-    struct json_error err;
-    assert_int_equal(json_parse(text, n, &v, &err), ST_OK);
-    return v;
-}
-
 static void test_captures_of_real_clients(void **state)
 {
     (void)state;
-    struct json_t *v = captures();
+    struct json_t *v = test_vectors("src/transport/ws/testdata/captures.json");
     const struct json_t *list = json_get(v, "captures");
     assert_int_equal(json_array_len(list), 8);
     for (size_t i = 0; i < json_array_len(list); i++)
