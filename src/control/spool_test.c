@@ -428,6 +428,28 @@ static void full_disk_steps(void)
     expect_pending(&d, 20, 1);
 }
 
+/* A node that cannot be stored once got the number of the row stored before it, and its traffic
+ * went to the panel of another node. */
+static void full_disk_names_no_node_steps(void)
+{
+    struct side d;
+    struct rlimit lim;
+    uint32_t other = 0;
+
+    open_side(&d);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &lim);
+    rlim_t old = lim.rlim_cur;
+    lim.rlim_cur = 100;
+    setrlimit(RLIMIT_FSIZE, &lim);
+    if (store_node(d.s, "panel|8", &other) != ST_E_IO || other != 0)
+        _exit(1);
+    lim.rlim_cur = old;
+    setrlimit(RLIMIT_FSIZE, &lim);
+    if (store_node(d.s, "panel|9", &other) != ST_OK || other == d.node)
+        _exit(2);
+}
+
 static bool no_space;
 
 /* In place of the C library's. */
@@ -462,6 +484,12 @@ static void full_counters(void **state)
     open_side(&d);
     expect_pending(&d, 2 * COUNTERS_CHUNK - 1, 4 * COUNTERS_CHUNK - 2);
     close_side(&d);
+}
+
+static void full_disk_names_no_node(void **state)
+{
+    (void)state;
+    killed(full_disk_names_no_node_steps);
 }
 
 static void full_disk(void **state)
@@ -611,6 +639,7 @@ int main(void)
         TEST(large_batches_split),
         TEST(full_counters),
         TEST(full_disk),
+        TEST(full_disk_names_no_node),
         TEST(hundred_thousand_dirty_slots),
         TEST(unusable_directory),
         TEST(damaged_database),

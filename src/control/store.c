@@ -290,7 +290,8 @@ enum status store_node(struct store *s, const char *key, uint32_t *id)
         return ST_E_IO;
     sqlite3_bind_text(q, 1, key, -1, SQLITE_STATIC);
     st = store_step(s, q);
-    *id = (uint32_t)sqlite3_last_insert_rowid(s->db);
+    if (st == ST_OK)
+        *id = (uint32_t)sqlite3_last_insert_rowid(s->db);
     return st;
 }
 

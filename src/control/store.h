@@ -33,8 +33,8 @@ uint64_t store_id(const struct store *s);
 /* Number of this start, durable before it is handed out: no two processes on one database get the
  * same. */
 uint32_t store_epoch(const struct store *s);
-/* The row of a node, made if new. @key names it for ever (panel, node id, type). ST_OK or
- * ST_E_IO. */
+/* The row of a node, made if new. @key names it for ever (panel, node id, type). ST_OK; ST_E_IO:
+ * *@id is untouched. */
 NODISCARD enum status store_node(struct store *s, const char *key, uint32_t *id);
 
 /* ---- for the modules that keep tables here: spool, node_cache ---- */

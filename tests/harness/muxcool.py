@@ -19,8 +19,9 @@ def _address(network, host, port):
     return struct.pack("!BHB", network, port, 1) + ipaddress.IPv4Address(host).packed
 
 
-def new(ident, network, address, data=None):
-    return _frame(ident, NEW, 0, _address(network, *address), data)
+def new(ident, network, address, data=None, global_id=b""):
+    """A GlobalID (UDP with data only) makes it a flow of XUDP."""
+    return _frame(ident, NEW, 0, _address(network, *address) + global_id, data)
 
 
 def keep(ident, data):

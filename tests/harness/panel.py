@@ -57,6 +57,14 @@ def drop_after_apply(handler, answer):
     handler.cut()
 
 
+def too_large(handler, answer):
+    """A limit in front of the panel. What it has let through once it lets through again."""
+    if handler.headers.get("Idempotency-Key") in handler.server.panel.let_through:
+        handler.reply(*answer())
+    else:
+        handler.reply(413, {}, b'{"message":"scripted"}')
+
+
 def slow(release, applied=True):
     """Answers only when the event `release` is set (or the client has gone away)."""
     def act(handler, answer):
@@ -80,6 +88,7 @@ class Panel:
         self.raw = {}                    # user -> [up, down], every delivery
         self.batches = {}                # Idempotency-Key -> body
         self.conflicts = []              # keys that came with two different bodies
+        self.let_through = set()         # keys of all pushes that were not told to be too large
         self.missing_keys = 0
         self.online = {}                 # node id -> last body of action=alive
         self.requests = []               # (action, node id, headers, status answered, time of the answer)
@@ -88,6 +97,7 @@ class Panel:
         self._closing = threading.Event()
         self._server = None
         self.host, self.port = host, port
+        self.away = False                # a note of whoever closes and opens it
         self.open()
 
     # -- reachability
@@ -278,7 +288,10 @@ class _Handler(BaseHTTPRequestHandler):
         entry = [action, node_id, dict(self.headers), None, 0.0]
         self.sent_status = None
         try:
-            panel._next_behaviour(action)(self, lambda: panel.answer(action, query, self.headers, body))
+            behaviour = panel._next_behaviour(action)
+            if behaviour is not too_large:
+                panel.let_through.add(self.headers.get("Idempotency-Key"))
+            behaviour(self, lambda: panel.answer(action, query, self.headers, body))
         finally:
             entry[3], entry[4] = self.sent_status, time.monotonic()
             with panel._lock:
