@@ -88,18 +88,6 @@ static bool count_rejected(const struct metrics_setup *m, const struct node *n, 
     return true;
 }
 
-static bool count_served(const struct metrics_setup *m, const struct node *n, uint64_t *out)
-{
-    *out = sums_of(m, n).served;
-    return true;
-}
-
-static bool count_diverted(const struct metrics_setup *m, const struct node *n, uint64_t *out)
-{
-    *out = sums_of(m, n).diverted;
-    return true;
-}
-
 static bool last_pull(const struct metrics_setup *m, const struct node *n, uint64_t *out)
 {
     (void)m;
@@ -130,9 +118,6 @@ static const struct {
      count_accepted},
     {"v2sp_node_connections_rejected_total", "counter",
      "Connections turned down: limits, handshakes that failed, unknown users.", count_rejected},
-    {"v2sp_node_connections_served_total", "counter", "Requests of users.", count_served},
-    {"v2sp_node_connections_diverted_total", "counter",
-     "Connections of strangers given to a fallback or to REALITY's target.", count_diverted},
     {"v2sp_panel_last_success_timestamp_seconds", "gauge",
      "When the panel last gave configuration and users.", last_pull},
     {"v2sp_certificate_expiry_timestamp_seconds", "gauge", "When the node's certificate ends.",
@@ -149,6 +134,35 @@ static void put_nodes(struct metrics_text *t, const struct metrics_setup *m)
             if (node_rows[i].value(m, NODE_OF(l), &v))
                 metrics_value(t, LABELS({"node", tag_of(NODE_OF(l))}), v);
         }
+    }
+}
+
+/* ---- connections by transport and outcome ---------------------------------------------------- */
+
+static void put_outcomes(struct metrics_text *t, const struct metrics_setup *m)
+{
+    metrics_family(t, "v2sp_connections_total", "counter",
+                   "Connections and streams by what became of them: served a user's request, "
+                   "diverted to a fallback or REALITY's target, rejected.");
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        const struct node *n = NODE_OF(l);
+        const struct plane_stats st = sums_of(m, n);
+        const struct {
+            const char *name;
+            uint64_t count;
+        } outcomes[] = {
+            {"served", st.served}, {"diverted", st.diverted}, {"rejected", st.rejected}};
+        char transport[64];
+        if (n->served == NULL)
+            continue;
+        snprintf(transport, sizeof(transport), "%s+%s+%s", n->served->type, n->served->network,
+                 n->served->security);
+        for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+            metrics_value(t,
+                          LABELS({"node", tag_of(n)}, {"transport", transport},
+                                 {"outcome", outcomes[i].name}),
+                          outcomes[i].count);
     }
 }
 
@@ -396,6 +410,7 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
     count++;
     put_one(t, "v2sp_nodes", "gauge", "Nodes, those that end included.", count);
     put_nodes(t, m);
+    put_outcomes(t, m);
     put_causes(t, m);
     put_calls(t, m);
     put_pairs(t, m, "v2sp_node_traffic_bytes_total", "counter", "Payload bytes of users.", moved);

@@ -503,7 +503,7 @@ def test_metrics(serve, node, origin, address):
         for prefix in ("v2ray", "xray"):
             assert found[f'{prefix}_traffic_uplink_bytes_total{{dimension="inbound",target="{tag}"}}'] == alice.up
             assert found[f'{prefix}_traffic_uplink_bytes_total{{dimension="user",target="{tag}|{ALICE}"}}'] == alice.up
-        assert found[f'v2sp_node_connections_served_total{{node="{tag}"}}'] == 1
+        assert found[f'v2sp_connections_total{{node="{tag}",transport="vless+tcp+none",outcome="served"}}'] == 1
         assert found[f'v2sp_panel_calls_total{{node="{tag}",call="pull",outcome="done"}}'] >= 1
         assert found[f'v2sp_panel_calls_total{{node="{tag}",call="push",outcome="failed"}}'] == 0
         workers = [n for n in found if n.startswith("v2sp_worker_connections_open")]
