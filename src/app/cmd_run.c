@@ -5,6 +5,7 @@
 
 #include "app/cmd.h"
 #include "app/service.h"
+#include "app/successor.h"
 #include "control/config.h"
 #include "control/config_fetch.h"
 #include "io/loop.h"
@@ -24,6 +25,7 @@
     "  HUP         read the configuration again and apply the difference\n"                        \
     "  TERM, INT   stop accepting, report traffic a last time, exit; twice: exit at once\n"        \
     "  USR1        open the log files anew\n"                                                      \
+    "  USR2        start the program's file anew, hand it the ports, drain, exit\n"                \
     "\n"                                                                                           \
     "See also: v2sp check -c FILE\n"
 
@@ -69,18 +71,30 @@ static bool say_fatal(const struct config *cfg, const char *path)
     return true;
 }
 
-static int serve(const char *path)
+static int serve(const char *argv0, const char *path)
 {
     struct running r = {.path = path};
+    struct successor *successor;
+    const char *reason;
+    if (successor_take(&successor, &reason) != ST_OK) {
+        fprintf(stderr, "v2sp run: %s\n", reason);
+        return 1;
+    }
     const struct config *cfg = load(path);
     if (cfg == NULL) {
         fprintf(stderr, "v2sp run: out of memory\n");
+        successor_free(successor);
         return 1;
     }
     int rc = 1;
-    if (say_fatal(cfg, path))
+    if (say_fatal(cfg, path)) {
+        successor_free(successor);
         goto out;
-    if (service_init(&r.service, cfg) == ST_OK) {
+    }
+    enum status st = service_init(&r.service, cfg);
+    r.service.successor = successor;
+    r.service.argv0 = argv0;
+    if (st == ST_OK) {
         service_log_findings(&r.service.log, cfg);
         r.service.on_reload = reload;
         if (service_start(&r.service, cfg) == ST_OK) {
@@ -102,7 +116,8 @@ static int run(int argc, char **argv)
                                          {.name = "--watch", .other = "-w", .flag = &watch},
                                          {0}};
     int count, rc = cmd_parse(&cmd_run, argc, argv, options, NULL, 0, &count);
-    return rc == CMD_GO_ON ? serve(path) : rc;
+    /* The command's name stands behind the program's. */
+    return rc == CMD_GO_ON ? serve(argv[-1], path) : rc;
 }
 
 const struct cmd cmd_run = {.name = "run",

@@ -8,6 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/successor.h"
+#include "app/upgrade.h"
+#include "app/upgrade_request.h"
 #include "control/admin.h"
 #include "control/config.h"
 #include "crypto/ctx.h"
@@ -78,6 +81,8 @@ void service_stop(struct service *s)
         return;
     }
     s->stopping = true;
+    if (s->upgrade)
+        upgrade_abort(s->upgrade);
     log_line(&s->log, LOG_INFO, NULL, "stopping: no new connections, a last report to each panel");
     if (s->on_stop)
         s->on_stop(s);
@@ -101,20 +106,29 @@ static void reopen_logs(struct service *s)
     log_line(&s->log, LOG_INFO, NULL, "log files reopened");
 }
 
+void service_reload(struct service *s)
+{
+    if (s->upgrade && upgrade_is_under_way(s->upgrade)) {
+        log_line(&s->log, LOG_INFO, NULL, "reload: waits for the upgrade that is under way");
+        s->reload_later = true;
+    } else if (s->on_reload && !s->stopping) {
+        s->on_reload(s);
+    }
+}
+
 static void on_signal(struct signals *sig, int signo)
 {
     struct service *s = LIST_ENTRY(sig, struct service, signals);
     switch (signo) {
     case SIGHUP:
-        if (s->on_reload && !s->stopping)
-            s->on_reload(s);
+        service_reload(s);
         return;
     case SIGUSR1:
         reopen_logs(s);
         return;
     case SIGUSR2:
-        log_line(&s->log, LOG_WARNING, NULL,
-                 "SIGUSR2: replacing the running binary comes in a later version");
+        if (s->upgrade)
+            upgrade_start(s->upgrade, NULL, NULL, NULL);
         return;
     default:
         service_stop(s);
@@ -213,6 +227,7 @@ static enum status make_workers(struct service *s, const struct config *cfg)
                                 .rngs = rngs,
                                 .cryptos = cryptos,
                                 .memory_budget = budget,
+                                .handoff = s->successor ? successor_sockets(s->successor) : NULL,
                                 .sessions_max = by_fds < by_memory ? by_fds : by_memory};
     enum status st = workers_new(&conf, &s->workers);
     if (st == ST_OK)
@@ -229,6 +244,82 @@ static unsigned pick_worker_count(const struct config *cfg)
     return n > WORKERS_MAX ? WORKERS_MAX : n;
 }
 
+/* ---- an upgrade ---- */
+
+static void on_upgrade_ended(void *arg, bool leaving)
+{
+    struct service *s = arg;
+    bool reload = s->reload_later;
+    s->reload_later = false;
+    s->stopping |= leaving;
+    if (leaving && s->on_replaced)
+        s->on_replaced(s);
+    if (reload && leaving)
+        kill(upgrade_pid(s->upgrade), SIGHUP);
+    else if (reload)
+        service_reload(s);
+}
+
+static void on_left(void *arg)
+{
+    struct service *s = arg;
+    log_line(&s->log, LOG_INFO, NULL, "upgrade: nothing is left to do here");
+    loop_stop(s->loop);
+}
+
+static void begin(void *arg)
+{
+    struct service *s = arg;
+    workers_release(s->workers);
+    controller_begin(s->controller, s->waiting);
+    admin_open(controller_admin(s->controller));
+    config_unref(s->waiting);
+    s->waiting = NULL;
+    if (s->on_serving)
+        s->on_serving(s);
+}
+
+static void on_listens(void *arg)
+{
+    struct service *s = arg;
+    if (s->successor)
+        successor_look(s->successor);
+}
+
+static void on_removed(void *arg, const struct controller_user *list, size_t count)
+{
+    struct service *s = arg;
+    if (s->successor)
+        successor_removed(s->successor, list, count);
+}
+
+static enum status follow(struct service *s, const struct config *cfg)
+{
+    const struct successor_conf conf = {
+        .loop = s->loop, .log = &s->log, .controller = s->controller, .begin = begin, .arg = s};
+    s->waiting = config_ref(cfg);
+    return successor_watch(s->successor, &conf);
+}
+
+static enum status offer_upgrade(struct service *s)
+{
+    const struct upgrade_setup setup = {.loop = s->loop,
+                                        .log = &s->log,
+                                        .controller = s->controller,
+                                        .workers = s->workers,
+                                        .argv0 = s->argv0,
+                                        .ended = on_upgrade_ended,
+                                        .on_left = on_left,
+                                        .arg = s};
+    if (s->argv0 == NULL)
+        return ST_OK;
+    s->upgrade = upgrade_new(&setup);
+    if (s->upgrade == NULL)
+        return ST_E_NOMEM;
+    upgrade_request_add(controller_admin(s->controller), s->upgrade);
+    return ST_OK;
+}
+
 enum status service_start(struct service *s, const struct config *cfg)
 {
     s->worker_count = pick_worker_count(cfg);
@@ -236,15 +327,30 @@ enum status service_start(struct service *s, const struct config *cfg)
     enum status st = make_tools(s);
     if (st != ST_OK)
         goto out;
-    struct controller_setup setup = {
-        .loop = s->loop, .log = &s->log, .plane = &s->plane, .state_dir = cfg->state_dir};
+    struct controller_setup setup = {.loop = s->loop,
+                                     .log = &s->log,
+                                     .plane = &s->plane,
+                                     .state_dir = cfg->state_dir,
+                                     .held = s->successor != NULL,
+                                     .listens = on_listens,
+                                     .removed = on_removed,
+                                     .arg = s};
     s->controller = controller_new(&setup);
     st = s->controller ? make_workers(s, cfg) : ST_E_NOMEM;
     if (st != ST_OK)
         goto out;
     workers_plane(s->workers, &s->plane);
+    if ((st = offer_upgrade(s)) != ST_OK)
+        goto out;
     st = controller_apply(s->controller, cfg);
-    admin_open(controller_admin(s->controller));
+    if (s->successor) {
+        enum status followed = follow(s, cfg);
+        st = followed != ST_OK ? followed : st;
+    } else {
+        admin_open(controller_admin(s->controller));
+        if (s->on_serving)
+            s->on_serving(s);
+    }
 out:
     if (st != ST_OK)
         log_line(&s->log, LOG_ERROR, NULL, "cannot start: %s", status_str(st));
@@ -271,7 +377,10 @@ void service_apply(struct service *s, const struct config *cfg)
 void service_fini(struct service *s)
 {
     workers_free(s->workers);
+    upgrade_free(s->upgrade);
     controller_free(s->controller);
+    successor_free(s->successor);
+    config_unref(s->waiting);
     for (unsigned i = 0; i < s->cryptos_made; i++) {
         crypto_ctx_fini(&s->cryptos[i]);
         rng_fini(&s->rngs[i]);

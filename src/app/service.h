@@ -19,6 +19,8 @@ struct config;
 struct crypto_ctx;
 struct loop;
 struct rng;
+struct successor;
+struct upgrade;
 struct workers;
 
 struct service {
@@ -36,17 +38,27 @@ struct service {
     struct controller *controller;
     uint32_t drain_ms;
     bool stopping;
-    void (*on_reload)(struct service *); /* SIGHUP; NULL: nothing to reload */
-    void (*on_stop)(struct service *);   /* told once when stopping begins; may be NULL */
+    const char *argv0;            /* as the program was started; NULL: it cannot be upgraded */
+    struct successor *successor;  /* NULL: no upgrade has started this process */
+    const struct config *waiting; /* what it begins with when the other process stops accepting */
+    struct upgrade *upgrade;
+    bool reload_later;                    /* asked for while an upgrade was under way */
+    void (*on_reload)(struct service *);  /* SIGHUP; NULL: nothing to reload */
+    void (*on_serving)(struct service *); /* told once when connections are accepted; may be NULL */
+    void (*on_stop)(struct service *);    /* told once when stopping begins; may be NULL */
+    void (*on_replaced)(struct service *); /* told when another process serves in our place */
 };
 
 /* Raises the limit of open files, makes the loop, the log and the signals as @cfg says. ST_OK,
  * or an error already said on standard error. */
 NODISCARD enum status service_init(struct service *s, const struct config *cfg);
-/* Starts workers and controller and applies @cfg. */
+/* Starts workers and controller and applies @cfg. With a successor (the service's from now on)
+ * nothing is accepted before the process that has started this one says so. */
 NODISCARD enum status service_start(struct service *s, const struct config *cfg);
 /* Uses what may change in a running process: nodes, log level. */
 void service_apply(struct service *s, const struct config *cfg);
+/* SIGHUP: on_reload, or later if an upgrade is under way. */
+void service_reload(struct service *s);
 /* Stops accepting, reports a last time, then stops the loop. A second call exits at once. */
 void service_stop(struct service *s);
 /* Safe after any failure above. */

@@ -22,6 +22,7 @@
 #define SAMPLE_MANY 25000
 #define STAGGER_MS  50 /* between the first pulls of two nodes */
 #define RETRY_MS    100
+#define LEAVE_MS    60000 /* for a push that is under way when another process takes over */
 
 struct controller {
     struct controller_setup setup;
@@ -106,7 +107,32 @@ static void on_sample(struct timer *t)
      * safe from all but a power cut. */
     if (moved > SAMPLE_MANY)
         pause = pause * moved / SAMPLE_MANY;
+    if (counters_has_others(c->env.counters))
+        counters_recover(c->env.counters);
     loop_timer_in(c->env.loop, t, pause);
+}
+
+static void on_listens(void *arg)
+{
+    const struct controller *c = arg;
+
+    if (c->setup.listens != NULL)
+        c->setup.listens(c->setup.arg);
+}
+
+static void on_removed(void *arg, const struct node *n, struct user_rt *const *list, size_t count)
+{
+    const struct controller *c = arg;
+    struct controller_user u[CONTROLLER_USERS_MAX];
+
+    for (size_t i = 0; c->setup.removed != NULL && i < count;) {
+        size_t k = 0;
+        for (; k < CONTROLLER_USERS_MAX && i < count; k++, i++) {
+            u[k] = (struct controller_user){.uid = list[i]->uid, .row = n->store_node};
+            memcpy(u[k].uuid, list[i]->uuid, UUID_LEN);
+        }
+        c->setup.removed(c->setup.arg, u, k);
+    }
 }
 
 static void check_stopped(struct controller *c)
@@ -183,8 +209,15 @@ struct controller *controller_new(const struct controller_setup *setup)
     if (c == NULL)
         return NULL;
     c->setup = *setup;
-    c->env = (struct node_env){
-        .loop = setup->loop, .lg = setup->log, .plane = setup->plane, .ended = on_ended, .arg = c};
+    c->env = (struct node_env){.loop = setup->loop,
+                               .lg = setup->log,
+                               .plane = setup->plane,
+                               .ended = on_ended,
+                               .listens = on_listens,
+                               .removed = on_removed,
+                               .arg = c,
+                               .pulls = !setup->held,
+                               .reports = !setup->held};
     c->sink = (struct plane_sink){.self = c,
                                   .listening = on_listening,
                                   .node_gone = on_node_gone,
@@ -287,6 +320,12 @@ static enum status add_node(struct controller *c, const struct config *cfg,
     return ST_OK;
 }
 
+static void apply_ports(struct controller *c, const struct config *cfg)
+{
+    stats_service_apply(c->service, &cfg->stats);
+    metrics_apply(c->metrics, &cfg->metrics);
+}
+
 enum status controller_apply(struct controller *c, const struct config *cfg)
 {
     enum status st = ST_OK;
@@ -322,8 +361,8 @@ enum status controller_apply(struct controller *c, const struct config *cfg)
         list_del(l);
         list_add_tail(&c->nodes, l);
     }
-    stats_service_apply(c->service, &cfg->stats);
-    metrics_apply(c->metrics, &cfg->metrics);
+    if (c->env.pulls)
+        apply_ports(c, cfg);
     return st;
 }
 
@@ -351,6 +390,139 @@ void controller_poke(struct controller *c)
             continue;
         node_pull_poke(n);
         reporter_poke(n->reporter);
+    }
+}
+
+/* ---- an upgrade ---- */
+
+uint64_t controller_state_id(const struct controller *c)
+{
+    return store_is_durable(c->env.store) ? store_id(c->env.store) : 0;
+}
+
+size_t controller_listening(const struct controller *c, uint32_t *rows)
+{
+    size_t count = 0;
+
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (NODE_OF(l)->listening && NODE_OF(l)->state < NODE_DRAINING)
+        rows[count++] = NODE_OF(l)->store_node;
+    return count;
+}
+
+bool controller_waits_for(const struct controller *c, const uint32_t *rows, size_t count)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+    for (size_t i = 0; i < count; i++)
+        if (NODE_OF(l)->store_node == rows[i] && !NODE_OF(l)->listening)
+            return true;
+    return false;
+}
+
+void controller_begin(struct controller *c, const struct config *cfg)
+{
+    unsigned begun = 0;
+
+    if (c->env.pulls || c->stopping)
+        return;
+    c->env.pulls = true;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (NODE_OF(l)->state < NODE_DRAINING)
+        node_begin(NODE_OF(l), STAGGER_MS * begun++);
+    apply_ports(c, cfg);
+}
+
+void controller_report(struct controller *c)
+{
+    if (c->env.reports || c->stopping)
+        return;
+    c->env.reports = true;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    reporter_poke(NODE_OF(l)->reporter);
+}
+
+void controller_recover(struct controller *c)
+{
+    counters_recover(c->env.counters);
+}
+
+void controller_close_ports(struct controller *c)
+{
+    static const struct config none = {.stats.enabled = false};
+
+    apply_ports(c, &none);
+    admin_close(c->admin);
+}
+
+void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
+{
+    uint32_t longest = 0;
+
+    if (c->stopping)
+        return;
+    c->stopping = true;
+    c->done = done;
+    c->done_arg = arg;
+    c->env.reports = false;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        struct node *n = NODE_OF(l);
+        uint32_t ms = n->served != NULL ? n->served->drain_ms : 0;
+        longest = ms > longest ? ms : longest;
+        node_drain(n, ms);
+    }
+    loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)longest + LEAVE_MS);
+    check_stopped(c);
+}
+
+bool controller_is_pushing(const struct controller *c)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (reporter_is_pushing(NODE_OF(l)->reporter))
+        return true;
+    return false;
+}
+
+/* The first user whose uid is not below @uid. */
+static size_t first_user(const struct user_table *t, uint64_t uid)
+{
+    size_t lo = 0, hi = t->count;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (t->by_id[mid]->uid < uid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static bool remove_user(struct node *n, const struct controller_user *u)
+{
+    bool any = false;
+
+    for (size_t i = first_user(&n->users, u->uid);
+         i < n->users.count && n->users.by_id[i]->uid == u->uid; i++) {
+        struct user_rt *r = n->users.by_id[i];
+        if (memcmp(r->uuid, u->uuid, UUID_LEN) != 0)
+            continue;
+        atomic_store_explicit(&r->removed, true, memory_order_relaxed);
+        any = true;
+    }
+    return any;
+}
+
+void controller_remove_users(struct controller *c, const struct controller_user *list, size_t count)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        struct node *n = NODE_OF(l);
+        bool any = false;
+        for (size_t i = 0; i < count; i++)
+            any |= n->store_node == list[i].row && remove_user(n, &list[i]);
+        if (any)
+            c->env.plane->close_removed(c->env.plane->self, n->no);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/uuid.h"
 #include "policy/meter.h"
 #include "policy/plane.h"
 
@@ -23,6 +24,14 @@ struct controller;
 struct log;
 struct loop;
 
+/* A user of a node as two processes on one database name him. */
+struct controller_user {
+    uint64_t uid;
+    uint8_t uuid[UUID_LEN];
+    uint32_t row; /* of the node */
+};
+#define CONTROLLER_USERS_MAX 256u
+
 /* Borrowed for the controller's life. */
 struct controller_setup {
     struct loop *loop;
@@ -31,6 +40,14 @@ struct controller_setup {
     const char *state_dir; /* made (0700) if missing; unusable: state lives in memory, and one error
                               line says so */
     const char *runtime_dir; /* where the live counters lie, a tmpfs at best; NULL: state_dir */
+    /* An upgrade: another process still serves. Nodes start from what is cached; nothing is asked,
+     * reported or served to others before controller_begin and controller_report. */
+    bool held;
+    /* May be NULL. A node has opened all its listeners; users were removed, at most
+     * CONTROLLER_USERS_MAX a call. */
+    void (*listens)(void *arg);
+    void (*removed)(void *arg, const struct controller_user *list, size_t count);
+    void *arg;
 };
 
 /* Opens state and counters and moves what an earlier process left into the spool. NULL: no memory.
@@ -61,6 +78,34 @@ NODISCARD enum status controller_apply(struct controller *c, const struct config
  * start. @done is called once, from the loop, at the latest after @drain_ms + @push_ms + 1 s. */
 void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
                      void (*done)(void *arg), void *arg);
+
+/* ---- an upgrade (docs/internals/upgrade.md) ---- */
+
+/* Number of the state database; 0: it lives in memory, and dies with this process. */
+uint64_t controller_state_id(const struct controller *c);
+/* Rows of the nodes that listen; @rows takes VIEW_NODES_MAX. Returns how many. */
+size_t controller_listening(const struct controller *c, uint32_t *rows);
+/* Is one of @rows a node here that does not listen yet? */
+bool controller_waits_for(const struct controller *c, const uint32_t *rows, size_t count);
+
+/* The new process, made with `held`: asks the panels, listens for stats and metrics as @cfg says.
+ * Traffic is counted and kept, but not reported. */
+void controller_begin(struct controller *c, const struct config *cfg);
+/* The earlier process reports no more: this one does. */
+void controller_report(struct controller *c);
+/* The earlier process may have ended: takes what it has left, if it has. */
+void controller_recover(struct controller *c);
+
+/* The old process: closes the listeners of stats, metrics and commands. */
+void controller_close_ports(struct controller *c);
+/* Ends all nodes, each after its DrainTimeout; sums go to the spool and no further. A push that is
+ * under way comes to its end. @done is called once, from the loop, when all have ended. */
+void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
+/* Must the other process not report yet? */
+bool controller_is_pushing(const struct controller *c);
+/* The other process has removed these users: their sessions here end. */
+void controller_remove_users(struct controller *c, const struct controller_user *list,
+                             size_t count);
 
 struct controller_node_status {
     const char *tag;

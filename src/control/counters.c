@@ -40,8 +40,10 @@ struct counters {
     struct store *store;
     const struct log *lg;
     char path[1024];
-    int fd;       /* -1: anonymous memory */
-    bool spilled; /* so are the later slots */
+    char dir[1024]; /* "": none */
+    bool others;    /* counters of a living process lie there, too */
+    int fd;         /* -1: anonymous memory */
+    bool spilled;   /* so are the later slots */
     uint32_t epoch;
     unsigned workers;
     uint8_t *base;
@@ -189,24 +191,38 @@ out:
     return kept;
 }
 
-static void recover_dir(const char *dir, struct store *s, const struct log *lg)
+void counters_recover(struct counters *c)
 {
-    DIR *d = opendir(dir);
+    DIR *d = opendir(c->dir);
     char path[1024];
-    bool kept = false;
 
+    c->others = false;
     if (d == NULL)
         return;
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
         if (strncmp(e->d_name, NAME, strlen(NAME)) == 0 &&
-            snprintf(path, sizeof(path), "%s/%s", dir, e->d_name) < (int)sizeof(path))
-            kept |= recover_file(path, s, lg);
+            snprintf(path, sizeof(path), "%s/%s", c->dir, e->d_name) < (int)sizeof(path) &&
+            strcmp(path, c->path) != 0)
+            c->others |= recover_file(path, c->store, c->lg);
     }
     closedir(d);
+}
+
+bool counters_has_others(const struct counters *c)
+{
+    return c->others;
+}
+
+static void recover_first(struct counters *c, const char *dir)
+{
+    if (snprintf(c->dir, sizeof(c->dir), "%s", dir) >= (int)sizeof(c->dir))
+        c->dir[0] = '\0';
+    counters_recover(c);
     /* Nobody but us is left: what starts before ours noted can have no counters any more (a reboot
      * emptied the directory). */
-    if (!kept && store_is_alone(s) && spool_bury(s, store_epoch(s)) != ST_OK)
-        log_line(lg, LOG_DEBUG, NULL, "old accounts stay in the database");
+    if (!c->others && store_is_alone(c->store) &&
+        spool_bury(c->store, store_epoch(c->store)) != ST_OK)
+        log_line(c->lg, LOG_DEBUG, NULL, "old accounts stay in the database");
 }
 
 /* ---- making and ending ---- */
@@ -303,7 +319,7 @@ struct counters *counters_open(const char *dir, struct store *s, unsigned worker
         return NULL;
     }
     if (dir != NULL)
-        recover_dir(dir, s, lg);
+        recover_first(c, dir);
     if (!make_memory(c, dir)) {
         release(c);
         return NULL;

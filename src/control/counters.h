@@ -16,7 +16,9 @@
  *   retiring  put sums with `last` -> commit -> account number 0 -> slot free. Killed before the
  *             commit: recovery puts the same. Killed after it: the account still exists in the
  *             spool (only a later freeze deletes it), so recovery's put adds nothing.
- *   recovery  lock file -> put all accounts + spool_recover(epoch) in one commit -> unlink. Killed
+ *   recovery  lock file -> put all accounts + spool_recover(epoch) in one commit -> unlink. (Two
+ *             processes: of an epoch that is neither ours nor recovered a freeze deletes nothing.)
+ *             Killed
  *             before the commit: done again from the file. Killed before the unlink: the epoch is
  *             found recovered, the file only unlinked. The mark goes when a later start finds no
  *             file (spool_bury).
@@ -42,6 +44,11 @@ struct store;
  * processes of the same database left there into the spool. NULL: no memory. */
 struct counters *counters_open(const char *dir, struct store *s, unsigned workers,
                                const struct log *lg);
+/* Did a process of the same database live when last looked (an upgrade), so that its counters could
+ * not be taken over? */
+bool counters_has_others(const struct counters *c);
+/* Looks again, and moves what those have left that have ended since. */
+void counters_recover(struct counters *c);
 /* A last sample, then the file goes; if the sample failed the file stays for the next start. The
  * workers must have ended. NULL is fine. */
 void counters_close(struct counters *c);

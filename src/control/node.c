@@ -182,6 +182,8 @@ enum status node_apply(struct node *n, struct served_node *own_s, struct user_li
     }
     if (st == ST_OK && change.device_limits > 0)
         n->env->plane->count_devices(n->env->plane->self, n->no);
+    if (change.removed_count > 0)
+        n->env->removed(n->env->arg, n, change.removed, change.removed_count);
     if (st == ST_OK && list != NULL && !n->cached)
         save_users(n, list, &change);
     if (st == ST_OK && list != NULL && moved && !n->cached)
@@ -273,6 +275,7 @@ void node_on_listening(struct node *n, struct why why, const struct addr *where)
         n->listen_fails = 0;
         enter(n, NODE_RUNNING);
         loop_timer_in(n->env->loop, &n->listen_timer, CERT_CHECK_MS);
+        n->env->listens(n->env->arg);
         return;
     }
     if (where != NULL)
@@ -329,9 +332,15 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
     }
     if (find_store_node(n))
         start_from_cache(n);
-    loop_timer_in(env->loop, &n->pull.timer, delay_ms);
-    reporter_start(n->reporter);
+    if (env->pulls)
+        node_begin(n, delay_ms);
     return n;
+}
+
+void node_begin(struct node *n, uint32_t delay_ms)
+{
+    loop_timer_in(n->env->loop, &n->pull.timer, delay_ms);
+    reporter_start(n->reporter);
 }
 
 void node_free(struct node *n)
@@ -381,7 +390,8 @@ void node_reconfigure(struct node *n, const struct config *cfg, const struct con
     /* Limits are merged into the users: the whole list is needed once more. */
     n->want_full = true;
     n->pull.fails = 0;
-    loop_timer_in(n->env->loop, &n->pull.timer, 0);
+    if (n->env->pulls)
+        loop_timer_in(n->env->loop, &n->pull.timer, 0);
 }
 
 const char *node_state_str(enum node_state state)

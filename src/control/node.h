@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "control/config.h"
 #include "control/node_devices.h"
+#include "control/node_env.h"
 #include "control/node_job.h"
 #include "control/node_tails.h"
 #include "control/node_target.h"
@@ -31,32 +32,9 @@
 #include "panel/v2sp/request.h"
 #include "policy/plane.h"
 
-struct counters;
 struct device_book;
 struct device_panel;
 struct node;
-struct resolver;
-struct stats;
-struct store;
-struct views;
-
-/* What all nodes of the process share. */
-struct node_env {
-    struct loop *loop;
-    const struct log *lg;
-    const struct plane *plane;
-    struct store *store;
-    struct counters *counters;
-    struct user_slab *slab;
-    struct device_book *devices;
-    struct views *views;
-    struct stats *stats;
-    struct panel_client *client;
-    struct resolver *resolver; /* made when a REALITY target is looked at first */
-    struct rng rng;
-    void (*ended)(void *arg, struct node *n); /* DRAINING is over */
-    void *arg;
-};
 
 enum node_state { NODE_STARTING, NODE_WAITING, NODE_RUNNING, NODE_DRAINING, NODE_ENDED };
 
@@ -105,10 +83,12 @@ struct node {
     bool gone; /* the plane has ended it */
 };
 
-/* Makes a node and starts what the store remembers; the first pull runs after @delay_ms. NULL: no
- * memory, or no node number is free. */
+/* Makes a node and starts what the store remembers; if env->pulls, it begins. NULL: no memory, or
+ * no node number is free. */
 struct node *node_new(struct node_env *env, const struct config *cfg,
                       const struct config_node *conf, uint32_t delay_ms);
+/* Begins to pull, after @delay_ms, and to report. */
+void node_begin(struct node *n, uint32_t delay_ms);
 /* Cancels everything. Users must have been given up (node_gone). NULL is fine. */
 void node_free(struct node *n);
 /* The entry in config.json is now @conf of @cfg: acts on what differs. */

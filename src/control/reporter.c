@@ -214,6 +214,13 @@ static void push_now(struct reporter *r)
         }
         r->acked_seq = 0;
     }
+    if (!n->env->reports) {
+        /* Another process pushes from the same spool. */
+        if (r->finishing && counters_sample(n->env->counters, now, NULL) != ST_OK)
+            node_log(n, LOG_DEBUG, "the last sums wait in the counters");
+        push_later(r);
+        return;
+    }
     /* A sample that fails has been said; what is in the spool is pushed all the same. */
     enum status st = counters_sample(n->env->counters, now, NULL);
     st = next_batch(r, now, &b);
@@ -388,6 +395,11 @@ bool reporter_has_shown(const struct reporter *r, uint64_t uid, const struct add
     return false;
 }
 
+bool reporter_is_pushing(const struct reporter *r)
+{
+    return r->push.call != NULL || r->acked_seq != 0;
+}
+
 /* Whether the panel is to hear of @a. A ping does not make a device. A session that is open and
  * moves something does, however slowly, and a quiet one does not lose what was one. */
 static bool is_online(const struct reporter *r, const struct plane_alive *a, uint64_t min)
@@ -532,7 +544,8 @@ static enum status report_alive(struct reporter *r, const struct plane_alive *li
 
 void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n)
 {
-    if (!r->asked || r->finishing || r->n->served == NULL || r->alive.call != NULL)
+    if (!r->asked || r->finishing || r->n->served == NULL || r->alive.call != NULL ||
+        !r->n->env->reports)
         return;
     r->asked = false;
     struct plane_alive *copy = malloc((n + 1) * sizeof(*copy));
@@ -556,7 +569,7 @@ static void on_alive_timer(struct timer *t)
 
     /* Armed again at once: an answer may never come. */
     loop_timer_in(r->n->env->loop, &r->alive.timer, alive_interval(r));
-    if (r->alive.call != NULL || r->finishing || !r->n->published)
+    if (r->alive.call != NULL || r->finishing || !r->n->published || !r->n->env->reports)
         return;
     r->asked = true;
     r->n->env->plane->collect_alive(r->n->env->plane->self, r->n->no);

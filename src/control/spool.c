@@ -134,6 +134,23 @@ uint64_t spool_next_seq(struct store *s, uint32_t node)
     return seq;
 }
 
+/* Accounts that ended and are in batches. Another process may live on this database (an upgrade),
+ * and put its accounts again until its start is marked recovered: one that were gone by then would
+ * be booked a second time. */
+static enum status bury_settled(struct store *s, uint32_t node)
+{
+    uint64_t ours = (uint64_t)store_epoch(s) << 32;
+    struct sqlite3_stmt *q =
+        store_sql(s, "DELETE FROM live WHERE node=?1 AND dead=1 AND up=fup AND down=fdown AND"
+                     " (aid>=?2 OR aid<?3 OR (aid>>32) IN (SELECT epoch FROM recovered))");
+    if (q == NULL)
+        return ST_E_IO;
+    bind(q, 1, node);
+    bind(q, 2, ours);
+    bind(q, 3, store_is_alone(s) ? ours : 0);
+    return store_step(s, q);
+}
+
 struct wanted {
     uint64_t min_bytes;
     int64_t before, now;
@@ -171,7 +188,7 @@ static enum status freeze(struct store *s, uint32_t node, const struct wanted *w
               " AND uid IN (SELECT uid FROM batch_row WHERE node=?1 AND seq=?2)",
               node, seq);
     if (st == ST_OK)
-        st = run1(s, "DELETE FROM live WHERE node=?1 AND dead=1 AND up=fup AND down=fdown", node);
+        st = bury_settled(s, node);
     if (st == ST_OK)
         st = run3(s, "INSERT INTO batch(node, seq, tried, frozen) VALUES(?1, ?2, 0, ?3)", node, seq,
                   (uint64_t)w->now);

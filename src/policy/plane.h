@@ -68,6 +68,8 @@ struct plane {
     /* Ends a node: listeners close at once, sessions at the latest after @drain_ms.
      * plane_sink.node_gone follows. */
     void (*remove)(void *self, uint32_t node_no, uint32_t drain_ms);
+    /* Ends the sessions of users of the node that have been marked removed; no view changes. */
+    void (*close_removed)(void *self, uint32_t node_no);
     /* Asks the workers for the (user, source ip) pairs of one node that had traffic since the
      * last call or hold a session; plane_sink.alive follows once. */
     void (*collect_alive)(void *self, uint32_t node_no);

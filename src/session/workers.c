@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "session/handoff.h"
 #include "session/worker.h"
 #include "session/workers_state.h"
 #include "session/xudp.h"
@@ -97,6 +96,23 @@ static void plane_remove(void *self, uint32_t node_no, uint32_t drain_ms)
         struct node_message *m = message_new(on_remove);
         m->node_no = node_no;
         m->ms = drain_ms;
+        mailbox_send(ws->list[i]->mailbox, &m->msg);
+    }
+}
+
+static void on_close_removed(struct message *msg, void *receiver)
+{
+    struct node_message *m = (struct node_message *)(void *)msg;
+    worker_close_removed(receiver, m->node_no);
+    free(m);
+}
+
+static void plane_close_removed(void *self, uint32_t node_no)
+{
+    struct workers *ws = self;
+    for (unsigned i = 0; i < ws->running; i++) {
+        struct node_message *m = message_new(on_close_removed);
+        m->node_no = node_no;
         mailbox_send(ws->list[i]->mailbox, &m->msg);
     }
 }
@@ -498,6 +514,7 @@ void workers_plane(struct workers *ws, struct plane *plane)
                             .workers = ws->conf.count,
                             .publish = plane_publish,
                             .remove = plane_remove,
+                            .close_removed = plane_close_removed,
                             .collect_alive = plane_collect_alive,
                             .collect_online = plane_collect_online,
                             .count_devices = plane_count_devices,
@@ -510,6 +527,11 @@ void workers_plane(struct workers *ws, struct plane *plane)
 struct worker *workers_get(struct workers *ws, unsigned no)
 {
     return ws->list[no];
+}
+
+struct mailbox *workers_to_control(struct workers *ws)
+{
+    return ws->to_control;
 }
 
 bool workers_running(const struct workers *ws)
@@ -608,91 +630,6 @@ void workers_stop_accepting(struct workers *ws)
 {
     for (unsigned i = 0; i < ws->running; i++)
         mailbox_send(ws->list[i]->mailbox, &message_new(on_stop_accepting)->msg);
-}
-
-/* ---- an upgrade ---- */
-
-/* Something for every worker to do. One thing moves from worker to worker: so nothing is shared,
- * and what a worker had sent to another before is there before the end is told. */
-struct errand {
-    struct message msg;
-    struct workers *ws;
-    void (*fn)(struct worker *w, struct handoff *h);
-    struct handoff *handoff;
-    void (*done)(void *arg);
-    void *arg;
-    unsigned next;
-};
-
-static void on_errand_done(struct message *msg, void *receiver)
-{
-    struct errand *e = (struct errand *)(void *)msg;
-    (void)receiver;
-    if (e->done)
-        e->done(e->arg);
-    free(e);
-}
-
-static void on_errand(struct message *msg, void *receiver)
-{
-    struct errand *e = (struct errand *)(void *)msg;
-    e->fn(receiver, e->handoff);
-    if (++e->next < e->ws->running) {
-        mailbox_send(e->ws->list[e->next]->mailbox, &e->msg);
-        return;
-    }
-    e->msg.fn = on_errand_done;
-    mailbox_send(e->ws->to_control, &e->msg);
-}
-
-static void send_round(struct workers *ws, void (*fn)(struct worker *, struct handoff *),
-                       struct handoff *h, void (*done)(void *arg), void *arg)
-{
-    struct errand *e = calloc(1, sizeof(*e));
-    BUG_ON(e == NULL);
-    *e = (struct errand){
-        .msg.fn = on_errand, .ws = ws, .fn = fn, .handoff = h, .done = done, .arg = arg};
-    mailbox_send(ws->list[0]->mailbox, &e->msg);
-}
-
-static void export_one(struct worker *w, struct handoff *h)
-{
-    enum status st = worker_export(w, h);
-    if (st != ST_OK)
-        log_line(w->log, LOG_WARNING, NULL, "not all listening sockets can be handed over: %s",
-                 status_str(st));
-}
-
-void workers_export(struct workers *ws, struct handoff *into, void (*done)(void *arg), void *arg)
-{
-    send_round(ws, export_one, into, done, arg);
-}
-
-static void yield_one(struct worker *w, struct handoff *h)
-{
-    (void)h;
-    worker_yield(w);
-}
-
-void workers_yield(struct workers *ws, void (*done)(void *arg), void *arg)
-{
-    send_round(ws, yield_one, NULL, done, arg);
-}
-
-static void release_one(struct worker *w, struct handoff *h)
-{
-    (void)h;
-    worker_release(w);
-}
-
-static void close_rest(void *arg)
-{
-    handoff_close(arg);
-}
-
-void workers_release(struct workers *ws)
-{
-    send_round(ws, release_one, NULL, close_rest, ws->conf.handoff);
 }
 
 static void on_stop(struct message *msg, void *receiver)

@@ -12,6 +12,7 @@
 
 struct handoff;
 struct loop;
+struct mailbox;
 struct worker;
 struct workers;
 struct rng;
@@ -43,7 +44,8 @@ void workers_plane(struct workers *ws, struct plane *plane);
 /* Stops accepting everywhere; open sessions go on. */
 void workers_stop_accepting(struct workers *ws);
 
-/* ---- an upgrade; @done is called in the control thread when every worker has done it ---- */
+/* ---- an upgrade (workers_upgrade.c): @done is called in the control thread, when every worker has
+ * done it ---- */
 
 /* Adds duplicates of all listening sockets to @into, which the caller leaves alone until then. What
  * fails is said, and missing there. */
@@ -68,6 +70,8 @@ void workers_log_overload(struct worker *w);
 /* Worker @no; false once the threads have ended and mailboxes may be gone. */
 struct worker *workers_get(struct workers *ws, unsigned no);
 bool workers_running(const struct workers *ws);
+/* Messages there get the workers. */
+struct mailbox *workers_to_control(struct workers *ws);
 /* The first worker has the port: the others open their listeners. */
 void workers_open_rest(struct worker *first, uint32_t node_no);
 /* The port was taken from under @w: the first worker tries again later, for all. */

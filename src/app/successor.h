@@ -1,0 +1,46 @@
+/* app/successor.h - the new process's half of an upgrade: takes the listening sockets of the one
+ * that started it, says when its nodes are ready, and serves when that one has stopped accepting
+ * (docs/internals/upgrade.md). The other half: app/upgrade.h. Control thread.
+ *
+ * Life: successor_take -> make workers with successor_sockets and a controller that is held ->
+ * successor_watch -> conf.begin -> conf.report -> successor_free. */
+#ifndef APP_SUCCESSOR_H
+#define APP_SUCCESSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+struct controller;
+struct controller_user;
+struct handoff;
+struct log;
+struct loop;
+struct successor;
+
+struct successor_conf {
+    struct loop *loop;
+    const struct log *log;
+    struct controller *controller;
+    void (*begin)(void *arg); /* the other process has stopped accepting, or is gone: serve */
+    void *arg;
+};
+
+/* Was this process started by an upgrade? Then waits for all that is handed over, at most 10 s.
+ * ST_OK, *@out NULL: it was not. An error: it was, but *@reason went wrong; the process must
+ * end. */
+NODISCARD enum status successor_take(struct successor **out, const char **reason);
+/* Closes what was not taken. After the workers have ended. NULL is fine. */
+void successor_free(struct successor *s);
+/* For workers_conf; the successor's. */
+struct handoff *successor_sockets(struct successor *s);
+/* From now on follows the other process, and tells it when this one is ready. ST_OK; ST_E_CONFIG:
+ * this one has another state database, which was told; ST_E_IO. */
+NODISCARD enum status successor_watch(struct successor *s, const struct successor_conf *conf);
+
+/* For controller_setup: a node listens; users are gone, also for sessions of the other process. */
+void successor_look(struct successor *s);
+void successor_removed(struct successor *s, const struct controller_user *list, size_t count);
+
+#endif

@@ -1,0 +1,450 @@
+#include "app/upgrade.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/spawn.h"
+#include "app/upgrade_wire.h"
+#include "base/log.h"
+#include "control/controller.h"
+#include "io/loop.h"
+#include "session/handoff.h"
+#include "session/workers.h"
+
+#define READY_MS 30000
+#define TERM_MS  5000 /* from SIGTERM to SIGKILL */
+#define PUSH_MS  50   /* between looks whether a push has come to its end */
+
+enum state { IDLE, EXPORTING, STARTING, YIELDING, LEAVING, ABORTING };
+
+struct upgrade {
+    struct upgrade_setup setup;
+    enum state state;
+    char binary[SPAWN_PATH_MAX];
+    struct handoff *handoff;
+    struct watch socket, child; /* fd -1: none */
+    pid_t pid;                  /* 0: none, or waited for */
+    struct timer timer;         /* READY, then SIGKILL */
+    struct timer push;
+    /* What is still to be sent, in this order. */
+    bool hello, nodes, end, go, report;
+    size_t next; /* socket of handoff */
+    void (*done)(void *arg, bool ok, const char *text);
+    void *done_arg;
+};
+
+/* ---- outcome --------------------------------------------------------------------------------- */
+
+static void tell(struct upgrade *u, bool ok, const char *text)
+{
+    void (*done)(void *, bool, const char *) = u->done;
+
+    u->done = NULL;
+    if (done != NULL)
+        done(u->done_arg, ok, text);
+}
+
+static void close_watch(struct upgrade *u, struct watch *w)
+{
+    int fd = w->fd;
+
+    if (fd < 0)
+        return;
+    loop_watch_del(u->setup.loop, w);
+    close(fd);
+    w->fd = -1;
+}
+
+static void forget_child(struct upgrade *u)
+{
+    loop_timer_del(u->setup.loop, &u->timer);
+    close_watch(u, &u->socket);
+    close_watch(u, &u->child);
+    handoff_free(u->handoff);
+    u->handoff = NULL;
+    u->pid = 0;
+}
+
+static void end_child(struct upgrade *u)
+{
+    if (u->pid == 0)
+        return;
+    kill(u->pid, SIGKILL);
+    waitpid(u->pid, NULL, 0);
+    u->pid = 0;
+}
+
+/* Goes on as if nothing had been. */
+static void fail(struct upgrade *u, const char *why)
+{
+    char text[UPGRADE_TEXT_MAX + SPAWN_PATH_MAX];
+
+    snprintf(text, sizeof(text), "%s: %s", u->binary, why);
+    log_line(u->setup.log, LOG_ERROR, NULL, "upgrade failed, this process goes on: %s", text);
+    u->state = ABORTING;
+    if (u->pid != 0 && u->child.fd >= 0) {
+        kill(u->pid, SIGTERM);
+        loop_timer_in(u->setup.loop, &u->timer, TERM_MS);
+    } else {
+        end_child(u);
+        forget_child(u);
+        u->state = IDLE;
+    }
+    tell(u, false, text);
+    u->setup.ended(u->setup.arg, false);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct upgrade *u = LIST_ENTRY(t, struct upgrade, timer);
+
+    if (u->state == ABORTING)
+        kill(u->pid, SIGKILL);
+    else if (u->state == STARTING)
+        fail(u, "it was not ready within 30 s; its own messages say why");
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static enum status send_bare(struct upgrade *u, enum upgrade_type type)
+{
+    const struct upgrade_message m = {.type = type};
+    return upgrade_send(u->socket.fd, &m);
+}
+
+static enum status send_hello(struct upgrade *u)
+{
+    const struct upgrade_message m = {
+        .type = UPGRADE_HELLO, .count = 1, .state = controller_state_id(u->setup.controller)};
+    return upgrade_send(u->socket.fd, &m);
+}
+
+static enum status send_nodes(struct upgrade *u)
+{
+    struct upgrade_message m = {.type = UPGRADE_NODES};
+    m.count = controller_listening(u->setup.controller, m.rows);
+    return upgrade_send(u->socket.fd, &m);
+}
+
+static enum status send_sockets(struct upgrade *u)
+{
+    struct upgrade_message m = {.type = UPGRADE_SOCKETS};
+    size_t i = u->next;
+
+    for (; i < handoff_count(u->handoff) && m.count < UPGRADE_SOCKETS_MAX; i++) {
+        m.sockets[m.count].fd = handoff_peek(u->handoff, i, &m.sockets[m.count].key);
+        m.count++;
+    }
+    enum status st = upgrade_send(u->socket.fd, &m);
+    if (st == ST_OK)
+        u->next = i;
+    return st;
+}
+
+static enum status send_next(struct upgrade *u)
+{
+    const struct {
+        bool *due;
+        enum status (*fn)(struct upgrade *);
+        enum upgrade_type type;
+    } steps[] = {{&u->hello, send_hello, 0},
+                 {&u->nodes, send_nodes, 0},
+                 {&u->end, NULL, UPGRADE_END},
+                 {&u->go, NULL, UPGRADE_GO},
+                 {&u->report, NULL, UPGRADE_REPORT}};
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        if (!*steps[i].due)
+            continue;
+        if (steps[i].due == &u->end && u->next < handoff_count(u->handoff))
+            return send_sockets(u);
+        enum status st = steps[i].fn != NULL ? steps[i].fn(u) : send_bare(u, steps[i].type);
+        *steps[i].due = st != ST_OK;
+        return st;
+    }
+    return ST_MORE;
+}
+
+/* Sends what is due and fits. Of a process that is gone its end tells. */
+static void pump(struct upgrade *u)
+{
+    enum status st = ST_OK;
+
+    while (u->socket.fd >= 0 && st == ST_OK)
+        st = send_next(u);
+    if (u->socket.fd >= 0 &&
+        loop_watch_mod(u->setup.loop, &u->socket,
+                       st == ST_FULL ? (uint32_t)LOOP_IN | LOOP_OUT : (uint32_t)LOOP_IN) != ST_OK)
+        log_line(u->setup.log, LOG_DEBUG, NULL, "upgrade: %s", status_str(ST_E_IO));
+}
+
+/* ---- the new process serves ------------------------------------------------------------------ */
+
+static void on_left(void *arg)
+{
+    struct upgrade *u = arg;
+
+    u->setup.on_left(u->setup.arg);
+}
+
+static void look_at_pushes(struct timer *t)
+{
+    struct upgrade *u = LIST_ENTRY(t, struct upgrade, push);
+
+    if (controller_is_pushing(u->setup.controller)) {
+        loop_timer_in(u->setup.loop, t, PUSH_MS);
+        return;
+    }
+    u->report = true;
+    pump(u);
+}
+
+/* No worker accepts any more. */
+static void on_yielded(void *arg)
+{
+    struct upgrade *u = arg;
+
+    if (u->state != YIELDING)
+        return;
+    u->state = LEAVING;
+    u->go = true;
+    controller_leave(u->setup.controller, on_left, u);
+    pump(u);
+    handoff_free(u->handoff);
+    u->handoff = NULL;
+    look_at_pushes(&u->push);
+}
+
+static void on_ready(struct upgrade *u)
+{
+    char text[64];
+
+    u->state = YIELDING;
+    loop_timer_del(u->setup.loop, &u->timer);
+    snprintf(text, sizeof(text), "process %d serves now", (int)u->pid);
+    log_line(u->setup.log, LOG_INFO, NULL,
+             "upgrade: %s; this one takes no more connections, lets those it has go on for "
+             "DrainTimeout and ends",
+             text);
+    tell(u, true, text);
+    u->setup.ended(u->setup.arg, true);
+    controller_close_ports(u->setup.controller);
+    workers_yield(u->setup.workers, on_yielded, u);
+}
+
+/* ---- hearing from it ------------------------------------------------------------------------- */
+
+static void on_message(struct upgrade *u, const struct upgrade_message *m)
+{
+    if (m->type == UPGRADE_READY && u->state == STARTING && !u->end)
+        on_ready(u);
+    else if (m->type == UPGRADE_FAILED && u->state == STARTING)
+        fail(u, m->text);
+    else if (m->type == UPGRADE_REMOVED && u->state == LEAVING)
+        controller_remove_users(u->setup.controller, m->users, m->count);
+}
+
+static void on_socket(struct watch *w, uint32_t events)
+{
+    struct upgrade *u = LIST_ENTRY(w, struct upgrade, socket);
+    struct upgrade_message m;
+    enum status st = ST_OK;
+
+    (void)events;
+    pump(u);
+    while (w->fd >= 0 && (st = upgrade_recv(w->fd, &m)) == ST_OK)
+        on_message(u, &m);
+    if (st == ST_MORE || w->fd < 0)
+        return;
+    /* It has closed its end. If it ends as well, how it did says more: that comes by itself. */
+    close_watch(u, w);
+    if (u->state == STARTING && u->child.fd < 0)
+        fail(u, "it has closed the connection to this process");
+}
+
+static const char *exit_text(char dst[64], int status)
+{
+    if (WIFSIGNALED(status))
+        snprintf(dst, 64, "it was ended by signal %d", WTERMSIG(status));
+    else
+        snprintf(dst, 64, "it ended with status %d", WEXITSTATUS(status));
+    return dst;
+}
+
+static void on_child(struct watch *w, uint32_t events)
+{
+    struct upgrade *u = LIST_ENTRY(w, struct upgrade, child);
+    enum state was = u->state;
+    char text[64];
+    int status = 0;
+
+    (void)events;
+    if (waitpid(u->pid, &status, WNOHANG) == 0)
+        return;
+    /* Its last words. */
+    if (u->socket.fd >= 0)
+        on_socket(&u->socket, LOOP_IN);
+    u->pid = 0;
+    if (u->state == STARTING) {
+        fail(u, exit_text(text, status));
+        return;
+    }
+    if (was == LEAVING || was == YIELDING)
+        log_line(u->setup.log, LOG_ERROR, NULL, "the process that serves in our place is gone: %s",
+                 exit_text(text, status));
+    close_watch(u, &u->child);
+    close_watch(u, &u->socket);
+    if (u->state == ABORTING || u->state == IDLE) {
+        forget_child(u);
+        u->state = IDLE;
+    }
+}
+
+/* ---- starting it ----------------------------------------------------------------------------- */
+
+static enum status watch_child(struct upgrade *u, int end)
+{
+    struct loop *l = u->setup.loop;
+    int fd = (int)syscall(SYS_pidfd_open, u->pid, 0);
+
+    if (loop_watch_add(l, &u->socket, end, LOOP_IN, on_socket) != ST_OK) {
+        close(end);
+        if (fd >= 0)
+            close(fd);
+        return ST_E_IO;
+    }
+    if (fd >= 0 && loop_watch_add(l, &u->child, fd, LOOP_IN, on_child) == ST_OK)
+        return ST_OK;
+    if (fd >= 0)
+        close(fd);
+    return ST_E_IO;
+}
+
+static void on_exported(void *arg)
+{
+    struct upgrade *u = arg;
+    int ends[2], err = 0;
+    char text[128];
+
+    if (u->state != EXPORTING)
+        return;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+        fail(u, strerror(errno));
+        return;
+    }
+    enum status st = spawn_again(u->binary, UPGRADE_ENV, ends[1], &u->pid, &err);
+    close(ends[1]);
+    if (st != ST_OK) {
+        close(ends[0]);
+        u->pid = 0;
+        snprintf(text, sizeof(text), "cannot start it: %s", strerror(err));
+        fail(u, text);
+        return;
+    }
+    u->state = STARTING;
+    u->hello = u->nodes = u->end = true;
+    u->next = 0;
+    if (watch_child(u, ends[0]) != ST_OK) {
+        fail(u, "cannot watch it");
+        return;
+    }
+    loop_timer_in(u->setup.loop, &u->timer, READY_MS);
+    pump(u);
+}
+
+void upgrade_start(struct upgrade *u, const char *binary,
+                   void (*done)(void *arg, bool ok, const char *text), void *arg)
+{
+    static const char *const refusals[] = {
+        [EXPORTING] = "an upgrade is under way already",
+        [STARTING] = "an upgrade is under way already",
+        [YIELDING] = "another process serves in the place of this one already",
+        [LEAVING] = "another process serves in the place of this one already",
+        [ABORTING] = "the process of the last upgrade, which failed, is still ending",
+    };
+    const char *why = refusals[u->state];
+
+    if (why == NULL && controller_state_id(u->setup.controller) == 0)
+        why = "the state lives in memory (look at StateDir), a new process would know no users";
+    if (why == NULL && binary != NULL)
+        snprintf(u->binary, sizeof(u->binary), "%s", binary);
+    if (why == NULL && binary == NULL && spawn_own_path(u->setup.argv0, u->binary) != ST_OK)
+        why = "the program's file is not to be found";
+    if (why == NULL && (u->handoff = handoff_new()) == NULL)
+        why = "no memory";
+    if (why != NULL) {
+        log_line(u->setup.log, LOG_WARNING, NULL, "no upgrade: %s", why);
+        if (done != NULL)
+            done(arg, false, why);
+        return;
+    }
+    log_line(u->setup.log, LOG_INFO, NULL, "upgrade: %s is started in the place of this process",
+             u->binary);
+    u->state = EXPORTING;
+    u->done = done;
+    u->done_arg = arg;
+    workers_export(u->setup.workers, u->handoff, on_exported, u);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct upgrade *upgrade_new(const struct upgrade_setup *setup)
+{
+    struct upgrade *u = calloc(1, sizeof(*u));
+
+    if (u == NULL)
+        return NULL;
+    u->setup = *setup;
+    u->socket.fd = u->child.fd = -1;
+    timer_init(&u->timer, on_timer);
+    timer_init(&u->push, look_at_pushes);
+    return u;
+}
+
+void upgrade_free(struct upgrade *u)
+{
+    if (u == NULL)
+        return;
+    if (u->state == STARTING || u->state == ABORTING)
+        end_child(u);
+    loop_timer_del(u->setup.loop, &u->push);
+    forget_child(u);
+    free(u);
+}
+
+void upgrade_abort(struct upgrade *u)
+{
+    if (u->state == STARTING)
+        fail(u, "this process is told to stop");
+    if (u->state != EXPORTING)
+        return;
+    u->state = IDLE; /* the workers may still be writing into handoff: that stays */
+    tell(u, false, "this process is told to stop");
+}
+
+void upgrade_forget(struct upgrade *u)
+{
+    u->done = NULL;
+}
+
+bool upgrade_is_under_way(const struct upgrade *u)
+{
+    return u->state == EXPORTING || u->state == STARTING;
+}
+
+bool upgrade_is_leaving(const struct upgrade *u)
+{
+    return u->state == YIELDING || u->state == LEAVING;
+}
+
+int upgrade_pid(const struct upgrade *u)
+{
+    return (int)u->pid;
+}

@@ -1,0 +1,53 @@
+/* app/upgrade.h - the running process's half of an upgrade: starts a new one, hands it the
+ * listening sockets, and leaves when that one serves (docs/internals/upgrade.md). The other half:
+ * app/successor.h. Control thread.
+ *
+ *   IDLE --upgrade_start--> EXPORTING --> STARTING --READY--> YIELDING --> LEAVING --> on_left
+ *     ^                                      | cannot start, ended, FAILED, not ready in 30 s
+ *     '-- the new process has ended -- ABORTING
+ */
+#ifndef APP_UPGRADE_H
+#define APP_UPGRADE_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+
+struct controller;
+struct log;
+struct loop;
+struct upgrade;
+struct workers;
+
+/* Borrowed for its life. */
+struct upgrade_setup {
+    struct loop *loop;
+    const struct log *log;
+    struct controller *controller;
+    struct workers *workers;
+    const char *argv0;                      /* as the program was started */
+    void (*ended)(void *arg, bool leaving); /* it is over: the new process serves, or has failed */
+    void (*on_left)(void *arg);             /* nothing is left to do here */
+    void *arg;
+};
+
+/* NULL: no memory. */
+struct upgrade *upgrade_new(const struct upgrade_setup *setup);
+/* After the workers have ended. A new process that is not ready yet ends. NULL is fine. */
+void upgrade_free(struct upgrade *u);
+/* Starts @binary (NULL: the file this program was started from) in our place. @done (may be NULL)
+ * is told the outcome in words, once, perhaps from within. */
+void upgrade_start(struct upgrade *u, const char *binary,
+                   void (*done)(void *arg, bool ok, const char *text), void *arg);
+/* This process is to stop: a new one that is not ready yet ends. */
+void upgrade_abort(struct upgrade *u);
+/* Nobody waits for the outcome any more. */
+void upgrade_forget(struct upgrade *u);
+/* A new process is being started. */
+bool upgrade_is_under_way(const struct upgrade *u);
+/* The new process serves, this one drains. */
+bool upgrade_is_leaving(const struct upgrade *u);
+/* Its process; 0: there is none. */
+int upgrade_pid(const struct upgrade *u);
+
+#endif

@@ -1,0 +1,45 @@
+#include "app/upgrade_request.h"
+
+#include "app/upgrade.h"
+#include "base/textbuf.h"
+#include "codec/json.h"
+#include "control/admin.h"
+
+static void on_gone(void *arg, struct http_call *call)
+{
+    (void)call;
+    upgrade_forget(arg);
+}
+
+static void on_done(void *arg, bool ok, const char *text)
+{
+    struct http_call *call = arg;
+
+    if (!ok) {
+        admin_fail(call, 409, "%s", text);
+        return;
+    }
+    struct textbuf *t = http_call_text(call);
+    textbuf_puts(t, "{\"text\":");
+    textbuf_json(t, text);
+    textbuf_puts(t, "}\n");
+    admin_done(call);
+}
+
+static void serve(void *arg, struct http_call *call)
+{
+    struct upgrade *u = arg;
+    struct json_t *v = admin_body(call);
+
+    if (v == NULL)
+        return;
+    const char *binary = json_get_str(v, "binary", NULL);
+    http_call_later(call, UPGRADE_REQUEST_WAIT_MS, on_gone, u);
+    upgrade_start(u, binary, on_done, call);
+    json_unref(v);
+}
+
+void upgrade_request_add(struct admin *a, struct upgrade *u)
+{
+    admin_add(a, "POST", UPGRADE_REQUEST_PATH, serve, u);
+}

@@ -1,0 +1,232 @@
+#include "app/upgrade_wire.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAGIC 0x50553256u /* "V2UP" */
+
+struct head {
+    uint32_t magic;
+    uint16_t version, type;
+    uint32_t count;
+    uint32_t zero;
+};
+
+struct wire_socket {
+    uint8_t udp, v6only, family, zero;
+    uint16_t port, zero2;
+    uint8_t ip[16];
+};
+
+struct wire_user {
+    uint64_t uid;
+    uint32_t row, zero;
+    uint8_t uuid[UUID_LEN];
+};
+
+union wire_body {
+    uint64_t state;
+    uint32_t rows[VIEW_NODES_MAX];
+    struct wire_socket sockets[UPGRADE_SOCKETS_MAX];
+    struct wire_user users[CONTROLLER_USERS_MAX];
+    char text[UPGRADE_TEXT_MAX];
+};
+
+union wire_control {
+    struct cmsghdr head; /* for its alignment */
+    char space[CMSG_SPACE(sizeof(int) * UPGRADE_SOCKETS_MAX)];
+};
+
+/* Bytes of the body of a message with @count things, and how many there may be. */
+static size_t body_size(unsigned type, size_t count, size_t *most)
+{
+    static const struct {
+        size_t each, most;
+    } kinds[] = {
+        [UPGRADE_HELLO] = {sizeof(uint64_t), 1},
+        [UPGRADE_NODES] = {sizeof(uint32_t), VIEW_NODES_MAX},
+        [UPGRADE_SOCKETS] = {sizeof(struct wire_socket), UPGRADE_SOCKETS_MAX},
+        [UPGRADE_FAILED] = {1, UPGRADE_TEXT_MAX},
+        [UPGRADE_REMOVED] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
+    };
+
+    *most = type < sizeof(kinds) / sizeof(kinds[0]) ? kinds[type].most : 0;
+    return *most > 0 ? kinds[type].each * count : 0;
+}
+
+static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
+{
+    switch (m->type) {
+    case UPGRADE_HELLO:
+        b->state = m->state;
+        return;
+    case UPGRADE_NODES:
+        memcpy(b->rows, m->rows, m->count * sizeof(b->rows[0]));
+        return;
+    case UPGRADE_FAILED:
+        memcpy(b->text, m->text, m->count);
+        return;
+    case UPGRADE_SOCKETS:
+        for (size_t i = 0; i < m->count; i++) {
+            const struct handoff_key *k = &m->sockets[i].key;
+            b->sockets[i] = (struct wire_socket){.udp = k->udp,
+                                                 .v6only = k->v6only,
+                                                 .family = k->where.family,
+                                                 .port = k->where.port};
+            memcpy(b->sockets[i].ip, k->where.ip, sizeof(k->where.ip));
+            fds[i] = m->sockets[i].fd;
+        }
+        return;
+    case UPGRADE_REMOVED:
+        for (size_t i = 0; i < m->count; i++) {
+            b->users[i] = (struct wire_user){.uid = m->users[i].uid, .row = m->users[i].row};
+            memcpy(b->users[i].uuid, m->users[i].uuid, UUID_LEN);
+        }
+        return;
+    default:
+        return;
+    }
+}
+
+static void unpack(struct upgrade_message *m, const union wire_body *b, const int *fds)
+{
+    switch (m->type) {
+    case UPGRADE_HELLO:
+        m->state = b->state;
+        return;
+    case UPGRADE_NODES:
+        memcpy(m->rows, b->rows, m->count * sizeof(b->rows[0]));
+        return;
+    case UPGRADE_FAILED:
+        memcpy(m->text, b->text, m->count);
+        m->text[m->count < UPGRADE_TEXT_MAX ? m->count : UPGRADE_TEXT_MAX - 1] = '\0';
+        return;
+    case UPGRADE_SOCKETS:
+        for (size_t i = 0; i < m->count; i++) {
+            const struct wire_socket *s = &b->sockets[i];
+            m->sockets[i].key =
+                (struct handoff_key){.where = {.family = s->family, .port = s->port},
+                                     .udp = s->udp != 0,
+                                     .v6only = s->v6only != 0};
+            memcpy(m->sockets[i].key.where.ip, s->ip, sizeof(s->ip));
+            m->sockets[i].fd = fds[i];
+        }
+        return;
+    case UPGRADE_REMOVED:
+        for (size_t i = 0; i < m->count; i++) {
+            m->users[i] = (struct controller_user){.uid = b->users[i].uid, .row = b->users[i].row};
+            memcpy(m->users[i].uuid, b->users[i].uuid, UUID_LEN);
+        }
+        return;
+    default:
+        return;
+    }
+}
+
+static enum status status_of_errno(void)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return ST_FULL;
+    return errno == EPIPE || errno == ECONNRESET ? ST_E_CLOSED : ST_E_IO;
+}
+
+enum status upgrade_send(int fd, const struct upgrade_message *m)
+{
+    struct head h = {.magic = MAGIC,
+                     .version = UPGRADE_VERSION,
+                     .type = (uint16_t)m->type,
+                     .count = (uint32_t)m->count};
+    union wire_body body;
+    union wire_control control;
+    int fds[UPGRADE_SOCKETS_MAX];
+    size_t most, size = body_size(m->type, m->count, &most);
+    struct iovec iov[2] = {{&h, sizeof(h)}, {&body, size}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+
+    BUG_ON(m->count > most);
+    pack(m, &body, fds);
+    if (m->type == UPGRADE_SOCKETS && m->count > 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * m->count);
+        memset(&control, 0, msg.msg_controllen);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * m->count);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * m->count);
+    }
+    for (;;) {
+        if (sendmsg(fd, &msg, MSG_NOSIGNAL) >= 0)
+            return ST_OK;
+        if (errno != EINTR)
+            return status_of_errno();
+    }
+}
+
+/* Descriptors that came along, into @fds. */
+static size_t take_fds(struct msghdr *msg, int *fds)
+{
+    size_t n = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t came = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < came && n < UPGRADE_SOCKETS_MAX; i++)
+            memcpy(&fds[n++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+    }
+    return n;
+}
+
+static enum status check(const struct head *h, size_t got, size_t fd_count, int flags)
+{
+    size_t most;
+
+    if (got < sizeof(*h) || h->magic != MAGIC)
+        return ST_E_PROTO;
+    if (h->version != UPGRADE_VERSION)
+        return ST_E_UNSUPPORTED;
+    size_t size = body_size(h->type, h->count, &most);
+    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_REMOVED || h->count > most ||
+        got != sizeof(*h) + size || (flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
+        fd_count != (h->type == UPGRADE_SOCKETS ? h->count : 0))
+        return ST_E_PROTO;
+    return ST_OK;
+}
+
+enum status upgrade_recv(int fd, struct upgrade_message *m)
+{
+    struct head h;
+    union wire_body body;
+    union wire_control control;
+    int fds[UPGRADE_SOCKETS_MAX];
+    struct iovec iov[2] = {{&h, sizeof(h)}, {&body, sizeof(body)}};
+    struct msghdr msg = {.msg_iov = iov,
+                         .msg_iovlen = 2,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control)};
+    ssize_t got;
+
+    do {
+        got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        enum status st = status_of_errno();
+        return st == ST_FULL ? ST_MORE : st;
+    }
+    if (got == 0)
+        return ST_E_CLOSED;
+    size_t fd_count = take_fds(&msg, fds);
+    enum status st = check(&h, (size_t)got, fd_count, msg.msg_flags);
+    if (st != ST_OK) {
+        while (fd_count > 0)
+            close(fds[--fd_count]);
+        return st;
+    }
+    m->type = (enum upgrade_type)h.type;
+    m->count = h.count;
+    unpack(m, &body, fds);
+    return ST_OK;
+}

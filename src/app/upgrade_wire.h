@@ -1,0 +1,65 @@
+/* app/upgrade_wire.h - what the two processes of an upgrade say to each other, over a pair of
+ * sequenced-packet sockets, so that a message is whole or not there. Both are on one machine:
+ * numbers are in its byte order.
+ *
+ *   old                                            new
+ *   HELLO  number of the state database
+ *   NODES  rows of the nodes that serve
+ *   SOCKETS ... with the descriptors (SCM_RIGHTS), END
+ *                                                  READY  all of those nodes listen, nobody accepts
+ *                                                  FAILED in words, instead
+ *   GO     we have stopped accepting
+ *   REPORT no push of ours is under way any more
+ *                                                  REMOVED users whose sessions must end
+ *
+ * A side that does not know the version says so and ends: the old process then goes on. */
+#ifndef APP_UPGRADE_WIRE_H
+#define APP_UPGRADE_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "control/controller.h"
+#include "session/handoff.h"
+
+#define UPGRADE_VERSION     1
+#define UPGRADE_SOCKETS_MAX 64u /* a message; the kernel takes 253 descriptors at once */
+#define UPGRADE_TEXT_MAX    256u
+#define UPGRADE_ENV         "V2SP_UPGRADE_FD" /* where the new process finds its end */
+
+enum upgrade_type {
+    UPGRADE_HELLO = 1,
+    UPGRADE_NODES,
+    UPGRADE_SOCKETS,
+    UPGRADE_END,
+    UPGRADE_READY,
+    UPGRADE_FAILED,
+    UPGRADE_GO,
+    UPGRADE_REPORT,
+    UPGRADE_REMOVED,
+};
+
+struct upgrade_message {
+    enum upgrade_type type;
+    size_t count;   /* of what the type has */
+    uint64_t state; /* HELLO */
+    union {
+        uint32_t rows[VIEW_NODES_MAX]; /* NODES */
+        struct {
+            struct handoff_key key;
+            int fd;
+        } sockets[UPGRADE_SOCKETS_MAX];                     /* SOCKETS */
+        struct controller_user users[CONTROLLER_USERS_MAX]; /* REMOVED */
+        char text[UPGRADE_TEXT_MAX];                        /* FAILED; count includes the NUL */
+    };
+};
+
+/* Sends @m; descriptors stay the caller's. ST_OK; ST_FULL: not now (the socket does not block);
+ * ST_E_CLOSED: the other side is gone; ST_E_IO. */
+NODISCARD enum status upgrade_send(int fd, const struct upgrade_message *m);
+/* Reads the next message, with descriptors that are the caller's. ST_OK; ST_MORE: none yet;
+ * ST_E_CLOSED; ST_E_UNSUPPORTED: of another version; ST_E_PROTO: not ours; ST_E_IO. */
+NODISCARD enum status upgrade_recv(int fd, struct upgrade_message *m);
+
+#endif

@@ -1,0 +1,46 @@
+/* control/node_env.h - what all nodes of the process share. Control thread; inside control only. */
+#ifndef CONTROL_NODE_ENV_H
+#define CONTROL_NODE_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "crypto/rng.h"
+
+struct counters;
+struct device_book;
+struct log;
+struct loop;
+struct node;
+struct panel_client;
+struct plane;
+struct resolver;
+struct stats;
+struct store;
+struct user_rt;
+struct user_slab;
+struct views;
+
+struct node_env {
+    struct loop *loop;
+    const struct log *lg;
+    const struct plane *plane;
+    struct store *store;
+    struct counters *counters;
+    struct user_slab *slab;
+    struct device_book *devices;
+    struct views *views;
+    struct stats *stats;
+    struct panel_client *client;
+    struct resolver *resolver; /* made when a REALITY target is looked at first */
+    struct rng rng;
+    void (*ended)(void *arg, struct node *n); /* DRAINING is over */
+    void (*listens)(void *arg);               /* a node has opened all its listeners */
+    /* @list (borrowed) is out of the node's table. */
+    void (*removed)(void *arg, const struct node *n, struct user_rt *const *list, size_t count);
+    void *arg;
+    /* An upgrade: two processes run, and one of them asks and reports. */
+    bool pulls, reports;
+};
+
+#endif
