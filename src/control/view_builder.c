@@ -12,6 +12,10 @@
 #include "registry/registry.h"
 #include "tls/cert.h"
 
+/* Xray-core's patience with a silent client, and what a lost segment of a ClientHello may take. */
+#define SNIFF_FIRST_MS 200
+#define SNIFF_WHOLE_MS 1000
+
 struct served_node *served_node_ref(struct served_node *s)
 {
     s->refs++;
@@ -301,6 +305,8 @@ static enum status fill(struct served_node *s, const struct config_node *conf,
     v->send_ip6 = o->send_ip6;
     v->ip_strategy = o->ip_strategy;
     v->allow_private = o->allow_private;
+    if (!o->disable_sniffing)
+        v->sniff = (struct view_sniff){.first_ms = SNIFF_FIRST_MS, .whole_ms = SNIFF_WHOLE_MS};
     v->source_max = o->source_max;
     v->device_bits4 = (uint8_t)o->device_prefix4;
     v->device_bits6 = (uint8_t)o->device_prefix6;

@@ -43,6 +43,13 @@ enum view_ip_strategy {              /* how names of targets become addresses (E
                         VIEW_IP_V6_ONLY,
 };
 
+/* How long what a client says first is waited for, where block rules look at it, in milliseconds
+ * since its request. */
+struct view_sniff {
+    uint32_t first_ms; /* its first byte; 0: nothing is looked at (DisableSniffing) */
+    uint32_t whole_ms; /* enough to tell, once it has begun */
+};
+
 /* One stage of the inbound chain: opaque here, a struct chain_stage for the session. */
 struct view_stage {
     const struct layer_ops *ops;
@@ -75,6 +82,7 @@ struct view_node {
     bool allow_private;      /* users may reach loopback and private addresses */
     const struct audit *audit;     /* block rules (policy/audit.h); NULL: none */
     struct audit_hits *audit_hits; /* where hits are counted (policy/audit_hits.h); with audit */
+    struct view_sniff sniff;
     const struct fallback_table *fallback; /* NULL: none */
     uint32_t source_max;                   /* unauthenticated connections of one source address */
     void *memory;                          /* what frees it: the control plane's business */

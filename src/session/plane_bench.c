@@ -262,6 +262,7 @@ void bench_publish(struct bench *b, unsigned users, struct user_rt *const *remov
     struct view *v = calloc(1, sizeof(*v));
     BUG_ON(v == NULL);
     v->refs = 1;
+    v->generation = ++b->generation;
     v->node = b->current;
     v->owner = b->current->memory;
     v->release = release_view;

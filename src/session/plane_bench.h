@@ -61,6 +61,7 @@ struct bench {
     pthread_t origin;
     bool listening, busy, gone, alive_told;
     unsigned released;
+    uint64_t generation; /* of the view published last */
     size_t alive_n;
     struct plane_alive alive[8];
 };

@@ -2,6 +2,7 @@
  * other. */
 #include "session/port.h"
 #include "session/relay.h"
+#include "session/screen.h"
 #include "session/session.h"
 #include "session/speed.h"
 #include "session/worker.h"
@@ -52,15 +53,30 @@ void relay_packets_reopen(struct session *s, const struct direct_conf *conf,
     s->udp_readable = true;
 }
 
-/* Sends what the client sent, but for what is over his limit. */
+/* ST_OK, or ST_E_REFUSED: a block rule ends the flow. */
+static enum status screen(struct session *s, struct bufq *up)
+{
+    const struct screen_flow f = {.wn = s->wn, .user = s->user, .peer = &s->info.peer};
+    if (up->head == NULL || !screen_has_rules(s->wn))
+        return ST_OK;
+    enum status st = screen_queue(&s->screen, &f, direct_udp_target(s->udp), up);
+    s->failed |= st != ST_OK;
+    return st;
+}
+
+/* Sends what the client sent, but for what is blocked or over his limit. */
 static enum status send_up(struct session *s)
 {
     struct bufq *up = chain_up(&s->in);
+    enum status st = screen(s, up);
+    if (st != ST_OK)
+        return st;
     speed_filter(s->wn, s->user, true, up, s->up_paid);
     uint64_t before = up->bytes;
-    enum status st = up->head ? direct_udp_send(s->udp, up) : ST_OK;
+    st = up->head ? direct_udp_send(s->udp, up) : ST_OK;
     relay_count(s, before - up->bytes, 0);
     s->up_paid = up->count;
+    screen_taken(s->screen, up);
     return st;
 }
 

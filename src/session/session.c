@@ -10,6 +10,7 @@
 #include "session/carrier.h"
 #include "session/port.h"
 #include "session/relay.h"
+#include "session/screen.h"
 #include "session/speed.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -105,6 +106,9 @@ static void deadline_passed(struct session *s)
     case SESSION_RELAY:
     case SESSION_PACKETS:
         session_end(s);
+        return;
+    case SESSION_SCREENING:
+        screen_late(s);
         return;
     case SESSION_CARRIER:
         carrier_tick(s);
@@ -245,6 +249,7 @@ void session_close(struct session *s, bool reset)
     loop_task_del(w->loop, &s->task);
     direct_dial_cancel(&s->dial);
     direct_udp_close(s->udp);
+    screen_free(s->screen, w->pool);
     carrier_stop(s, reset || s->failed);
     carrier_free(s);
     if (s->port)
@@ -546,6 +551,9 @@ void session_run(struct session *s)
     case SESSION_PROXY:
     case SESSION_HANDSHAKE:
         handshake(s);
+        return;
+    case SESSION_SCREENING:
+        screen_run(s);
         return;
     case SESSION_DIALING:
         /* what the client sends meanwhile waits in its socket; the dial has its own deadline */

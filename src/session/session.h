@@ -1,10 +1,10 @@
 /* session/session.h - one client connection from accept to close: handshake, request, dial, relay.
  *
- *   PROXY ----> HANDSHAKE --request--> DIALING ----> RELAY ---+
- *                 | |  |                   ^   \---> PACKETS -+--> FLUSHING --> freed
- *                 | |  +------ divert -----+                  |
- *                 | +--- many streams ---> CARRIER -----------+
- *                 +------ error ------------------------------+
+ *   PROXY --> HANDSHAKE --request--> [SCREENING] --> DIALING --> RELAY ---+
+ *               | |  |                     |           ^   \---> PACKETS -+--> FLUSHING --> freed
+ *               | |  +------ divert -------|-----------+                  |
+ *               | +--- many streams -------|-----------------> CARRIER ---+
+ *               +------ error -------------+------------------------------+
  *
  * A stream of a carrier is a session too, with a port in place of the client's socket; it begins
  * at DIALING. Without a stream a flow of XUDP waits (PARKED) until its client comes back.
@@ -29,10 +29,12 @@ struct port;
 struct carrier;
 struct xudp;
 struct direct_udp_sockets;
+struct screen;
 
 enum session_state {
     SESSION_PROXY,     /* waits for the PROXY header */
     SESSION_HANDSHAKE, /* layers are at work, no request yet */
+    SESSION_SCREENING, /* block rules wait for the client's first bytes: session/screen.h */
     SESSION_DIALING,   /* the target is resolved or connected to */
     SESSION_RELAY,     /* bytes, both ways */
     SESSION_PACKETS,   /* datagrams inside the client's stream */
@@ -65,6 +67,7 @@ struct session {
     struct view *view;    /* holds what the layers' configurations lie in; see worker_publish */
     struct direct_dial dial;
     struct direct_udp *udp;
+    struct screen *screen;                /* of its datagrams; NULL: no rules, or none came */
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
     struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
@@ -127,6 +130,8 @@ void session_request(struct session *s, const struct request *req);
  * (fd -1), which are taken over. */
 void session_request_moved(struct session *s, const struct request *req);
 void session_flow_given(struct session *s, struct direct_udp_sockets *sockets);
+/* A session that was SCREENING goes on to its target, or ends. */
+void session_screened(struct session *s, bool allowed);
 void session_divert(struct session *s);
 /* EV_ADOPT: client and helper stream are relayed to each other from now on. */
 void session_adopt(struct session *s);

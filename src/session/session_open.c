@@ -8,6 +8,7 @@
 #include "io/sockaddr.h"
 #include "session/carrier.h"
 #include "session/relay.h"
+#include "session/screen.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -43,17 +44,17 @@ static void raise_caps(struct chain *c)
         c->in[i].cap = c->out[i].cap = RELAY_QUEUE_CAP;
 }
 
-static void write_access_line(struct session *s, const struct request *req)
+/* @out: where it goes, as Xray-core writes it. */
+static void write_access_line(struct session *s, bool udp, const struct target *t, const char *out)
 {
     struct worker *w = s->wn->worker;
     if (w->access == NULL)
         return;
     char from[ADDR_STRLEN], to[TARGET_STRLEN], line[640];
-    const char *net = req->network == NETWORK_UDP ? "udp" : "tcp";
-    int n = snprintf(
-        line, sizeof(line), "%lld from tcp:%s accepted %s:%s [%s -> direct] user: %llu\n",
-        (long long)loop_unix_s(w->loop), addr_str(&s->info.peer, from), net,
-        target_str(&req->target, to), s->wn->view->node->tag, (unsigned long long)s->user->uid);
+    int n = snprintf(line, sizeof(line), "%lld from tcp:%s accepted %s:%s [%s -> %s] user: %llu\n",
+                     (long long)loop_unix_s(w->loop), addr_str(&s->info.peer, from),
+                     udp ? "udp" : "tcp", target_str(t, to), s->wn->view->node->tag, out,
+                     (unsigned long long)s->user->uid);
     if (n > 0)
         w->access->write(w->access, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
@@ -234,7 +235,6 @@ static bool begin_request(struct session *s, const struct request *req)
         return false;
     }
     worker_count(&s->wn->stats->served, 1);
-    write_access_line(s, req);
     s->uplink_only_ms = t->uplink_only;
     s->downlink_only_ms = t->downlink_only;
     s->idle_ms = req->network == NETWORK_TCP ? t->idle : packets_idle_ms(s, req);
@@ -249,20 +249,55 @@ static void packets_opened(struct session *s, const struct why *why)
         begin_relay(s);
 }
 
+/* What a rule says no to ends as what cannot be reached; screen.h has logged and counted it. */
+static void end_blocked(struct session *s)
+{
+    fail(s, ST_E_REFUSED, NULL, 0);
+}
+
+static void dial_target(struct session *s, const struct target *t)
+{
+    struct direct_conf conf;
+    direct_conf_of(&conf, s->view->node);
+    /* TCP_FASTOPEN_CONNECT sends its SYN with the first bytes: without any the target, which may be
+     * the one to speak first, would never hear of it. */
+    conf.tfo = conf.tfo && chain_up(&s->in)->head != NULL;
+    dial(s, &conf, t);
+}
+
+/* True: the request may go on. Else @s waits, or has ended. */
+static bool screened(struct session *s, const struct request *req)
+{
+    enum screen_answer answer = screen_request(s, req);
+    if (answer == SCREEN_WAIT)
+        return false;
+    bool allowed = answer == SCREEN_PASS;
+    write_access_line(s, req->network == NETWORK_UDP, &req->target, allowed ? "direct" : "block");
+    if (!allowed)
+        end_blocked(s);
+    return allowed;
+}
+
+void session_screened(struct session *s, bool allowed)
+{
+    write_access_line(s, false, s->target_name, allowed ? "direct" : "block");
+    if (allowed)
+        dial_target(s, s->target_name);
+    else
+        end_blocked(s);
+}
+
 void session_request(struct session *s, const struct request *req)
 {
     struct direct_conf conf;
     struct why why = {0};
-    if (!begin_request(s, req))
+    if (!begin_request(s, req) || !screened(s, req))
         return;
-    direct_conf_of(&conf, s->view->node);
     if (req->network == NETWORK_TCP) {
-        /* TCP_FASTOPEN_CONNECT sends its SYN with the first bytes: without any the target, which
-         * may be the one to speak first, would never hear of it. */
-        conf.tfo = conf.tfo && chain_up(&s->in)->head != NULL;
-        dial(s, &conf, &req->target);
+        dial_target(s, &req->target);
         return;
     }
+    direct_conf_of(&conf, s->view->node);
     s->state = SESSION_PACKETS;
     relay_packets_open(s, &conf, req->addressed ? NULL : &req->target, &why);
     packets_opened(s, &why);
@@ -270,7 +305,7 @@ void session_request(struct session *s, const struct request *req)
 
 void session_request_moved(struct session *s, const struct request *req)
 {
-    if (!begin_request(s, req))
+    if (!begin_request(s, req) || !screened(s, req))
         return;
     s->state = SESSION_DIALING;
     session_deadline(s, DIAL_DEADLINE_MS);
@@ -284,6 +319,8 @@ void session_flow_given(struct session *s, struct direct_udp_sockets *sockets)
     direct_conf_of(&conf, s->view->node);
     if (sockets->fd[0] >= 0 || sockets->fd[1] >= 0) {
         forget_target(s); /* the flow had another first target */
+        screen_free(s->screen, s->wn->worker->pool);
+        s->screen = NULL;
         relay_packets_reopen(s, &conf, sockets, &why);
     } else if (s->target_name) {
         relay_packets_open(s, &conf, s->target_name, &why);

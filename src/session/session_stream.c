@@ -2,6 +2,7 @@
  * of them when the stream ends before they do. */
 #include "session/port.h"
 #include "session/relay.h"
+#include "session/screen.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -61,7 +62,7 @@ bool session_may_move(const struct session *s)
 {
     bool awaits = s->state == SESSION_DIALING && s->xudp != NULL && s->xudp->awaits;
 
-    return s->cut == SESSION_NOT_CUT &&
+    return s->cut == SESSION_NOT_CUT && !screen_ended(s->screen) &&
            (s->state == SESSION_PACKETS || s->state == SESSION_PARKED || awaits);
 }
 
@@ -75,7 +76,11 @@ bool session_park(struct session *s)
     s->port = NULL;
     if (s->udp != NULL)
         relay_packets_flush(s);
+    if (screen_ended(s->screen))
+        return false;
     bufq_clear(chain_bottom_in(&s->in), w->pool);
+    s->up_paid = 0;
+    screen_taken(s->screen, chain_up(&s->in));
     s->state = SESSION_PARKED;
     session_deadline(s, PARKED_MS);
     list_add_tail(&w->parked, &s->xudp->parked);
@@ -192,7 +197,8 @@ bool session_run_cut(struct session *s)
 {
     if (s->cut == SESSION_NOT_CUT)
         return false;
-    bool nothing_to_bring = s->state == SESSION_DIALING && chain_bottom_in(&s->in)->head == NULL;
+    bool opening = s->state == SESSION_DIALING || s->state == SESSION_SCREENING;
+    bool nothing_to_bring = opening && chain_bottom_in(&s->in)->head == NULL;
     if (s->cut == SESSION_CUT_RESET || nothing_to_bring || s->state == SESSION_FLUSHING) {
         session_close(s, s->cut == SESSION_CUT_RESET);
         return true;

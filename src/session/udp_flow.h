@@ -14,6 +14,7 @@
 
 #define UDP_FLOWS_SOURCE 1024u /* of one source */
 
+struct screen;
 struct udp_service;
 
 /* A source address and its flows, least recently used first. */
@@ -38,10 +39,11 @@ struct udp_flow {
     bool dns;               /* its first target was a DNS server: short idle time */
     struct direct_udp *out; /* NULL: not opened */
     struct bufq up;
-    struct claim claim; /* on the user's limits */
-    bool lost_place;    /* it went to another device: the flow is to end */
-    uint32_t up_paid;   /* datagrams of @up that the user's speed limit has let pass */
-    struct task task;   /* more answers to read, others first */
+    struct claim claim;    /* on the user's limits */
+    bool lost_place;       /* it went to another device: the flow is to end */
+    struct screen *screen; /* of its datagrams; NULL: no rules, or none came */
+    uint32_t up_paid;      /* datagrams of @up that the user's speed limit has let pass */
+    struct task task;      /* more answers to read, others first */
     uint64_t active_ms;
     uint64_t unreported; /* payload bytes since the last alive report */
     size_t state_size;

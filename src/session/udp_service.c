@@ -10,8 +10,9 @@
 #include "base/frame.h"
 #include "io/sockaddr.h"
 #include "session/handoff.h"
-#include "session/udp_flow.h"
+#include "session/screen.h"
 #include "session/speed.h"
+#include "session/udp_flow.h"
 #include "session/worker.h"
 #include "session/workers.h"
 
@@ -83,6 +84,7 @@ static void flow_free(struct udp_flow *f)
     list_del(&f->touched);
     direct_udp_close(f->out);
     bufq_clear(&f->up, w->pool);
+    screen_free(f->screen, w->pool);
     if (f->source != NULL) {
         if (f->unreported > 0)
             alive_add(&u->wn->alive, f->user->uid, &f->client, f->unreported, PLANE_GONE);
@@ -137,9 +139,23 @@ static struct udp_flow *flow_new(struct udp_service *u, const struct packet *p)
     return f;
 }
 
+/* Drops what block rules forbid. ST_OK, or ST_E_REFUSED: the flow must end. */
+static enum status screen(struct udp_flow *f)
+{
+    const struct screen_flow of = {.wn = f->service->wn, .user = f->user, .peer = &f->client};
+
+    if (!screen_has_rules(of.wn))
+        return ST_OK;
+    return screen_queue(&f->screen, &of, direct_udp_target(f->out), &f->up);
+}
+
 /* What is queued goes to the targets. */
 static void send_up(struct udp_flow *f)
 {
+    if (screen(f) != ST_OK) {
+        flow_free(f);
+        return;
+    }
     speed_filter(f->service->wn, f->user, true, &f->up, f->up_paid);
     uint64_t before = f->up.bytes;
 
@@ -147,6 +163,7 @@ static void send_up(struct udp_flow *f)
     enum status st = direct_udp_send(f->out, &f->up);
     count(f, before - f->up.bytes, 0);
     f->up_paid = f->up.count;
+    screen_taken(f->screen, &f->up);
     if (st < 0 || f->lost_place)
         flow_free(f);
 }
@@ -197,8 +214,18 @@ static bool make_room(struct udp_service *u, const struct addr *client)
     return true;
 }
 
-/* The first datagram of @f was authentic. False: there is no room for it, and it is freed. */
-static bool establish(struct udp_flow *f, const struct packet *p)
+/* Is the first datagram allowed? One that is not opens no socket. */
+static bool screen_first(struct udp_flow *f, const struct packet *p, const struct span *s)
+{
+    const struct screen_flow of = {.wn = f->service->wn, .user = p->user, .peer = &p->from};
+
+    return !screen_has_rules(of.wn) ||
+           screen_datagram(&f->screen, &of, &p->target, span_data(s), s->len) == SCREEN_PASS;
+}
+
+/* The first datagram of @f, @s, was authentic. False: it is blocked, or there is no room for it,
+ * and it is freed. */
+static bool establish(struct udp_flow *f, const struct packet *p, const struct span *s)
 {
     struct udp_service *u = f->service;
     struct worker *w = worker_of(u);
@@ -206,7 +233,8 @@ static bool establish(struct udp_flow *f, const struct packet *p)
 
     f->dns = p->target.addr.port == 53;
     direct_conf_of(&conf, u->wn->view->node);
-    if (direct_udp_open(&w->out, &conf, NULL, f, on_target, &f->out, NULL) != ST_OK ||
+    if (!screen_first(f, p, s) ||
+        direct_udp_open(&w->out, &conf, NULL, f, on_target, &f->out, NULL) != ST_OK ||
         !make_room(u, &p->from)) {
         flow_free(f);
         return false;
@@ -281,8 +309,9 @@ static bool try_first(struct udp_service *u, struct udp_flow *f, struct span *s,
         loop_task_add(w->loop, &u->task);
         return false;
     }
-    if (st == ST_OK && establish(f, p)) {
+    if (st == ST_OK && establish(f, p, s)) {
         deliver(f, s, p, socket);
+        screen_taken(f->screen, &f->up); /* it has been judged */
         return true;
     }
     if (st != ST_OK) {

@@ -15,6 +15,8 @@
 
 #include "base/bytes.h"
 #include "io/sockaddr.h"
+#include "policy/audit_hits.h"
+#include "policy/audit_list.h"
 #include "session/plane_bench.h"
 #include "stream/packet.h"
 
@@ -333,15 +335,102 @@ static void sources_are_told(void **state)
     assert_int_equal(s->b->alive[0].bytes, 5);
 }
 
+/* ---- under block rules ----------------------------------------------------------------------- */
+
+static void no_problem(void *arg, const struct audit_item *item, bool used, const char *problem)
+{
+    (void)arg;
+    (void)used;
+    fail_msg("%s: %s", item->text, problem);
+}
+
+static void block(const struct setup *s, struct audit *a, struct audit_hits *hits, const char *rule)
+{
+    const struct audit_item item = {.text = rule, .len = strlen(rule), .id = 1};
+    struct audit_list *list;
+
+    assert_int_equal(audit_list_build(s->b->arena, &item, 1, no_problem, NULL, &list), ST_OK);
+    *a = (struct audit){.lists = {list}, .count = 1};
+    struct view_node *n = bench_change(s->b);
+    n->audit = a;
+    n->audit_hits = hits;
+    n->sniff = (struct view_sniff){.first_ms = 1, .whole_ms = 1};
+    bench_open(s->b);
+    bench_settle(s->b);
+}
+
+/* A flow that begins with what is blocked is none; one that comes to it ends. Others stay, and the
+ * same client may begin anew. */
+static void what_rules_block_is_not_forwarded(void **state)
+{
+    static const char ping[] = "d1:ad2:id20:abcdefghij1e1:q4:ping1:t2:aa1:y1:qe";
+    struct setup *s = *state;
+    struct audit_hits *hits = audit_hits_new();
+    struct audit a;
+
+    block(s, &a, hits, "protocol:bittorrent");
+    ask(s, s->client, 0, 1, 0, ping);
+    ask(s, s->client, 0, 2, 0, "other");
+    uint16_t other = arrives(s, "other");
+    bench_wait_open(s->b, 1);
+    assert_int_equal(audit_hits_sum(hits).hits, 1);
+    ask(s, s->client, 0, 1, 0, "first");
+    uint16_t first = arrives(s, "first");
+    bench_wait_open(s->b, 2);
+    ask(s, s->client, 0, 1, 0, ping);
+    bench_wait_open(s->b, 1);
+    ask(s, s->client, 0, 1, 0, "anew");
+    assert_int_not_equal(arrives(s, "anew"), first);
+    ask(s, s->client, 0, 2, 0, "on");
+    assert_int_equal(arrives(s, "on"), other);
+    assert_int_equal(audit_hits_sum(hits).hits, 2);
+    bench_wait_open(s->b, 2);
+    bench_settle(s->b);
+    assert_int_equal(bench_counted(s->b, s->b->users[0].slot, true), 5 + 5 + 4 + 2);
+    audit_hits_free(hits);
+}
+
+static void a_blocked_port_gets_nothing(void **state)
+{
+    struct setup *s = *state, other = *s;
+    struct audit_hits *hits = audit_hits_new();
+    struct audit a;
+    char rule[16];
+
+    other.target = udp_socket(&other.target_port);
+    snprintf(rule, sizeof(rule), "port:%u", other.target_port);
+    block(s, &a, hits, rule);
+    ask(&other, s->client, 0, 1, 0, "opens nothing");
+    ask(s, s->client, 0, 1, 0, "opens");
+    uint16_t at = arrives(s, "opens");
+    for (unsigned i = 0; i < 3; i++)
+        ask(&other, s->client, 0, 1, 0, "dropped");
+    ask(s, s->client, 0, 1, 0, "goes on");
+    assert_int_equal(arrives(s, "goes on"), at);
+    bench_settle(s->b);
+    assert_int_equal(audit_hits_sum(hits).hits, 2);
+    assert_int_equal(bench_counted(s->b, s->b->users[0].slot, true), 5 + 7);
+    char c;
+    assert_int_equal(recv(other.target, &c, 1, MSG_DONTWAIT), -1);
+    close(other.target);
+    audit_hits_free(hits);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_setup, close_setup)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(serves_flows_and_counts_them), TEST(a_client_may_roam),
-        TEST(searches_take_turns),          TEST(what_is_no_datagram_of_ours_is_dropped),
-        TEST(a_removed_user_is_cut),        TEST(flows_end_with_their_configuration),
-        TEST(a_node_goes_with_its_flows),   TEST(sources_are_told),
+        TEST(serves_flows_and_counts_them),
+        TEST(a_client_may_roam),
+        TEST(searches_take_turns),
+        TEST(what_is_no_datagram_of_ours_is_dropped),
+        TEST(a_removed_user_is_cut),
+        TEST(flows_end_with_their_configuration),
+        TEST(a_node_goes_with_its_flows),
+        TEST(sources_are_told),
+        TEST(what_rules_block_is_not_forwarded),
+        TEST(a_blocked_port_gets_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,70 @@
+/* session/screen.h - what a user asks for, held against the block rules of his node
+ * (policy/audit.h) before anything is looked up or dialled.
+ *
+ *   request --> SCREENING --> dial        a stream: by its target, then by its first bytes, which
+ *                    \------> end         stay in the session's queue
+ *   datagrams --> screen --> direct_udp   each new destination, and the first datagrams to it
+ *
+ * The first bytes are waited for only where a rule looks at what they say (audit_needs_sniffing),
+ * within the bounds of view_node.sniff, and not on ports where the server speaks first. Datagrams
+ * are never held back: one that leaves the matter open, a part of a QUIC hello, passes, and the
+ * flow ends with the one that decides. What was found serves the rules only; the session goes where
+ * the client wanted.
+ *
+ * What is blocked ends as if its target could not be reached: nothing says why but one line in the
+ * log and the counts. Single-threaded, of the session's worker. */
+#ifndef SESSION_SCREEN_H
+#define SESSION_SCREEN_H
+
+#include "base/span.h"
+#include "base/status.h"
+
+struct addr;
+struct request;
+struct session;
+struct target;
+struct user_rt;
+struct worker_node;
+
+enum screen_answer { SCREEN_PASS, SCREEN_BLOCKED, SCREEN_WAIT };
+
+/* ---- streams, and the first target of datagrams ---------------------------------------------- */
+
+/* Judges what @s, whose user is known, asks for. SCREEN_WAIT: @s is SCREENING, and
+ * session_screened follows. Of datagrams it is the first target, and what has come already. */
+enum screen_answer screen_request(struct session *s, const struct request *req);
+/* session_run of a session that is SCREENING. May free @s. */
+void screen_run(struct session *s);
+/* Its time is over: judged by what has come. May free @s. */
+void screen_late(struct session *s);
+
+/* ---- datagrams ------------------------------------------------------------------------------- */
+
+/* What was judged of a flow; pool memory, made with the first datagram under rules. */
+struct screen;
+
+/* Whose datagrams they are. */
+struct screen_flow {
+    struct worker_node *wn; /* its current view has the rules */
+    const struct user_rt *user;
+    const struct addr *peer; /* for the log */
+};
+
+/* A datagram to @to. SCREEN_BLOCKED: to be dropped; then screen_ended tells whether the flow has to
+ * end. *@sc: NULL at first; screen_free frees it. Without memory everything is blocked. */
+enum screen_answer screen_datagram(struct screen **sc, const struct screen_flow *f,
+                                   const struct target *to, const uint8_t *p, size_t n);
+/* Drops from the datagrams in @q, but for those that were here before, the ones that are blocked.
+ * @dflt: where those without a peer go, family ADDR_NONE: to the first target.
+ * ST_OK; ST_E_REFUSED: the flow is blocked, nothing more may be sent. */
+NODISCARD enum status screen_queue(struct screen **sc, const struct screen_flow *f,
+                                   const struct addr *dflt, struct bufq *q);
+/* Datagrams were taken from the queue, or all dropped: those left in it have been judged. */
+void screen_taken(struct screen *sc, const struct bufq *q);
+bool screen_ended(const struct screen *sc); /* NULL: no */
+void screen_free(struct screen *sc, struct pool *pool);
+
+/* Is there anything to judge on this node? */
+bool screen_has_rules(const struct worker_node *wn);
+
+#endif
