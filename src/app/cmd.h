@@ -15,6 +15,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_run, cmd_server;
+extern const struct cmd cmd_status, cmd_top, cmd_spool;
 extern const struct cmd cmd_demo;
 extern const struct cmd cmd_panel;
 extern const struct cmd cmd_check;
