@@ -270,20 +270,34 @@ static void show_certificate(struct view *v, const struct json_t *n)
     end_line(v);
 }
 
+/* On as many lines as it takes, on one of a small screen. */
+static void show_problem(struct view *v, const char *text)
+{
+    size_t width = v->style->width - 4;
+    struct textbuf t;
+
+    textbuf_init(&t);
+    status_plain(&t, text, v->style->brief ? width : SIZE_MAX);
+    for (size_t at = 0; at < t.len;) {
+        size_t end = t.len - at > width ? at + width : t.len;
+        while (end < t.len && end > at + 1 && ((unsigned char)t.p[end] & 0xc0) == 0x80)
+            end--;
+        color(v, RED);
+        textbuf_puts(v->out, at == 0 ? "  ! " : "    ");
+        textbuf_put(v->out, t.p + at, end - at);
+        color(v, PLAIN);
+        end_line(v);
+        at = end;
+    }
+    textbuf_fini(&t);
+}
+
 static void show_node(struct view *v, const struct json_t *n)
 {
-    const char *problem = json_get_str(n, "problem", "");
-
     if (!has_room(v))
         return;
     show_node_line(v, n);
-    if (problem[0] != '\0') {
-        color(v, RED);
-        textbuf_puts(v->out, "  ! ");
-        status_plain(v->out, problem, v->style->width - 4);
-        color(v, PLAIN);
-        end_line(v);
-    }
+    show_problem(v, json_get_str(n, "problem", ""));
     if (!v->style->brief) {
         show_panel(v, n);
         show_spool(v, n);

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 32
+#define BACKLOG 128
 
 /* The kernel takes 107 bytes of path. A longer one is reached through an open directory, which is
  * *@dir then (else -1) and is to be closed after use. */
