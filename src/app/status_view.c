@@ -270,6 +270,22 @@ static void show_certificate(struct view *v, const struct json_t *n)
     end_line(v);
 }
 
+/* Where a line of @width bytes at @at ends: at a blank, else between two characters. */
+static size_t line_end(const struct textbuf *t, size_t at, size_t width)
+{
+    size_t end = t->len - at > width ? at + width : t->len, blank = end;
+
+    if (end == t->len)
+        return end;
+    while (blank > at && t->p[blank] != ' ')
+        blank--;
+    if (blank > at)
+        return blank;
+    while (end > at + 1 && ((unsigned char)t->p[end] & 0xc0) == 0x80)
+        end--;
+    return end;
+}
+
 /* On as many lines as it takes, on one of a small screen. */
 static void show_problem(struct view *v, const char *text)
 {
@@ -279,15 +295,13 @@ static void show_problem(struct view *v, const char *text)
     textbuf_init(&t);
     status_plain(&t, text, v->style->brief ? width : SIZE_MAX);
     for (size_t at = 0; at < t.len;) {
-        size_t end = t.len - at > width ? at + width : t.len;
-        while (end < t.len && end > at + 1 && ((unsigned char)t.p[end] & 0xc0) == 0x80)
-            end--;
+        size_t end = line_end(&t, at, width);
         color(v, RED);
         textbuf_puts(v->out, at == 0 ? "  ! " : "    ");
         textbuf_put(v->out, t.p + at, end - at);
         color(v, PLAIN);
         end_line(v);
-        at = end;
+        at = end < t.len && t.p[end] == ' ' ? end + 1 : end;
     }
     textbuf_fini(&t);
 }
