@@ -88,7 +88,8 @@ struct config_options {
     enum view_ip_strategy ip_strategy; /* DNSType if EnableDNS, else VIEW_IP_ANY */
     enum view_ip_strategy dns_type;    /* private: the two halves of ip_strategy */
     bool dns;
-    bool disable_sniffing, disable_iv_check, uot;
+    const char *rule_list; /* RuleListPath: a file of block rules; "" = none */
+    bool no_panel_rules /* DisableGetRule */, disable_sniffing, disable_iv_check, uot;
     bool fallback; /* EnableFallback; rows as fallback_build() takes them */
     const struct fallback_rule *fallbacks;
     size_t fallback_count;

@@ -10,6 +10,7 @@
 void config_options_init(struct config_options *o)
 {
     *o = (struct config_options){
+        .rule_list = "",
         .listen = {{.family = ADDR_IP4}},
         .listen_count = 1,
         .cert =

@@ -256,6 +256,8 @@ static void print_options(struct printer *p, const struct config_node *n)
     put_bool(p, "EnableUot", o->uot);
     put_bool(p, "DisableIVCheck", o->disable_iv_check);
     put_bool(p, "DisableSniffing", o->disable_sniffing);
+    put_text(p, "RuleListPath", o->rule_list);
+    put_bool(p, "DisableGetRule", o->no_panel_rules);
     put_bool(p, "EnableFallback", o->fallback);
     print_fallbacks(p, o);
     print_reality(p, o);

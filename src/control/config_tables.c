@@ -162,7 +162,8 @@ static const struct config_key node_keys[] = {
     {"ApiCA", API(ca), TEXT},
     {"ApiInsecure", API(insecure), BOOL},
     {"RetryCount", .part = PART_API, IGNORED("calls are repeated with growing pauses")},
-    {"RuleListPath", .part = PART_API, LATER, .kind = KIND_NONE},
+    {"RuleListPath", .part = PART_API | PART_OPTION, W, TEXT,
+     .offset = offsetof(struct config_draft, opt.rule_list)},
     {"DisableCustomConfig", .part = PART_API, .state = KEY_PLACE},
     {"VlessFlow", .part = PART_API, IGNORED("the flow comes from the panel")},
 
@@ -217,7 +218,7 @@ static const struct config_key node_keys[] = {
      CUSTOM(config_read_reality)},
     {"UpdatePeriodic", .part = PART_OPTION, IGNORED("the panel sets the intervals")},
     {"DisableUploadTraffic", .part = PART_OPTION, LATER, .kind = KIND_NONE},
-    {"DisableGetRule", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"DisableGetRule", OPT(no_panel_rules), W, BOOL},
     {"AutoSpeedLimitConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
     {"GlobalDeviceLimitConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
 };

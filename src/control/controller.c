@@ -11,6 +11,7 @@
 #include "control/metrics.h"
 #include "control/node.h"
 #include "control/reporter.h"
+#include "control/rule_lists.h"
 #include "control/stats.h"
 #include "control/stats_service.h"
 #include "control/status.h"
@@ -198,6 +199,7 @@ static bool make_parts(struct controller *c)
     return rng_init(&e->rng) == ST_OK && (e->store = store_open(s->state_dir, s->log)) != NULL &&
            (e->counters = counters_open(run, e->store, s->plane->workers, s->log)) != NULL &&
            (e->slab = user_slab_new()) != NULL && (e->devices = device_book_new(e)) != NULL &&
+           (e->rules = rule_lists_new()) != NULL &&
            (e->views = views_new(s->loop, e->slab, rng_u64(&e->rng))) != NULL &&
            (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL && make_stats(c);
 }
@@ -257,6 +259,7 @@ void controller_free(struct controller *c)
     panel_client_free(c->env.client);
     views_free(c->env.views);
     counters_close(c->env.counters); /* takes the last sums of whoever was still there */
+    rule_lists_free(c->env.rules);
     user_slab_free(c->env.slab);
     device_book_free(c->env.devices);
     store_close(c->env.store);

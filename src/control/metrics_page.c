@@ -5,11 +5,13 @@
 #include "control/counters.h"
 #include "control/metrics.h"
 #include "control/node.h"
+#include "control/node_rules.h"
 #include "control/process_info.h"
 #include "control/reporter.h"
 #include "control/spool.h"
 #include "control/stats.h"
 #include "control/view_builder.h"
+#include "policy/audit_hits.h"
 #include "policy/plane.h"
 
 #define NODE_OF(l)  LIST_ENTRY(l, struct node, link)
@@ -217,6 +219,35 @@ static void put_calls(struct metrics_text *t, const struct metrics_setup *m)
     }
 }
 
+/* ---- block rules ----------------------------------------------------------------------------- */
+
+struct hits_of {
+    struct metrics_text *t;
+    const struct node *n;
+};
+
+static void put_hit(void *arg, const struct audit_hit *hit)
+{
+    const struct hits_of *h = arg;
+    metrics_value(h->t, LABELS({"node", tag_of(h->n)}, {"rule", hit->rule}), hit->count);
+}
+
+/* At most AUDIT_HITS_RULES rules a node; those behind the last are one. */
+static void put_hits(struct metrics_text *t, const struct metrics_setup *m)
+{
+    metrics_family(t, "v2sp_node_audit_hits_total", "counter",
+                   "Sessions and datagrams that a block rule ended, by rule.");
+    LIST_FOREACH(l, tmp, m->nodes)
+    {
+        struct hits_of h = {t, NODE_OF(l)};
+        struct audit_hits *hits = node_rules_hits(h.n);
+        const struct audit_hits_sums sums = audit_hits_sum(hits);
+        audit_hits_rules(hits, put_hit, &h);
+        if (sums.other_rules > 0)
+            put_hit(&h, &(struct audit_hit){.rule = "(other)", .count = sums.other_rules});
+    }
+}
+
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* Two numbers of a node: up and down. */
@@ -412,6 +443,7 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
     put_nodes(t, m);
     put_outcomes(t, m);
     put_causes(t, m);
+    put_hits(t, m);
     put_calls(t, m);
     put_pairs(t, m, "v2sp_node_traffic_bytes_total", "counter", "Payload bytes of users.", moved);
     put_pairs(t, m, "v2sp_panel_reported_bytes_total", "counter",

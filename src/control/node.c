@@ -10,6 +10,7 @@
 #include "control/counters.h"
 #include "control/device_book.h"
 #include "control/node_cache.h"
+#include "control/node_rules.h"
 #include "control/reporter.h"
 #include "control/stats.h"
 #include "control/store.h"
@@ -61,6 +62,8 @@ struct served_node *node_build(struct node *n, const char *text, size_t len)
         return NULL;
     }
     st = view_builder_make(n->conf, v, &s, problem);
+    if (st == ST_OK)
+        node_rules_load(n, v, s);
     json_unref(v);
     if (st != ST_OK) {
         uint64_t key = UINT64_C(0xcbf29ce484222325);
@@ -243,6 +246,16 @@ static void reread_cert(struct node *n)
         node_log(n, LOG_INFO, "the certificate's files have changed: read again");
 }
 
+/* Other rules hold from the next session on. */
+static void reread_rules(struct node *n)
+{
+    if (n->config_text == NULL || !node_rules_stale(n))
+        return;
+    struct served_node *s = node_build(n, n->config_text, n->config_len);
+    if (s != NULL && node_apply(n, s, NULL) == ST_OK)
+        node_log(n, LOG_INFO, "the file of its block rules has changed: read again");
+}
+
 static void on_listen_timer(struct timer *t)
 {
     struct node *n = LIST_ENTRY(t, struct node, listen_timer);
@@ -352,6 +365,7 @@ void node_free(struct node *n)
     node_tails_forget(n);
     device_panel_leave(n);
     reporter_free(n->reporter);
+    node_hits_unref(n->hits);
     stats_node_end(n->env->stats, n);
     loop_timer_del(n->env->loop, &n->pull.timer);
     loop_timer_del(n->env->loop, &n->listen_timer);
@@ -375,8 +389,10 @@ void node_reconfigure(struct node *n, const struct config *cfg, const struct con
     config_unref(old);
     stats_node_begin(n->env->stats, n);
     if (same) {
-        if (n->served != NULL && n->state < NODE_DRAINING)
+        if (n->served != NULL && n->state < NODE_DRAINING) {
             reread_cert(n);
+            reread_rules(n);
+        }
         return;
     }
     node_pull_cancel(n);

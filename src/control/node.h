@@ -75,12 +75,13 @@ struct node {
     bool listening;
     struct timer listen_timer;
     unsigned listen_fails;
-    struct node_trouble listen_trouble, config_trouble, list_trouble;
+    struct node_trouble listen_trouble, config_trouble, list_trouble, rules_trouble;
 
     struct node_target target;
     struct node_tails tails;
     struct reporter *reporter;
-    bool gone; /* the plane has ended it */
+    struct node_hits *hits; /* node_rules.h; NULL: it never had rules */
+    bool gone;              /* the plane has ended it */
 };
 
 /* Makes a node and starts what the store remembers; if env->pulls, it begins. NULL: no memory, or

@@ -15,6 +15,7 @@ struct node;
 struct panel_client;
 struct plane;
 struct resolver;
+struct rule_lists;
 struct stats;
 struct store;
 struct user_rt;
@@ -29,6 +30,7 @@ struct node_env {
     struct counters *counters;
     struct user_slab *slab;
     struct device_book *devices;
+    struct rule_lists *rules;
     struct views *views;
     struct stats *stats;
     struct panel_client *client;

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "codec/json.h"
+#include "control/node_rules.h"
 #include "control/self_cert.h"
 #include "registry/registry.h"
 #include "tls/cert.h"
@@ -29,6 +30,7 @@ void served_node_unref(struct served_node *s)
     for (unsigned i = 0; i < s->conf_count; i++)
         if (s->confs[i].free_conf != NULL)
             s->confs[i].free_conf(s->confs[i].conf);
+    node_rules_free(s->rules);
     arena_free(s->arena);
     free(s);
 }

@@ -29,6 +29,7 @@ struct served_node {
     const char *network, *security; /* "ws", "tls" */
     const char *cert_domain;        /* "" = none given */
     enum config_cert_mode cert_mode;
+    struct node_rules *rules; /* node.audit and what it needs; NULL: none */
     uint16_t port;
     uint32_t pull_s, push_s;
     uint64_t report_min, online_min;

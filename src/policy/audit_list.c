@@ -115,6 +115,7 @@ static enum status add_regexp(struct builder *b, uint32_t i)
     else
         snprintf(text, sizeof(text), "%s, at character %zu", err.text, err.at);
     tell(b, &item, false, text);
+    b->list->bad++;
     return ST_OK;
 }
 
@@ -227,12 +228,16 @@ enum status audit_list_build(struct arena *a, const struct audit_item *items, si
         st = read_item(&b, &items[i]);
     if (st == ST_OK && b.list->count > 0)
         st = file_rules(&b);
-    bool empty = b.list->count == b.regexps && b.list->regexps.count == 0;
-    if (st == ST_OK && !empty)
+    if (st == ST_OK && audit_list_used(b.list) > 0)
         *out = b.list;
     else
         audit_list_fini(b.list);
     return st;
+}
+
+uint32_t audit_list_used(const struct audit_list *l)
+{
+    return l->count - l->bad;
 }
 
 void audit_list_fini(struct audit_list *l)

@@ -37,6 +37,7 @@ typedef void audit_problem_fn(void *arg, const struct audit_item *item, bool use
 struct audit_list {
     struct audit_rule *rules; /* all of them */
     uint32_t count;
+    uint32_t bad; /* of these, expressions that are none */
     bool by_name; /* some rule looks at names */
     struct audit_names names;
     struct audit_words words;
@@ -51,6 +52,8 @@ struct audit_list {
 NODISCARD enum status audit_list_build(struct arena *a, const struct audit_item *items,
                                        size_t count, audit_problem_fn *problem, void *arg,
                                        struct audit_list **out);
+/* Rules that are looked at: without the expressions that are none. */
+uint32_t audit_list_used(const struct audit_list *l);
 void audit_list_fini(struct audit_list *l); /* NULL is fine */
 
 #endif
