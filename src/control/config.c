@@ -54,6 +54,7 @@ void config_unref(const struct config *cfg)
         wipe(n->api.key);
         wipe(n->options.reality.private_key);
         wipe(n->options.reality.mldsa65_seed);
+        wipe(n->options.device_store.password);
         for (size_t j = 0; j < n->options.cert.dns_env_count; j++)
             wipe(n->options.cert.dns_env[j].value);
     }
@@ -74,6 +75,7 @@ static void set_defaults(struct config *cfg, const char *name)
         .state_dir = "",
         .drain_ms = 2000,
     };
+    config_device_store_init(&cfg->device_store);
 }
 
 /* The directory can be written, or made inside one that can. */

@@ -52,7 +52,8 @@ struct config {
     uint32_t drain_ms;      /* DrainTimeout of the process at SIGTERM */
     struct config_stats stats;
     struct config_metrics metrics;
-    const struct config_node *nodes; /* the usable ones, in file order */
+    struct config_device_store device_store; /* of nodes without one of their own */
+    const struct config_node *nodes;         /* the usable ones, in file order */
     size_t node_count;
     const struct config_finding *findings; /* in the order they were met */
     size_t finding_count;

@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/status.h"
+#include "control/config_device_store.h"
 #include "control/config_reality.h"
 #include "policy/fallback.h"
 #include "policy/view.h"
@@ -98,17 +99,16 @@ struct config_options {
     bool allow_private; /* users may reach loopback, private and metadata addresses of this host */
     bool mass_delete_guard; /* default: more than half of the users gone must be said twice */
     bool at_most_once;      /* ReportPolicy: a push of unknown outcome is parked, not sent again */
-    bool
-        /* SpeedLimitMode: a rate is both directions' together; default each its own */
-        speed_shared;
+    bool speed_shared;      /* SpeedLimitMode: both directions share a rate; default each its own */
     /* DeviceIPv4Prefix, DeviceIPv6Prefix: networks that count as one device; 32 and 64 */
     uint32_t device_prefix4, device_prefix6;
     uint32_t device_grace_s; /* DeviceGrace: how long a device without sessions counts; 60 s */
     bool device_kick;        /* DeviceOverflow: kick-oldest; default reject-new */
     bool device_limit_kick;  /* DeviceLimitKick: a lowered limit ends the devices over it; on */
-    bool device_private;     /* DeviceCountPrivate: sources in private networks are devices, too */
-    bool tls_openssl;        /* TlsEngine: OpenSSL does the handshakes that we could do too */
-    uint32_t drain_ms;       /* DrainTimeout: how long sessions of a removed node may go on; 30 s */
+    struct config_device_store device_store;
+    bool device_private; /* DeviceCountPrivate: sources in private networks are devices, too */
+    bool tls_openssl;    /* TlsEngine: OpenSSL does the handshakes that we could do too */
+    uint32_t drain_ms;   /* DrainTimeout: how long sessions of a removed node may go on; 30 s */
     uint32_t source_max; /* HandshakesPerSource: unauthenticated connections of one address; 256 */
 };
 

@@ -29,6 +29,7 @@ void config_options_init(struct config_options *o)
         .device_grace_s = 60,
         .device_limit_kick = true,
     };
+    config_device_store_init(&o->device_store);
 }
 
 /* @path with {domain} and {email} filled in; both were checked to be harmless in a path, or come

@@ -208,6 +208,22 @@ static void print_reality(struct printer *p, const struct config_options *o)
     close_group(p, '}');
 }
 
+static void print_device_store(struct printer *p, const struct config_device_store *s)
+{
+    if (!s->given) /* that of the file counts */
+        return;
+    open_group(p, "DeviceStore", '{');
+    put_text(p, "Type", s->on ? "redis" : "none");
+    put_text(p, "Address", s->address);
+    put_text(p, "Username", s->username);
+    put_secret(p, "Password", s->password);
+    put_number(p, "DB", s->db);
+    put_text(p, "Prefix", s->prefix);
+    put_ms(p, "Expiry", (uint64_t)s->expiry_s * 1000);
+    put_ms(p, "Timeout", s->timeout_ms);
+    close_group(p, '}');
+}
+
 static void print_addresses(struct printer *p, const struct config_options *o)
 {
     open_group(p, "ListenIP", '[');
@@ -271,6 +287,7 @@ static void print_options(struct printer *p, const struct config_node *n)
     put_number(p, "DeviceIPv6Prefix", o->device_prefix6);
     put_text(p, "DeviceOverflow", o->device_kick ? "kick-oldest" : "reject-new");
     put_bool(p, "DeviceLimitKick", o->device_limit_kick);
+    print_device_store(p, &o->device_store);
     put_bool(p, "DeviceCountPrivate", o->device_private);
     put_text(p, "TlsEngine", o->tls_openssl ? "openssl" : "auto");
     close_group(p, '}');
@@ -374,6 +391,7 @@ void config_print(const struct config *cfg, FILE *to)
     put_size(&p, "MemoryBudget", cfg->memory_budget);
     put_ms(&p, "DrainTimeout", cfg->drain_ms);
     print_stats(&p, cfg);
+    print_device_store(&p, &cfg->device_store);
     print_cores(&p, cfg);
     open_group(&p, "Nodes", '[');
     for (size_t i = 0; i < cfg->node_count; i++)

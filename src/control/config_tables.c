@@ -75,6 +75,7 @@ static const struct config_key top_keys[] = {
      .offset = offsetof(struct config, stats)},
     {"Metrics", W, .kind = KIND_OBJECT, .scope = &metrics_scope,
      .offset = offsetof(struct config, metrics)},
+    {"DeviceStore", W, CUSTOM(config_read_top_device_store)},
     {"PprofPort", IGNORED("there is no Go profiler in v2sp")},
 };
 const struct config_scope config_scope_top = {"the top level", top_keys, COUNT(top_keys),
@@ -213,6 +214,7 @@ static const struct config_key node_keys[] = {
     {"DeviceIPv6Prefix", OPT(device_prefix6), P, U32(16, 128)},
     {"DeviceOverflow", .part = PART_OPTION, P, CUSTOM(config_read_device_overflow)},
     {"DeviceLimitKick", OPT(device_limit_kick), P, BOOL},
+    {"DeviceStore", .part = PART_OPTION, W, CUSTOM(config_read_device_store)},
     {"DeviceCountPrivate", OPT(device_private), W, BOOL},
     {"EnableREALITY", OPT(reality_on), W, BOOL},
     {"DisableLocalREALITYConfig", .part = PART_OPTION, .state = KEY_PLACE},
@@ -222,7 +224,7 @@ static const struct config_key node_keys[] = {
     {"DisableUploadTraffic", .part = PART_OPTION, LATER, .kind = KIND_NONE},
     {"DisableGetRule", OPT(no_panel_rules), W, BOOL},
     {"AutoSpeedLimitConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
-    {"GlobalDeviceLimitConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"GlobalDeviceLimitConfig", .part = PART_OPTION, W, CUSTOM(config_read_global_device_limit)},
 };
 const struct config_scope config_scope_node = {"an entry of Nodes", node_keys, COUNT(node_keys), 0};
 

@@ -366,6 +366,7 @@ enum status controller_apply(struct controller *c, const struct config *cfg)
     }
     if (c->env.pulls)
         apply_ports(c, cfg);
+    device_book_follow(c->env.devices);
     return st;
 }
 

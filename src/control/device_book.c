@@ -1,15 +1,22 @@
 #include "control/device_book.h"
 
 #include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/log.h"
+#include "control/device_sync.h"
 #include "control/node.h"
+#include "crypto/hash.h"
 
 struct device_book {
     struct node_env *env;
+    struct mailbox *mailbox;
     struct list panels;
+    char process[DEVICE_PANEL_ID]; /* this one, in a store */
 };
 
 #define PANEL_OF(l) LIST_ENTRY(l, struct device_panel, link)
@@ -23,6 +30,12 @@ struct device_book *device_book_new(struct node_env *env)
         return NULL;
     b->env = env;
     list_init(&b->panels);
+    snprintf(b->process, sizeof(b->process), "%016" PRIx64, rng_u64(&env->rng));
+    b->mailbox = mailbox_new(env->loop, b);
+    if (b->mailbox == NULL) {
+        free(b);
+        return NULL;
+    }
     return b;
 }
 
@@ -30,6 +43,7 @@ void device_book_free(struct device_book *b)
 {
     if (b == NULL)
         return;
+    mailbox_free(b->mailbox); /* what is still in it may be the last to hold a panel */
     BUG_ON(!list_empty(&b->panels));
     free(b);
 }
@@ -61,7 +75,19 @@ static bool has_host(const struct device_panel *p, const char *host)
     return strncasecmp(p->host, host, n) == 0 && p->host[n] == '\0';
 }
 
+static bool make_id(struct device_panel *p)
+{
+    uint8_t digest[HASH_SHA256_LEN];
+
+    if (hash_sum(NULL, HASH_SHA256, p->host, strlen(p->host), digest) != ST_OK)
+        return false;
+    for (size_t i = 0; i < DEVICE_PANEL_ID / 2; i++)
+        snprintf(p->id + 2 * i, 3, "%02x", digest[i]);
+    return true;
+}
+
 static void release(struct user_devices_owner *o, struct user_devices *ud);
+static void changed(struct user_devices_owner *o, struct user_devices *ud);
 
 static struct device_panel *panel_new(struct device_book *b, const char *host)
 {
@@ -74,12 +100,13 @@ static struct device_panel *panel_new(struct device_book *b, const char *host)
         p->host[i] = (char)tolower((unsigned char)host[i]);
     p->table = calloc(TABLE_MIN, sizeof(struct device_user *));
     p->size = TABLE_MIN;
-    if (p->table == NULL) {
+    if (p->table == NULL || !make_id(p)) {
+        free(p->table);
         free(p);
         return NULL;
     }
     p->book = b;
-    p->owner = (struct user_devices_owner){.release = release};
+    p->owner = (struct user_devices_owner){.changed = changed, .release = release};
     list_init(&p->nodes);
     list_init(&p->lowered);
     list_add_tail(&b->panels, &p->link);
@@ -101,6 +128,46 @@ bool device_panel_join(struct device_book *b, struct node *n)
     return true;
 }
 
+static const struct config_device_store *store_of(const struct node *n)
+{
+    const struct config_device_store *own = &n->conf->options.device_store;
+    const struct config_device_store *s = own->given ? own : &n->config->device_store;
+
+    return s->on ? s : NULL;
+}
+
+static void follow(struct device_panel *p)
+{
+    const struct config_device_store *first = NULL;
+
+    LIST_FOREACH(l, tmp, &p->nodes)
+    {
+        const struct node *n = LIST_ENTRY(l, struct node, panel_link);
+        const struct config_device_store *s = store_of(n);
+        if (first == NULL)
+            first = s;
+        else if (s != NULL && !config_device_store_equal(s, first))
+            node_log(n, LOG_WARNING,
+                     "DeviceStore: another node of this panel has another one, which counts for "
+                     "all of them");
+    }
+    if (p->sync != NULL && first != NULL && device_sync_uses(p->sync, first))
+        return;
+    struct device_sync *old = p->sync;
+    p->sync = NULL;
+    device_sync_free(old);
+    if (first != NULL && (p->sync = device_sync_new(p, p->book->process, first)) == NULL)
+        log_line(p->book->env->lg, LOG_ERROR, NULL, "DeviceStore: no memory");
+    atomic_store_explicit(&p->watched, p->sync != NULL, memory_order_relaxed);
+    device_panel_each(p, device_user_weigh);
+}
+
+void device_book_follow(struct device_book *b)
+{
+    LIST_FOREACH(l, tmp, &b->panels)
+    follow(PANEL_OF(l));
+}
+
 void device_panel_leave(struct node *n)
 {
     struct device_panel *p = n->panel;
@@ -114,6 +181,7 @@ void device_panel_leave(struct node *n)
         if (LIST_ENTRY(l, struct device_user, lowered)->lowered_by == n->no)
             list_del(l);
     }
+    follow(p);
     panel_unref(p);
 }
 
@@ -155,17 +223,48 @@ static void user_free(struct device_user *u)
     panel_unref(p);
 }
 
+/* No session can tell of it any more, but one may have: then the message is the last holder. */
 static void release(struct user_devices_owner *o, struct user_devices *ud)
 {
     struct device_panel *p = LIST_ENTRY(o, struct device_panel, owner);
     struct device_user *u = (struct device_user *)ud, **at = bucket(p, ud->uid);
 
+    if (p->sync != NULL)
+        device_sync_gone(p->sync, u);
     list_del(&u->lowered);
+    list_del(&u->due);
     while (*at != u)
         at = &(*at)->next;
     *at = u->next;
     p->count--;
-    user_free(u);
+    if (!atomic_flag_test_and_set_explicit(&u->queued, memory_order_acq_rel))
+        user_free(u);
+}
+
+static void on_changed(struct message *m, void *receiver)
+{
+    struct device_user *u = LIST_ENTRY(m, struct device_user, changed);
+
+    (void)receiver;
+    if (u->devices.refs == 0) {
+        user_free(u);
+        return;
+    }
+    /* Before the set is looked at: what comes from now on sends another one. */
+    atomic_flag_clear_explicit(&u->queued, memory_order_release);
+    if (u->panel->sync != NULL)
+        device_sync_changed(u->panel->sync, u);
+}
+
+/* In a worker's thread; the session holds its user and so the set. */
+static void changed(struct user_devices_owner *o, struct user_devices *ud)
+{
+    struct device_panel *p = LIST_ENTRY(o, struct device_panel, owner);
+    struct device_user *u = (struct device_user *)ud;
+
+    if (atomic_load_explicit(&p->watched, memory_order_relaxed) &&
+        !atomic_flag_test_and_set_explicit(&u->queued, memory_order_acq_rel))
+        mailbox_send(p->book->mailbox, &u->changed);
 }
 
 struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid)
@@ -183,7 +282,9 @@ struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid)
         u->devices.uid = uid;
         u->devices.owner = &p->owner;
         u->panel = p;
+        u->changed.fn = on_changed;
         list_init(&u->lowered);
+        list_init(&u->due);
         u->next = *bucket(p, uid);
         *bucket(p, uid) = u;
         p->count++;
@@ -193,9 +294,22 @@ struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid)
     return &u->devices;
 }
 
+void device_panel_each(struct device_panel *p, void (*fn)(struct device_user *))
+{
+    for (size_t i = 0; i < p->size; i++)
+        for (struct device_user *u = p->table[i]; u != NULL; u = u->next)
+            fn(u);
+}
+
+struct node_env *device_panel_env(const struct device_panel *p)
+{
+    return p->book->env;
+}
+
 void device_user_weigh(struct device_user *u)
 {
-    uint32_t says = u->panel_says;
+    const struct device_sync *sync = u->panel->sync;
+    uint32_t says = sync != NULL && device_sync_works(sync) ? u->store_says : u->panel_says;
 
     if (atomic_load_explicit(&u->devices.elsewhere, memory_order_relaxed) != says)
         atomic_store_explicit(&u->devices.elsewhere, says, memory_order_relaxed);
@@ -244,6 +358,8 @@ void device_panel_trim(struct node *n)
             continue;
         list_del(&u->lowered);
         gone += devices_trim(&u->devices.set, u->lowered_to, device_panel_now_s(p));
+        if (p->sync != NULL)
+            device_sync_changed(p->sync, u);
     }
     if (gone > 0)
         device_panel_end(p);

@@ -9,12 +9,17 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "io/mailbox.h"
 #include "policy/user_devices.h"
 
 struct device_book;
+struct device_ask;  /* device_sync.c */
+struct device_sync; /* device_sync.h */
 struct loop;
 struct node;
 struct node_env;
+
+#define DEVICE_PANEL_ID 17 /* hexadecimal, with its NUL */
 
 /* A user of a panel who has a device limit somewhere. */
 struct device_user {
@@ -25,6 +30,14 @@ struct device_user {
     uint32_t lowered_to, lowered_by; /* the limit; number of the node */
     uint32_t panel_says;             /* devices elsewhere by the panel's alivelist ... */
     int64_t panel_said_s;            /* ... of that time, unix */
+    /* device_sync.h */
+    uint32_t store_says;       /* devices elsewhere by the store */
+    bool poked;                /* there is news since it was asked */
+    struct device_ask *asking; /* NULL: it is not being asked */
+    struct list due;           /* linked while it is to be asked */
+    uint64_t due_ms;           /* when */
+    struct message changed;    /* from a worker to the control thread ... */
+    atomic_flag queued;        /* ... on its way */
 };
 
 /* The nodes and users of one panel; lives as long as either. */
@@ -37,13 +50,18 @@ struct device_panel {
     struct device_user **table;
     size_t size, count;
     struct user_devices_owner owner;
-    char host[]; /* normalised */
+    struct device_sync *sync; /* NULL: there is no store */
+    _Atomic bool watched;     /* = there is one, for the workers */
+    char id[DEVICE_PANEL_ID]; /* the same in every process with this ApiHost */
+    char host[];              /* normalised */
 };
 
 /* NULL: no memory. @env's loop and plane are used. */
 struct device_book *device_book_new(struct node_env *env);
 /* All nodes and users are gone. NULL is fine. */
 void device_book_free(struct device_book *b);
+/* The configuration has changed: the store of a panel is that of its first node that has one. */
+void device_book_follow(struct device_book *b);
 
 /* Enters @n into the panel of its ApiHost. False: no memory. */
 bool device_panel_join(struct device_book *b, struct node *n);
@@ -62,6 +80,9 @@ void device_panel_trim(struct node *n);
 void device_user_weigh(struct device_user *u);
 /* Ends the sessions of devices without a place, on all nodes of @p. */
 void device_panel_end(struct device_panel *p);
+/* All users of @p, in no order. */
+void device_panel_each(struct device_panel *p, void (*fn)(struct device_user *));
+struct node_env *device_panel_env(const struct device_panel *p);
 uint32_t device_panel_now_s(const struct device_panel *p); /* as the workers count */
 
 #endif

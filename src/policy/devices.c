@@ -149,6 +149,7 @@ enum status devices_enter(struct devices *d, const struct addr *from,
         struct device *dev = *out;
         dev->sessions++;
         dev->grace_s = rule->grace_s;
+        dev->limit = rule->limit;
         if (now_s > atomic_load_explicit(&dev->active_s, memory_order_relaxed))
             atomic_store_explicit(&dev->active_s, now_s, memory_order_relaxed);
     }
@@ -191,6 +192,7 @@ size_t devices_list(struct devices *d, uint32_t now_s, struct device_seen *out, 
             continue;
         out[n].ip = dev->ip;
         out[n].bits = dev->bits;
+        out[n].limit = dev->limit;
         out[n++].quiet_s = quiet_s(dev, now_s);
     }
     spin_unlock(&d->lock);
@@ -213,8 +215,10 @@ uint32_t devices_trim(struct devices *d, uint32_t limit, uint32_t now_s)
     uint32_t n = 0, gone = 0;
 
     spin_lock(&d->lock);
-    for (struct device *dev = d->first; dev != NULL; dev = dev->next)
+    for (struct device *dev = d->first; dev != NULL; dev = dev->next) {
         n += counts(dev, now_s);
+        dev->limit = dev->limit < limit ? dev->limit : limit;
+    }
     for (; n > limit; n--, gone++)
         put_out(least_active(d, now_s));
     spin_unlock(&d->lock);

@@ -31,7 +31,7 @@ struct device {
     _Atomic bool out;          /* its place was given away: its sessions are to end */
     uint8_t bits;              /* of @ip */
     _Atomic bool said;         /* whoever watches the set has heard of this one */
-    uint32_t grace_s;
+    uint32_t grace_s, limit;   /* of the rule it was last seen by */
 };
 
 /* Zeroed: no device. */
@@ -54,6 +54,7 @@ struct device_seen {
     struct addr ip; /* port 0 */
     uint8_t bits;
     uint32_t quiet_s; /* since its last payload */
+    uint32_t limit;   /* of the node that last saw it */
 };
 
 /* A session of @from begins, or began before, and moved its last payload at @now_s. @own_spare: an
@@ -69,8 +70,8 @@ void devices_leave(struct devices *d, struct device *dev);
 uint32_t devices_count(struct devices *d, uint32_t now_s);
 /* Those that count, into @out, the least quiet first; @max of them at most. Returns how many. */
 size_t devices_list(struct devices *d, uint32_t now_s, struct device_seen *out, size_t max);
-/* The limit is @limit now: the least quiet ones keep their places, the rest lose them. Returns how
- * many did. */
+/* The limit is @limit now, for all of them: the least quiet ones keep their places, the rest lose
+ * them. Returns how many did. */
 uint32_t devices_trim(struct devices *d, uint32_t limit, uint32_t now_s);
 /* @gone loses its place. True: it had one. */
 bool devices_put_out(struct devices *d, const struct device_seen *gone, uint32_t now_s);

@@ -107,8 +107,8 @@ class Stream:
 class Session(Stream):
     """An echo session with an origin that stays open. `up` and `down` are the payload bytes of both directions."""
 
-    def __init__(self, node, user, origin, tls=None):
-        s = connect((node.listen, node.port), tls or (tls_context() if node.tls else None))
+    def __init__(self, node, user, origin, tls=None, source=None):
+        s = connect((node.listen, node.port), tls or (tls_context() if node.tls else None), source=source)
         super().__init__(s, user, origin.host, origin.port, first=b"ECHO\n")
         self.up, self.down = len(b"ECHO\n"), 0
 

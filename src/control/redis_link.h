@@ -1,0 +1,56 @@
+/* control/redis_link.h - a connection to a Redis server that is kept up for one script: hiredis on
+ * our loop. Control thread; inside control only.
+ *
+ *   DOWN --name found, connected, AUTH, SELECT, SCRIPT LOAD--> UP --any trouble--> DOWN
+ *
+ * Anything that is not as it should be ends the connection: no answer within Timeout, an error, an
+ * answer nobody understands. It is made again after 1 s, then more seldom, up to every 30 s. One
+ * line of the log says when that begins, one when it is over. */
+#ifndef CONTROL_REDIS_LINK_H
+#define CONTROL_REDIS_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+struct config_device_store;
+struct log;
+struct loop;
+struct redis_link;
+struct redisReply;
+struct resolver;
+
+struct redis_link_conf {
+    struct loop *loop;
+    const struct log *log;
+    struct resolver **resolver;              /* made when a name is to be found first */
+    const struct config_device_store *store; /* copied */
+    const char *script;                      /* constant */
+    /* Both may be called from within any call but redis_link_new. @up: commands may be sent.
+     * @down: what was sent has been answered with NULL. */
+    void (*up)(void *arg);
+    void (*down)(void *arg);
+    void *arg;
+};
+
+/* NULL: no memory. Tries to connect from the loop's next round on. */
+struct redis_link *redis_link_new(const struct redis_link_conf *conf);
+/* Commands under way are answered with NULL; down is not called. NULL is fine. */
+void redis_link_free(struct redis_link *l);
+
+/* The link's copy of what it was made with. */
+const struct config_device_store *redis_link_store(const struct redis_link *l);
+bool redis_link_is_up(const struct redis_link *l);
+/* What SCRIPT LOAD has answered; "" while it is down. */
+const char *redis_link_sha(const struct redis_link *l);
+/* Sends a command. @fn is called once, from the loop or a call that ends the connection: with its
+ * answer, or with NULL. It says whether the answer was understood; if not the connection ends.
+ * ST_OK; ST_E_IO: it is down; ST_E_LIMIT: REDIS_LINK_MAX are under way. Then @fn is not called. */
+#define REDIS_LINK_MAX 1024u
+NODISCARD enum status redis_link_send(struct redis_link *l, int argc, const char **argv,
+                                      const size_t *len,
+                                      enum status (*fn)(void *arg, const struct redisReply *),
+                                      void *arg);
+
+#endif

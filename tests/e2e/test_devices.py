@@ -1,0 +1,186 @@
+"""Devices of users: counted over the nodes of a process, when a limit changes, in what the panel hears, and between
+processes through a store."""
+import signal
+import time
+
+import pytest
+
+from harness import ports, redis, spec, v2sp, vless, wait
+from harness.panel import Panel
+from harness.spec import ALICE
+
+pytestmark = pytest.mark.sanitizer
+
+HOMES = [f"127.78.{i}.1" for i in range(1, 5)]
+# Sources on this host tell no devices apart, unless the node is told so.
+LOCAL = {"DeviceCountPrivate": True}
+
+
+def node_with(**limits):
+    return spec.Node(port=ports.free_port(), users=[(1, ALICE)], limits={1: limits}, options=LOCAL)
+
+
+def session(node, home, origin):
+    s = vless.Session(node, ALICE, origin, source=(home, 0))
+    try:
+        s.say(3)
+    except BaseException:
+        s.close()
+        raise
+    return s
+
+
+def is_refused(node, home, origin):
+    try:
+        session(node, home, origin).close()
+        return False
+    except (OSError, AssertionError):
+        return True
+
+
+def test_nodes_of_a_panel_count_together(serve, origin):
+    one, two = node_with(device_limit=1), node_with(device_limit=1)
+    s = serve(one)
+    s.panel.add_node(2, "a-token-of-its-own", v2sp.node_object(two), v2sp.user_list(two))
+    s.reconfigure(nodes=[v2sp.node_entry(one, s.panel.url, 1),
+                         v2sp.node_entry(two, s.panel.url, 2, token="a-token-of-its-own")])
+    s.process.signal(signal.SIGHUP)
+    s.process.wait_port(two.port)
+    with session(one, HOMES[0], origin) as a, session(two, HOMES[0], origin) as b:
+        a.say()
+        assert is_refused(two, HOMES[1], origin)
+        assert is_refused(one, HOMES[1], origin)
+        b.say()
+
+
+@pytest.mark.parametrize("before", [3, 0], ids=["lowered", "new"])
+def test_a_smaller_limit_ends_the_quieter_devices(serve, origin, before):
+    """The idle ones at once, too. Who had no limit is counted when it comes."""
+    node = node_with(device_limit=before)
+    s = serve(node)
+    homes = [session(node, home, origin) for home in HOMES[:3]]
+    until = time.monotonic() + 1.1        # activity is known to the second
+    wait.until(lambda: homes[1].say() or time.monotonic() > until, 10, "the second is the busy one")
+    s.panel.set_users(1, [{"id": 1, "uuid": ALICE, "device_limit": 1}])
+    assert homes[0].ended(30) and homes[2].ended(30)
+    homes[1].say()
+    for h in homes:
+        h.close()
+
+
+def test_who_is_online(serve, origin):
+    """A ping makes no device, a slow session does, and stays one; the panel is told who has left."""
+    node = node_with()
+    s = serve(node, extra={"DeviceOnlineMinTraffic": 1000})
+    s.panel.wait_calls("alivelist")
+    session(node, HOMES[1], origin).close()
+    with session(node, HOMES[0], origin) as a:
+        wait.until(lambda: s.panel.online.get(1) == {"1": [HOMES[0]]}, 30, lambda: f"alive: {s.panel.online}")
+        s.panel.online.clear()
+        a.say()
+        wait.until(lambda: s.panel.online, 30, "another report")
+        assert s.panel.online == {1: {"1": [HOMES[0]]}}
+    wait.until(lambda: s.panel.online.get(1) == {"1": []}, 30, lambda: f"alive: {s.panel.online}")
+
+
+# -- between processes
+
+
+@pytest.fixture
+def store(stage, tmp_path):
+    r = redis.Redis(str(tmp_path))
+    stage.at_end(r.stop)
+    return r
+
+
+class Pair:
+    """Two processes with a node each, of one panel."""
+
+    def __init__(self, stage, serve, limit, **top):
+        panel = Panel()
+        stage.at_end(panel.close)
+        extra = {"DeviceGrace": "1s"}
+        self.nodes = [node_with(device_limit=limit) for _ in range(2)]
+        self.served = [serve(n, name=f"v2sp{i}", panel=panel, node_id=i, extra=extra, top=top)
+                       for i, n in enumerate(self.nodes, 1)]
+
+    def wait_log(self, pattern):
+        for s in self.served:
+            s.process.wait_log(pattern, timeout=40)
+
+
+def store_at(r, **more):
+    return {"DeviceStore": {"Type": "redis", "Address": f"unix:{r.path}", "Expiry": "3s", **more}}
+
+
+def admitted(r, count, home):
+    wait.until(lambda: len(r.devices().get(f"{home}/32", ())) == count, 20, lambda: f"{home}: {r.devices()}")
+
+
+def has_place(r, node, home, origin):
+    """Is a session from there served, and not ended when the store has been asked?"""
+    try:
+        with session(node, home, origin) as s:
+            wait.until(lambda: f"{home}/32" in r.devices() or s.ended(0.05), 20, "a verdict")
+            return s.ended(0.05) is None
+    except (OSError, AssertionError):
+        return False
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_processes_count_together(stage, serve, store, origin, limit):
+    pair = Pair(stage, serve, limit, **store_at(store))
+    pair.wait_log("DeviceStore .*connected")
+    one, two = pair.nodes
+    inside = [session(one, home, origin) for home in HOMES[:limit]]
+    for home in HOMES[:limit]:
+        admitted(store, 1, home)
+    with session(two, HOMES[0], origin) as same:
+        admitted(store, 2, HOMES[0])                # the same device on both
+        try:
+            with session(two, HOMES[3], origin) as late:
+                assert late.ended(20)               # one too many: let in by what was known, then ended
+        except OSError:
+            pass                                    # or before it could say a word
+        assert is_refused(two, HOMES[3], origin)    # now it is known
+        for s in [same, *inside]:
+            s.say()
+    for s in inside:
+        s.close()
+    wait.until(lambda: has_place(store, two, HOMES[3], origin), 30, "the places are free again")
+
+
+def test_a_store_that_goes_and_comes_back(stage, serve, store, origin):
+    pair = Pair(stage, serve, 1, **store_at(store))
+    pair.wait_log("DeviceStore .*connected")
+    one, two = pair.nodes
+    with session(one, HOMES[0], origin) as a:
+        admitted(store, 1, HOMES[0])
+        store.kill()
+        pair.wait_log("DeviceStore .*counted without it")
+        with session(two, HOMES[1], origin) as b:   # by what each knows itself
+            a.say()
+            b.say()
+            assert is_refused(one, HOMES[2], origin)
+            store.restart()
+            pair.wait_log("DeviceStore .*works again")
+            # One of them is one too many, whoever asks last.
+            wait.until(lambda: (a.ended(0.1) is None) != (b.ended(0.1) is None), 30, "one has ended")
+    for s in pair.served:
+        assert s.process.log().count("counted without it") == 1
+
+
+def test_a_password(stage, serve, origin, tmp_path):
+    right, wrong = "right-Pa55word", "wrong-Pa55word"
+    r = redis.Redis(str(tmp_path), password=right)
+    stage.at_end(r.stop)
+    node = node_with(device_limit=1)
+    s = serve(node, top=store_at(r, Password=wrong))
+    s.process.wait_log("DeviceStore .*refuses")
+    session(node, HOMES[0], origin).close()
+    s.reconfigure(top=store_at(r, Password=right))
+    s.process.signal(signal.SIGHUP)
+    s.process.wait_log("DeviceStore .*connected")
+    with session(node, HOMES[0], origin):
+        admitted(r, 1, HOMES[0])
+    assert right not in s.process.log() and wrong not in s.process.log()
