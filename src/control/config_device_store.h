@@ -1,6 +1,6 @@
 /* control/config_device_store.h - the store that shares devices of users between processes, as
- * config.json has it: DeviceStore of a node or of the file, or XrayR's GlobalDeviceLimitConfig. Part
- * of struct config, which owns the texts. */
+ * config.json has it: DeviceStore of a node or of the file, or XrayR's GlobalDeviceLimitConfig.
+ * Part of struct config, which owns the texts. */
 #ifndef CONTROL_CONFIG_DEVICE_STORE_H
 #define CONTROL_CONFIG_DEVICE_STORE_H
 

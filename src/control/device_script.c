@@ -10,8 +10,8 @@
  * networks that have no place.
  *
  * Who is in the set already goes before who is new, and a network that another process has needs no
- * place of its own. Where there are too many all the same (the limit is smaller now) the quietest of
- * this process go; the others are asked by their own. */
+ * place of its own. Where there are too many all the same (the limit is smaller now) the
+ * quietest of this process go; the others are asked by their own. */
 const char device_script_text[] =
     "local now = tonumber(redis.call('TIME')[1])\n"
     "local key, me = KEYS[1], ARGV[1]\n"

@@ -1,4 +1,5 @@
-/* A link and a server that answers what the test says, each connection the next line of a script. */
+/* A link and a server that answers what the test says, each connection the next line of a
+ * script. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
