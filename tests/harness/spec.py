@@ -40,6 +40,7 @@ class Node:
     users: list = dataclasses.field(default_factory=lambda: [(1, USER)])   # (id, uuid)
     limits: dict = dataclasses.field(default_factory=dict)      # user id: what the panel says of him besides
     options: dict = dataclasses.field(default_factory=dict)     # of the node in config.json
+    routes: list = dataclasses.field(default_factory=list)      # block rules of the panel
     network: str = "tcp"            # tcp | ws
     path: str = "/"                 # ws
     host: str = ""                  # ws: Host the server insists on

@@ -18,7 +18,7 @@ def node_object(node, push=5, pull=5):
             settings["host"] = node.host
     answer = {"node_type": node.protocol, "server_port": node.port, "network": node.network, "networkSettings": settings,
               "tls": 1 if node.tls else 0, "base_config": {"push_interval": push, "pull_interval": pull},
-              **protocols.of(node).panel(node)}
+              **({"routes": node.routes} if node.routes else {}), **protocols.of(node).panel(node)}
     if node.reality:
         r = node.reality
         answer["tls"] = 2
