@@ -6,6 +6,7 @@
 #include "app/cmd_panel.h"
 #include "codec/json.h"
 #include "crypto/mem.h"
+#include "panelserver/api_config.h"
 #include "panelserver/db.h"
 #include "panelserver/db_node.h"
 #include "base/textbuf.h"
@@ -127,6 +128,10 @@ static void write_json(const struct db_node *n, bool secret, struct textbuf *t)
     write_member(t, "encryption", n->encryption);
     write_member(t, "server_key", secret ? n->server_key : "");
     write_member(t, "decryption", secret ? n->decryption : "");
+    if (n->block[0] != '\0') {
+        textbuf_puts(t, ",\"block\":");
+        api_config_write_block(t, n->block);
+    }
     textbuf_printf(
         t, ",\"push_interval\":%d,\"pull_interval\":%d,\"up\":%llu,\"down\":%llu,\"seen\":%lld}",
         n->push_interval, n->pull_interval, (unsigned long long)n->up, (unsigned long long)n->down,

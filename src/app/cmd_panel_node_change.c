@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/block_list.h"
 #include "app/cmd_panel.h"
 #include "app/node_shape.h"
 #include "app/reality_node.h"
@@ -45,6 +46,11 @@
     "                        chacha20-ietf-poly1305, xchacha20-ietf-poly1305; for one user only\n" \
     "                        2022-blake3-chacha20-poly1305, or none\n"                             \
     "  --server-key KEY      Shadowsocks 2022: 16 or 32 bytes in base64 (default: random)\n"       \
+    "  --block RULES         targets that users may not reach: domain:example.com, full:NAME,\n"   \
+    "                        keyword:WORD, regexp:EXPRESSION, an IP address or network, "          \
+    "port:25,\n"                                                                                   \
+    "                        protocol:bittorrent (http, tls, quic); with commas between them;\n"   \
+    "                        replaces what is set, \"\" ends it\n"                                 \
     "  --interval SECONDS    how often the node asks and reports (default 60)\n"                   \
     "  --push-interval S, --pull-interval S   the two apart\n"                                     \
     "  --token TOKEN         the node's secret (default: a random one)\n"                          \
@@ -94,7 +100,7 @@ struct changes {
     const char *id, *name, *type, *port, *public_port, *host, *network, *path, *ws_host, *settings;
     const char *tls, *sni, *alpn, *tls_settings, *flow, *interval, *push, *pull, *token;
     const char *dest, *short_id, *private_key;
-    const char *cipher, *server_key, *encryption, *decryption, *auth, *ticket;
+    const char *block, *cipher, *server_key, *encryption, *decryption, *auth, *ticket;
     bool self_signed, no_self_signed, enable, disable, new_token, mldsa;
 };
 
@@ -109,10 +115,10 @@ struct changes {
         {"--pull-interval", &(c).pull, NULL}, {"--token", &(c).token, NULL},                       \
         {"--dest", &(c).dest, NULL}, {"--short-id", &(c).short_id, NULL},                          \
         {"--private-key", &(c).private_key, NULL}, {"--mldsa65", NULL, &(c).mldsa},                \
-        {"--cipher", &(c).cipher, NULL}, {"--server-key", &(c).server_key, NULL},                  \
-        {"--encryption", &(c).encryption, NULL}, {"--decryption", &(c).decryption, NULL},          \
-        {"--encryption-auth", &(c).auth, NULL}, {"--encryption-ticket", &(c).ticket, NULL},        \
-        {"--self-signed", NULL, &(c).self_signed},                                                 \
+        {"--block", &(c).block, NULL}, {"--cipher", &(c).cipher, NULL},                            \
+        {"--server-key", &(c).server_key, NULL}, {"--encryption", &(c).encryption, NULL},          \
+        {"--decryption", &(c).decryption, NULL}, {"--encryption-auth", &(c).auth, NULL},           \
+        {"--encryption-ticket", &(c).ticket, NULL}, {"--self-signed", NULL, &(c).self_signed},     \
         {"--no-self-signed", NULL, &(c).no_self_signed}, {"--enable", NULL, &(c).enable},          \
     {                                                                                              \
         "--disable", NULL, &(c).disable                                                            \
@@ -240,6 +246,23 @@ static int apply_protocol(struct panel_cli *cli, const struct changes *c, struct
 }
 
 /* Returns -1 to go on, else the exit status. */
+static int apply_block(struct panel_cli *cli, const struct changes *c, struct db_node *n)
+{
+    char problem[BLOCK_LIST_PROBLEM];
+    if (c->block == NULL)
+        return -1;
+    enum status st = block_list_read(c->block, n->block, sizeof n->block, problem);
+    if (st == ST_E_CONFIG)
+        return cmd_misused(cli->cmd, "--block %s", problem);
+    if (st == ST_E_LIMIT)
+        return cmd_misused(cli->cmd,
+                           "--block: over %d bytes; nodes take long lists from a file, "
+                           "RuleListPath in their config.json",
+                           DB_BLOCK_MAX);
+    return st == ST_OK ? -1 : panel_failed(cli, "out of memory");
+}
+
+/* Returns -1 to go on, else the exit status. */
 static int apply(struct panel_cli *cli, const struct changes *c, struct db_node *n)
 {
     if (!read_port(c->port, &n->port))
@@ -264,7 +287,7 @@ static int apply(struct panel_cli *cli, const struct changes *c, struct db_node 
         return cmd_misused(cli->cmd, "a value is too long");
     n->enabled = c->enable || (n->enabled && !c->disable);
     int status = apply_protocol(cli, c, n);
-    if (status >= 0)
+    if (status >= 0 || (status = apply_block(cli, c, n)) >= 0)
         return status;
     const char *insecure = c->self_signed ? "1" : c->no_self_signed ? "" : NULL;
     if (set_member(cli, n->network_settings, "path", c->path) != ST_OK ||

@@ -31,6 +31,33 @@ static void server_name(struct textbuf *t, const struct db_node *n)
     json_unref(tls);
 }
 
+void api_config_write_block(struct textbuf *t, const char *block)
+{
+    char line[DB_BLOCK_MAX + 1];
+
+    textbuf_puts(t, "[");
+    for (const char *p = block; *p != '\0';) {
+        size_t len = strcspn(p, "\n");
+        memcpy(line, p, len);
+        line[len] = '\0';
+        textbuf_puts(t, p != block ? "," : "");
+        textbuf_json(t, line);
+        p += len + (p[len] != '\0');
+    }
+    textbuf_puts(t, "]");
+}
+
+static void routes(struct textbuf *t, const struct db_node *n)
+{
+    textbuf_puts(t, ",\"routes\":[");
+    if (n->block[0] != '\0') {
+        textbuf_puts(t, "{\"id\":1,\"match\":");
+        api_config_write_block(t, n->block);
+        textbuf_puts(t, ",\"action\":\"block\",\"action_value\":null}");
+    }
+    textbuf_puts(t, "]}");
+}
+
 void api_config_write(struct textbuf *t, const struct db_node *n)
 {
     textbuf_puts(t, "{\"node_type\":");
@@ -53,5 +80,5 @@ void api_config_write(struct textbuf *t, const struct db_node *n)
         member(t, "server_key", n->server_key);
     textbuf_printf(t, ",\"base_config\":{\"push_interval\":%d,\"pull_interval\":%d}",
                    n->push_interval, n->pull_interval);
-    textbuf_puts(t, ",\"routes\":[]}");
+    routes(t, n);
 }

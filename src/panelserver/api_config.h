@@ -6,6 +6,8 @@
 #include "panelserver/db_node.h"
 #include "base/textbuf.h"
 
+/* The lines of @block as a JSON array of texts. */
+void api_config_write_block(struct textbuf *t, const char *block);
 void api_config_write(struct textbuf *t, const struct db_node *n);
 
 #endif

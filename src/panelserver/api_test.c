@@ -306,6 +306,19 @@ static void config_names_what_the_protocol_needs(void **state)
     }
 }
 
+static void config_has_a_route_for_what_is_blocked(void **state)
+{
+    struct fix *f = *state;
+    struct db_node n;
+    assert_int_equal(db_node_get(f->db, f->node, &n), ST_OK);
+    strcpy(n.block, "domain:a.example\nregexp:\\.\"b\"{1,2}$\nprotocol:bittorrent");
+    assert_int_equal(db_node_update(f->db, &n), ST_OK);
+    assert_int_equal(get(f, "config", ""), 200);
+    assert_true(says(f, ",\"routes\":[{\"id\":1,\"match\":[\"domain:a.example\","
+                        "\"regexp:\\\\.\\\"b\\\"{1,2}$\",\"protocol:bittorrent\"],"
+                        "\"action\":\"block\",\"action_value\":null}]}"));
+}
+
 static void user_is_as_the_contract_shows_it(void **state)
 {
     struct fix *f = *state;
@@ -489,6 +502,7 @@ int main(void)
         T(a_bad_idempotency_key_is_refused),
         T(config_is_the_flat_node_object),
         T(config_names_what_the_protocol_needs),
+        T(config_has_a_route_for_what_is_blocked),
         T(user_is_as_the_contract_shows_it),
         T(unchanged_answers_are_304_in_all_forms_of_the_tag),
         T(the_tag_changes_with_the_users),

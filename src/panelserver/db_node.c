@@ -10,7 +10,7 @@
 #define COLUMNS                                                                                    \
     "id, enabled, name, token, type, port, public_port, host, network, network_settings, tls, "    \
     "tls_settings, flow, push_interval, pull_interval, up, down, seen, cipher, server_key, "       \
-    "decryption, encryption"
+    "decryption, encryption, block"
 
 #define TOUCH_S 60
 
@@ -48,6 +48,7 @@ static void read_row(sqlite3_stmt *st, struct db_node *n)
     sql_text(st, 19, n->server_key, sizeof n->server_key);
     sql_text(st, 20, n->decryption, sizeof n->decryption);
     sql_text(st, 21, n->encryption, sizeof n->encryption);
+    sql_text(st, 22, n->block, sizeof n->block);
 }
 
 /* Is @text among the words of @list, which are separated by single blanks? */
@@ -167,10 +168,11 @@ static enum status check(struct db *db, struct db_node *n)
 
 static void bind_node(sqlite3_stmt *st, const struct db_node *n)
 {
-    sql_bind(st, "iisssiisssissiissss", n->id, (int64_t)n->enabled, n->name, n->token, n->type,
+    sql_bind(st, "iisssiisssissiisssss", n->id, (int64_t)n->enabled, n->name, n->token, n->type,
              (int64_t)n->port, (int64_t)n->public_port, n->host, n->network, n->network_settings,
              (int64_t)n->tls, n->tls_settings, n->flow, (int64_t)n->push_interval,
-             (int64_t)n->pull_interval, n->cipher, n->server_key, n->decryption, n->encryption);
+             (int64_t)n->pull_interval, n->cipher, n->server_key, n->decryption, n->encryption,
+             n->block);
 }
 
 enum status db_node_add(struct db *db, struct db_node *n)
@@ -194,9 +196,9 @@ enum status db_node_add(struct db *db, struct db_node *n)
         "INSERT INTO nodes (id, enabled, name, token, type, port, public_port, host, network,"
         " network_settings, tls, tls_settings, flow, push_interval, pull_interval, cipher, "
         "server_key,"
-        " decryption, encryption)"
+        " decryption, encryption, block)"
         " VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
-        " ?17, ?18, ?19)");
+        " ?17, ?18, ?19, ?20)");
     if (st == NULL)
         return ST_E_IO;
     bind_node(st, n);
@@ -220,7 +222,7 @@ enum status db_node_update(struct db *db, const struct db_node *n)
         db, "UPDATE nodes SET enabled=?2, name=?3, token=?4, type=?5, port=?6, public_port=?7,"
             " host=?8, network=?9, network_settings=?10, tls=?11, tls_settings=?12, flow=?13,"
             " push_interval=?14, pull_interval=?15, cipher=?16, server_key=?17, decryption=?18,"
-            " encryption=?19 WHERE id=?1");
+            " encryption=?19, block=?20 WHERE id=?1");
     if (st == NULL)
         return ST_E_IO;
     bind_node(st, &checked);

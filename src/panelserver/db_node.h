@@ -17,6 +17,7 @@ struct db;
 #define DB_SETTINGS_MAX   8191
 #define DB_DECRYPTION_MAX 1023
 #define DB_ENCRYPTION_MAX 4095
+#define DB_BLOCK_MAX      8191
 #define DB_INTERVAL_MIN   5
 #define DB_INTERVAL_MAX   3600
 
@@ -41,6 +42,7 @@ struct db_node {
     char server_key[CIPHER_KEY_TEXT];       /* secret; of a 2022 edition, base64 */
     char decryption[DB_DECRYPTION_MAX + 1]; /* secret; VLESS encryption, the node's string */
     char encryption[DB_ENCRYPTION_MAX + 1]; /* and the clients'; both or none */
+    char block[DB_BLOCK_MAX + 1];           /* rules of targets to block, one a line */
     int32_t push_interval, pull_interval;   /* seconds */
     /* Kept by the panel; db_node_add and db_node_update leave them alone. */
     uint64_t up, down; /* bytes reported by this node, ever */

@@ -531,14 +531,18 @@ static void an_older_database_is_brought_up_to_date(void **state)
     if (open_after(path,
                    "ALTER TABLE nodes DROP COLUMN cipher; ALTER TABLE nodes DROP COLUMN server_key;"
                    "ALTER TABLE nodes DROP COLUMN decryption; ALTER TABLE nodes DROP COLUMN "
-                   "encryption; PRAGMA user_version=1",
+                   "encryption; ALTER TABLE nodes DROP COLUMN block; PRAGMA user_version=1",
                    error) != ST_OK)
         fail_msg("%s", error);
     assert_int_equal(db_open(path, 0, &db, error), ST_OK);
     assert_int_equal(db_node_get(db, n.id, &got), ST_OK);
     assert_string_equal(got.token, n.token);
     assert_string_equal(got.cipher, "");
+    assert_string_equal(got.block, "");
+    strcpy(got.block, "domain:a.example");
     assert_int_equal(db_node_update(db, &got), ST_OK);
+    assert_int_equal(db_node_get(db, n.id, &got), ST_OK);
+    assert_string_equal(got.block, "domain:a.example");
     db_close(db);
     unlink(path);
 }

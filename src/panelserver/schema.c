@@ -108,6 +108,8 @@ static const char *const STEPS[] = {
     "ALTER TABLE nodes ADD COLUMN server_key TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE nodes ADD COLUMN decryption TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE nodes ADD COLUMN encryption TEXT NOT NULL DEFAULT '';",
+
+    "ALTER TABLE nodes ADD COLUMN block TEXT NOT NULL DEFAULT '';",
 };
 
 int schema_version(void)
