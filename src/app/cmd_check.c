@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "control/config.h"
 #include "control/config_fetch.h"
+#include "control/rule_lists.h"
 #include "transport/tls/tls.h"
 
 static int run(int argc, char **argv);
@@ -20,7 +21,8 @@ const struct cmd cmd_check = {
         "\n"
         "Reads the configuration and everything it includes, and names file, line, column and key\n"
         "of each finding: errors (this node or setting cannot be used), warnings (most likely a\n"
-        "mistake) and notices (understood, but without effect). Certificate files are loaded.\n"
+        "mistake) and notices (understood, but without effect). Certificate files are loaded,\n"
+        "block rules of RuleListPath are compiled.\n"
         "Nothing is started and nothing is written, but for copies of included URLs.\n"
         "\n"
         "  -c, --config FILE   the file to check (" CONFIG_FILE_DEFAULT ")\n"
@@ -75,12 +77,44 @@ static bool try_certificate(const struct config_node *n)
     return st == ST_OK;
 }
 
+/* The node would serve all the same. */
+static unsigned check_rules(const struct config_node *n, struct rule_lists *lists)
+{
+    const char *path = n->options.rule_list;
+    struct rule_list *l = NULL;
+    char text[600];
+    unsigned warnings = 0;
+    int error = 0;
+
+    if (path[0] == '\0')
+        return 0;
+    if (lists == NULL || rule_lists_file(lists, path, &l, &error) != ST_OK) {
+        snprintf(text, sizeof(text), "cannot read %.200s: %s; none of its rules would hold", path,
+                 strerror(error));
+        say(n, CONFIG_WARNING, "RuleListPath", text);
+        return 1;
+    }
+    for (; warnings < l->note_count; warnings++) {
+        snprintf(text, sizeof(text), "%.200s: %s", path, l->notes[warnings]);
+        say(n, CONFIG_WARNING, "RuleListPath", text);
+    }
+    if (l->more > 0) {
+        snprintf(text, sizeof(text), "%.200s: %zu more rules are skipped", path, l->more);
+        say(n, CONFIG_WARNING, "RuleListPath", text);
+        warnings++;
+    }
+    rule_list_unref(l);
+    return warnings;
+}
+
 static unsigned check_files(const struct config *cfg, unsigned *warnings)
 {
+    struct rule_lists *lists = rule_lists_new();
     unsigned errors = 0;
     for (size_t i = 0; i < cfg->node_count; i++) {
         const struct config_node *n = &cfg->nodes[i];
         char text[400];
+        *warnings += check_rules(n, lists);
         if (!try_certificate(n))
             errors++;
         if (n->api.ca[0] != '\0' && access(n->api.ca, R_OK) != 0) {
@@ -89,6 +123,7 @@ static unsigned check_files(const struct config *cfg, unsigned *warnings)
             errors++;
         }
     }
+    rule_lists_free(lists);
     if (access(cfg->state_dir, F_OK) == 0 && access(cfg->state_dir, W_OK) != 0) {
         fprintf(stderr,
                 "%s: warning: StateDir: %s cannot be written by this user; traffic that the panel "

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import certs, embedded, links, origins, paths, ports, process, socks5, spec, targets, v2sp, visit, wait
+from harness import certs, embedded, links, origins, paths, ports, process, socks5, spec, targets, v2sp, visit, vless, wait
 from harness.process import Process
 
 
@@ -121,6 +121,17 @@ def test_users_come_and_go(stage, origin):
     s.panel.call("user", "del", "ben")
     wait.until(lambda: not _works(proxy, origin), 20, "ben is out")
     visit.echo(s.client("anna", "xray"), origin)
+
+
+def test_block_rules(stage, origin):
+    s = Setup(stage, "--tls", "none", "--block", f"port:{origin.port},domain:a.example")
+    node, anna = spec.Node(port=s.port), s.anna["uuid"]
+    assert vless.refused(node, anna, origin)
+    assert s.panel.json("node", "show", 1)["block"] == [f"port:{origin.port}", "domain:a.example"]
+    out = s.panel.call("node", "set", 1, "--block", "domain:a.example,regexp:b(", status=2)
+    assert '"regexp:b(": missing closing parenthesis' in out
+    s.panel.call("node", "set", 1, "--block", "")
+    wait.until(lambda: not vless.refused(node, anna, origin), 20, "nothing is blocked any more")
 
 
 def test_quota_ends_service(stage, origin):

@@ -1,11 +1,12 @@
 """Block rules: those of the panel's routes and of RuleListPath, and what happens when they change."""
+import json
 import os
 import signal
 import urllib.request
 
 import pytest
 
-from harness import origins, ports, vless, wait
+from harness import origins, paths, ports, process, vless, wait
 from harness.spec import ALICE
 
 
@@ -72,6 +73,19 @@ def test_rules_change_while_a_session_runs(serve, node, origin):
         wait.until(lambda: blocked(node, origin.host, origin), 20, "the rule holds")
         alice.say(5000)
     assert s.process.log().count("serving vless") == 1
+
+
+def test_check_names_bad_lines(tmp_path):
+    (tmp_path / "rules.txt").write_text("domain:a.example\nregexp:ab(c\n")
+    node = {"ApiHost": "http://127.0.0.1:1/", "ApiKey": "k", "NodeID": 1, "RuleListPath": str(tmp_path / "rules.txt")}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"StateDir": str(tmp_path), "Nodes": [node]}))
+    status, out = process.run([paths.v2sp(), "check", "-c", file])
+    assert status == 0 and "1 warning" in out, out
+    assert 'rules.txt: line 2, "regexp:ab(c": missing closing parenthesis' in out
+    (tmp_path / "rules.txt").unlink()
+    status, out = process.run([paths.v2sp(), "check", "-c", file])
+    assert status == 0 and "No such file or directory" in out, out
 
 
 def test_a_file_of_rules(serve, node, origin, tmp_path):
