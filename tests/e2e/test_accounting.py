@@ -11,7 +11,7 @@ from harness.schedule import World, Wrong
 
 SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer)")
 STEPS = int(os.environ.get("V2SP_STEPS", 60))
-SEEDS = [int(s) for s in os.environ.get("V2SP_SEED", "1,2,3,4").split(",")]
+SEEDS = [int(s) for s in os.environ.get("V2SP_SEED", "1,2,3,4,5,6,7,8").split(",")]
 MANY = int(os.environ.get("V2SP_SEEDS", 200))
 
 
@@ -40,9 +40,9 @@ def run(tmp_path, seeds, at_once):
 
 @pytest.mark.sanitizer
 def test_what_is_booked_is_what_was_forwarded(tmp_path):
-    run(tmp_path, SEEDS, 4)
+    run(tmp_path, SEEDS, 8)
 
 
 @pytest.mark.slow
 def test_hundreds_of_schedules(tmp_path):
-    run(tmp_path, range(1000, 1000 + MANY), 6)
+    run(tmp_path, range(1000, 1000 + MANY), 12)

@@ -5,6 +5,7 @@
 
 It keeps two sums a user: `total` honours Idempotency-Key (each batch once), `raw` adds every delivery.
 """
+import collections
 import hashlib
 import json
 import socket
@@ -88,6 +89,7 @@ class Panel:
         self.raw = {}                    # user -> [up, down], every delivery
         self.batches = {}                # Idempotency-Key -> body
         self.conflicts = []              # keys that came with two different bodies
+        self.repeated = collections.Counter()       # node id -> batches that came when they were booked already
         self.let_through = set()         # keys of all pushes that were not told to be too large
         self.missing_keys = 0
         self.online = {}                 # node id -> last body of action=alive
@@ -204,7 +206,7 @@ class Panel:
         if action == "alivelist":
             return 200, {}, json.dumps({"alive": self.alive}).encode()
         if action == "push":
-            self._push(headers.get("Idempotency-Key"), json.loads(body))
+            self._push(node_id, headers.get("Idempotency-Key"), json.loads(body))
             return 200, {}, b'{"message":"ok"}'
         if action == "alive":
             self.online[node_id] = json.loads(body)
@@ -218,12 +220,13 @@ class Panel:
             return 304, {"ETag": etag}, b""
         return 200, {"ETag": etag}, body
 
-    def _push(self, key, traffic):
+    def _push(self, node_id, key, traffic):
         with self._lock:
             self._add(self.raw, traffic)
             if not key:
                 self.missing_keys += 1
             elif key in self.batches:
+                self.repeated[node_id] += 1
                 if self.batches[key] != traffic:
                     self.conflicts.append(key)
                 return

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 
-from . import clock, disk, flows, muxcool, panel, sites, tally, v2sp
+from . import books, clock, disk, flows, muxcool, panel, sites, tally, v2sp
 
 SHAPES = (flows.RAW, flows.RAW, flows.TLS, flows.WS)
 LIVE_MAX = 12                       # sessions at a time
@@ -25,7 +25,8 @@ PUSH_FAILURES = {"500": lambda _: panel.status(500), "503": lambda _: panel.stat
                  "half": lambda _: panel.half, "half-unapplied": lambda _: panel.half_unapplied,
                  "slow": lambda e: panel.slow(e), "slow-unapplied": lambda e: panel.slow(e, False)}
 # Whether the panel has booked such a push cannot be known: it is delivered again, and a panel without keys books it twice.
-UNKNOWN = {"500", "html", "drop-before", "drop-after", "half", "half-unapplied", "slow", "slow-unapplied"}
+BOOKED = {"drop-after", "half", "slow"}
+UNKNOWN = BOOKED | {"500", "html", "drop-before", "half-unapplied", "slow-unapplied"}
 PULL_FAILURES = {"500": panel.status(500), "html": panel.html, "half": panel.half, "drop": panel.drop_before}
 
 
@@ -61,6 +62,8 @@ class World:
                 sites.ScriptedSite("packets", 300, flows.RAW, protocol="shadowsocks", panel=with_keys.panel, node_id=2)]
         for s in made:
             s.options.update(ReportMinTraffic=self.rng.choice((0, 0, 300)), DrainTimeout=self.rng.choice((0, 1, 30)))
+            if self.rng.random() < 0.4:
+                s.options["ReportPolicy"] = "at-most-once"
         return made
 
     # -- the process
@@ -97,6 +100,10 @@ class World:
                 raise Wrong(f"exit status {status}\n{self.process.tail()}")
         if self.disk:
             self.disk.free()             # a start needs room: what happens without is another test's subject
+
+    def state(self):
+        """The state directory, from here."""
+        return self.disk.seen if self.disk else os.path.join(self.directory, "state")
 
     def live(self):
         return [f for f in self.flows if not f.over]
@@ -192,13 +199,15 @@ class World:
         return total
 
     def check_not_above(self):
-        """At no time has a panel booked more than was sent; one that forgets keys may, but only what it was told twice."""
+        """At no time has a panel booked more than was sent. One that forgets keys may, but only what at-least-once had to
+        tell it twice because the first answer was lost."""
         for s in self.sites:
             booked = s.reported()
-            if s.repeated() and not s.keys:
-                if not s.unknown:
-                    raise Wrong(f"{s.name}: a batch came twice, and no answer was ever lost")
-                continue
+            if s.repeated():
+                if not s.unknown or s.at_most_once():
+                    raise Wrong(f"{s.name}: a batch came twice; {'at-most-once' if s.unknown else 'no answer was lost'}")
+                if not s.keys:
+                    continue
             for p in s.persons:
                 mine = [f for f in self.flows if f.owner is p]
                 got = [sum(booked.get(uid, (0, 0))[way] for uid in p.uids) for way in (0, 1)]
@@ -215,10 +224,11 @@ class World:
                 raise Wrong(f"{s.name}: one key, two bodies: {s.panel.conflicts}")
 
     def missing(self):
-        """What was forwarded and is not booked."""
-        found = []
+        """What was forwarded and is neither booked nor parked, which at-most-once does with what may be booked."""
+        found, parked = [], books.parked(self.state())
         for s in self.sites:
-            booked = s.reported()
+            booked = books.add(s.reported(), *(rows for (host, node_id), rows in parked.items()
+                                               if (host, node_id) == (s.panel.url, s.node_id)))
             for p in s.persons:
                 mine = [f for f in self.flows if f.owner is p]
                 for uids in [set(p.uids), *({uid} for uid in p.uids)]:
@@ -232,7 +242,7 @@ class World:
 
     def check_spool(self):
         """However long a panel was away, the database is as small as its users are few."""
-        state = self.disk.seen if self.disk else os.path.join(self.directory, "state")
+        state = self.state()
         size = sum(os.path.getsize(os.path.join(state, name)) for name in os.listdir(state) if name.startswith("node.db"))
         if size > SPOOL_MAX:
             raise Wrong(f"node.db takes {size} bytes")
@@ -401,7 +411,8 @@ class World:
     # -- steps: what goes wrong
 
     def push_fails(self, rng):
-        s, what, times = self._site(rng), rng.choice(list(PUSH_FAILURES)), rng.choice((1, 1, 2))
+        often = [w for w in PUSH_FAILURES if w in BOOKED for _ in range(3)]
+        s, what, times = self._site(rng), rng.choice([*PUSH_FAILURES, *often]), rng.choice((1, 1, 2))
         self.release.set()
         self.release = threading.Event()
         s.panel.behave("push", PUSH_FAILURES[what](self.release), times)
@@ -472,8 +483,8 @@ def _sizes(rng):
 STEPS = {"connect": (26, World.connect), "transfer": (16, World.transfer), "burst": (6, World.burst), "calm": (4, World.calm),
          "hang up": (4, World.hang_up), "carry over": (3, World.carry_over), "limits": (5, World.limits),
          "leaves or returns": (5, World.remove_or_return), "new uuid": (3, World.new_uuid), "new uid": (3, World.new_uid),
-         "moves": (4, World.move), "configure": (4, World.configure), "identity": (3, World.identity),
-         "options": (4, World.options), "push fails": (10, World.push_fails), "pull fails": (3, World.pull_fails),
-         "away": (4, World.away_or_back), "panel killed": (2, World.panel_killed), "kill -9": (4, World.kill),
+         "moves": (4, World.move), "configure": (4, World.configure), "identity": (2, World.identity),
+         "options": (4, World.options), "push fails": (12, World.push_fails), "pull fails": (3, World.pull_fails),
+         "away": (4, World.away_or_back), "panel killed": (2, World.panel_killed), "kill -9": (3, World.kill),
          "restart": (2, World.restart), "clock": (3, World.clock_jumps), "disk": (4, World.disk_full_or_not)}
 NAMES, WEIGHTS = list(STEPS), [w for w, _ in STEPS.values()]

@@ -51,6 +51,9 @@ class Site:
             e["NodeType"] = self.protocol
         return e
 
+    def at_most_once(self):
+        return self.options.get("ReportPolicy") == "at-most-once"
+
     def address(self, endpoint=None):
         return "127.0.0.1", (endpoint or self.endpoints[0])[1]
 
@@ -86,8 +89,8 @@ class ScriptedSite(Site):
             return {uid: tuple(sums) for uid, sums in ledger.items()}
 
     def repeated(self):
-        """Has a batch been delivered more than once?"""
-        return self.panel.raw != self.panel.total
+        """Has a batch of this node been booked, and delivered again?"""
+        return bool(self.panel.repeated[self.node_id])
 
     def close(self):
         self.panel.close()
