@@ -10,7 +10,7 @@ import pytest
 from harness.schedule import World, Wrong
 
 SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer)")
-STEPS = int(os.environ.get("V2SP_STEPS", 60))
+STEPS = int(os.environ.get("V2SP_STEPS", 45))
 SEEDS = [int(s) for s in os.environ.get("V2SP_SEED", "1,2,3,4,5,6,7,8").split(",")]
 MANY = int(os.environ.get("V2SP_SEEDS", 200))
 
