@@ -12,6 +12,7 @@
 #include "control/node.h"
 #include "control/reporter.h"
 #include "control/rule_lists.h"
+#include "control/spool_service.h"
 #include "control/stats.h"
 #include "control/stats_service.h"
 #include "control/status.h"
@@ -36,6 +37,7 @@ struct controller {
     struct metrics *metrics;
     struct admin *admin;
     struct status_desk *status;
+    struct spool_service *spool;
 
     bool stopping;
     struct timer stop_timer;
@@ -187,7 +189,8 @@ static bool make_stats(struct controller *c)
     c->metrics = c->service != NULL ? metrics_new(&metrics) : NULL;
     c->admin = c->metrics != NULL ? admin_new(s->loop, s->log, s->state_dir) : NULL;
     c->status = c->admin != NULL ? status_desk_new(&c->env, &c->nodes, c->admin) : NULL;
-    return c->status != NULL;
+    c->spool = c->status != NULL ? spool_service_new(&c->env, &c->nodes, c->admin) : NULL;
+    return c->spool != NULL;
 }
 
 static bool make_parts(struct controller *c)
@@ -246,6 +249,7 @@ void controller_free(struct controller *c)
     loop_timer_del(c->env.loop, &c->stop_timer);
     loop_task_del(c->env.loop, &c->stop_task);
     admin_free(c->admin);
+    spool_service_free(c->spool);
     status_desk_free(c->status);
     metrics_free(c->metrics);
     stats_service_free(c->service);

@@ -662,6 +662,11 @@ void reporter_times(const struct reporter *r, int64_t *pushed_s, uint64_t *next_
         timer_armed(&r->push.timer) && r->push.timer.at_ms > now ? r->push.timer.at_ms - now : 0;
 }
 
+uint64_t reporter_sending(const struct reporter *r)
+{
+    return r->push.call != NULL ? r->seq : 0;
+}
+
 const char *reporter_problem(const struct reporter *r)
 {
     return r->push.trouble.key != 0 ? r->push.trouble.text : r->alive.trouble.text;

@@ -47,6 +47,8 @@ const struct node_job *reporter_alive(const struct reporter *r);
 /* When the panel acknowledged a push last (unix time, 0 = not yet), and in how many milliseconds
  * the next one is due (0: it is on its way). */
 void reporter_times(const struct reporter *r, int64_t *pushed_s, uint64_t *next_ms);
+/* The batch on its way to the panel; 0: none. */
+uint64_t reporter_sending(const struct reporter *r);
 const char *reporter_problem(const struct reporter *r); /* "" = none */
 
 #endif

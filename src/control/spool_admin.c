@@ -158,15 +158,29 @@ static enum status finish(struct store *s, enum status st)
     return st;
 }
 
-enum status spool_admin_replay(struct store *s, uint32_t node, uint64_t seq)
+static enum status sum_parked(struct store *s, uint32_t node, struct spool_sum *sum)
 {
-    struct spool_sum sum;
-    enum status st = sum_batch(s, node, seq, &sum);
+    struct sqlite3_stmt *q = ask(s,
+                                 "SELECT count(*), sum(up), sum(down) FROM batch b JOIN batch_row r"
+                                 " ON r.node=b.node AND r.seq=b.seq WHERE b.node=?1 AND parked=1",
+                                 node, 0, 0);
+    enum status st = read_sum(s, q, sum);
+
+    if (st == ST_OK)
+        store_reset(q);
+    return st == ST_OK && sum->rows == 0 ? ST_E_NOTFOUND : st;
+}
+
+enum status spool_admin_replay(struct store *s, uint32_t node, uint64_t seq, struct spool_sum *sum)
+{
+    enum status st = seq != 0 ? sum_batch(s, node, seq, sum) : sum_parked(s, node, sum);
 
     if (st != ST_OK || (st = store_begin(s)) != ST_OK)
         return st;
-    return finish(
-        s, run(s, "UPDATE batch SET parked=2 WHERE node=?1 AND seq=?2 AND parked=1", node, seq, 0));
+    return finish(s, run(s,
+                         "UPDATE batch SET parked=2 WHERE node=?1 AND (seq=?2 OR ?2=0) AND"
+                         " parked=1",
+                         node, seq, 0));
 }
 
 static enum status drop(struct store *s, uint32_t node, uint64_t seq)

@@ -51,8 +51,10 @@ NODISCARD enum status
 spool_admin_batches(struct store *s, uint32_t node, const char *identity,
                     enum status (*fn)(void *arg, const struct spool_batch_info *b), void *arg);
 
-/* Lets batch @seq be sent again, with its key, if it is parked. ST_OK, ST_E_NOTFOUND, ST_E_IO. */
-NODISCARD enum status spool_admin_replay(struct store *s, uint32_t node, uint64_t seq);
+/* Lets batch @seq be sent again, with its key, if it is parked; 0: all that are. *@sum is what they
+ * hold. ST_OK, ST_E_NOTFOUND, ST_E_IO. */
+NODISCARD enum status spool_admin_replay(struct store *s, uint32_t node, uint64_t seq,
+                                         struct spool_sum *sum);
 /* Forgets batch @seq; *@sum is what it held. ST_OK, ST_E_NOTFOUND, ST_E_IO. */
 NODISCARD enum status spool_admin_drop(struct store *s, uint32_t node, uint64_t seq,
                                        struct spool_sum *sum);

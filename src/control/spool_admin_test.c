@@ -127,7 +127,9 @@ static void a_parked_batch_waits_for_somebody(void **state)
 {
     struct side *d = *state;
     struct spool_batch b;
+    struct spool_sum sum;
 
+    assert_int_equal(spool_admin_replay(d->s, d->old, 0, &sum), ST_E_NOTFOUND);
     put(d, d->old, 11, 5, 0, false);
     uint64_t seq = freeze(d, d->old);
     assert_int_equal(spool_sending(d->s, d->old, seq), ST_OK);
@@ -135,8 +137,10 @@ static void a_parked_batch_waits_for_somebody(void **state)
     assert_int_equal(spool_freeze(d->s, d->old, 0, 100, true, 1000, &b), ST_E_NOTFOUND);
     put(d, d->old, 11, 1, 0, false);
     assert_int_equal(freeze(d, d->old), seq + 1);
-    assert_int_equal(spool_admin_replay(d->s, d->old, 99), ST_E_NOTFOUND);
-    assert_int_equal(spool_admin_replay(d->s, d->old, seq), ST_OK);
+    assert_int_equal(spool_admin_replay(d->s, d->old, 99, &sum), ST_E_NOTFOUND);
+    assert_int_equal(spool_admin_replay(d->s, d->old, 0, &sum), ST_OK);
+    assert_true(sum.rows == 1 && sum.up == 5);
+    assert_int_equal(spool_admin_replay(d->s, d->old, seq, &sum), ST_OK); /* due already */
     assert_int_equal(spool_freeze(d->s, d->old, 0, 100, false, 1000, &b), ST_OK);
     assert_int_equal(b.seq, seq);
     assert_true(b.tried && b.asked);

@@ -240,6 +240,35 @@ struct store *store_open(const char *dir, const struct log *lg)
     return s;
 }
 
+struct store *store_open_read(const char *dir, char problem[200])
+{
+    struct store *s = calloc(1, sizeof(*s));
+    char path[1024];
+    int64_t version = 0, id = 0;
+
+    problem[0] = '\0';
+    if (s == NULL || snprintf(path, sizeof(path), "%s/" STORE_FILE, dir) >= (int)sizeof(path)) {
+        free(s);
+        return NULL;
+    }
+    s->lock_fd = -1;
+    int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_busy_timeout(s->db, BUSY_MS);
+    if (rc == SQLITE_OK)
+        rc = query_int(s->db, "PRAGMA user_version", &version);
+    if (rc == SQLITE_OK && version == SCHEMA_VERSION)
+        rc = query_int(s->db, "SELECT value FROM meta WHERE key='id'", &id);
+    if (rc == SQLITE_OK && version == SCHEMA_VERSION) {
+        s->id = (uint64_t)id;
+        return s;
+    }
+    snprintf(problem, 200, "%.150s: %s", path,
+             rc == SQLITE_OK ? "of another version of v2sp" : sqlite3_errstr(rc));
+    store_close(s);
+    return NULL;
+}
+
 void store_close(struct store *s)
 {
     if (s == NULL)

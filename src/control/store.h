@@ -23,6 +23,9 @@ struct store;
 
 /* Opens or makes <dir>/node.db (file mode 0600, directory 0700). NULL without memory. */
 struct store *store_open(const char *dir, const struct log *lg);
+/* Opens <dir>/node.db to look at it, beside whoever has it open, and changes nothing. NULL:
+ * @problem says why. */
+struct store *store_open_read(const char *dir, char problem[200]);
 void store_close(struct store *s); /* NULL is fine */
 /* False: the state lives in memory and ends with the process. */
 bool store_is_durable(const struct store *s);

@@ -64,6 +64,7 @@ def test_what_is_said(named, node, origin):
         assert d["process"]["pid"] == s.process.pid and d["process"]["rss"] > 1 << 20
         assert sum(w["sessions"] for w in d["workers"]) == 1
         assert 0 < n["panel"]["next_poll_ms"] <= 6000 and n["panel"]["poll_error"] == ""
+        admin.command("spool", "replay", "--node", "in-1", "-c", s.config)
         s.panel.wait_sum(1, alice.up, alice.down)
         d = seen(s, lambda d: only(d)["panel"]["acknowledged"]["down"] == alice.down, "what the panel took", "--no-rates")
         assert only(d)["panel"]["reported"] > 0
