@@ -99,6 +99,7 @@ config_read_fn config_read_dns_type;
 config_read_fn config_read_report_policy;
 config_read_fn config_read_tls_engine;
 config_read_fn config_read_speed_mode;
+config_read_fn config_read_dynamic_traffic;
 config_read_fn config_read_device_overflow;
 config_read_fn config_read_device_store;
 config_read_fn config_read_global_device_limit;

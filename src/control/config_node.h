@@ -11,6 +11,7 @@
 #include "base/addr.h"
 #include "base/status.h"
 #include "control/config_device_store.h"
+#include "control/config_limits.h"
 #include "control/config_reality.h"
 #include "policy/fallback.h"
 #include "policy/view.h"
@@ -60,13 +61,6 @@ struct config_cert {
     size_t dns_env_count;
     bool reject_unknown_sni;
     const char *dir; /* <StateDir>/cert: where certificates lie that we make or obtain */
-};
-
-struct config_limits { /* 0 = unlimited */
-    uint32_t speed_mbps, device, conn;
-    bool dynamic;
-    uint32_t dynamic_period_s, dynamic_speed_mbps, dynamic_expire_s;
-    uint64_t dynamic_traffic; /* bytes */
 };
 
 struct config_options {

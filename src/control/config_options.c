@@ -21,6 +21,7 @@ void config_options_init(struct config_options *o)
                     .max_client_ver = "",
                     .max_time_diff = "",
                     .mldsa65_seed = ""},
+        .limits = {.dynamic_period_s = 60, .dynamic_expire_s = 600},
         .mass_delete_guard = true,
         .drain_ms = 30000,
         .source_max = 256,
@@ -73,10 +74,11 @@ void config_options_end(struct config_reader *r, struct config_options *o)
         if (c->key_file[0] == '\0')
             c->key_file = default_file(r, c, "key");
     }
-    /* Operators wrote 1000 and meant megabytes, although the Go programs counted bytes (limits
-     * section 3). */
-    if (o->limits.dynamic_traffic < 1000000)
-        o->limits.dynamic_traffic *= 1000000;
+    struct config_limits *l = &o->limits;
+    if (l->dynamic_usual_mbps > 0) { /* XrayR has no other switch */
+        l->dynamic = true;
+        l->dynamic_traffic = (uint64_t)l->dynamic_usual_mbps * 125000 * l->dynamic_period_s;
+    }
 }
 
 /* "::" serves IPv4 as well, so 0.0.0.0 beside it would only take the same port twice. */
@@ -253,6 +255,24 @@ bool config_read_speed_mode(struct config_reader *r, const struct config_path *a
 {
     struct config_draft *d = dst;
     return read_choice(r, at, v, "each", "shared", &d->opt.speed_shared);
+}
+
+bool config_read_dynamic_traffic(struct config_reader *r, const struct config_path *at,
+                                 const struct json_t *v, void *dst)
+{
+    struct config_limits *l = dst;
+    const char *s = json_str(v);
+    uint64_t n = l->dynamic_traffic;
+    if (!config_size(r, at, v, 1, (uint64_t)1 << 50, &n))
+        return false;
+    /* Operators wrote 1000 and meant megabytes, although the Go programs counted bytes. */
+    if (n > 0 && n < 1000000 && (s == NULL || s[strspn(s, " 0123456789")] == '\0')) {
+        config_report(r, CONFIG_WARNING, at, "a number below 1000000 counts megabytes: %llu MB",
+                      (unsigned long long)n);
+        n *= 1000000;
+    }
+    l->dynamic_traffic = n;
+    return true;
 }
 
 bool config_read_device_overflow(struct config_reader *r, const struct config_path *at,

@@ -141,12 +141,14 @@ static void print_limits(struct printer *p, const struct config_limits *l)
     put_number(p, "SpeedLimit", l->speed_mbps);
     put_number(p, "DeviceLimit", l->device);
     put_number(p, "ConnLimit", l->conn);
+    put_number(p, "NodeTotalSpeedLimit", l->total_mbps);
     put_bool(p, "EnableDynamicSpeedLimit", l->dynamic);
     open_group(p, "DynamicSpeedLimitConfig", '{');
     put_ms(p, "Periodic", (uint64_t)l->dynamic_period_s * 1000);
     put_size(p, "Traffic", l->dynamic_traffic);
     put_number(p, "SpeedLimit", l->dynamic_speed_mbps);
     put_ms(p, "ExpireTime", (uint64_t)l->dynamic_expire_s * 1000);
+    put_number(p, "WarnTimes", l->dynamic_warnings);
     close_group(p, '}');
     close_group(p, '}');
 }

@@ -123,21 +123,35 @@ const struct config_scope config_scope_cert = {"CertConfig", cert_keys, COUNT(ce
 static const struct config_key dynamic_keys[] = {
     {"Periodic", P, .kind = KIND_SECONDS, .unit = 1000, .max = DAYS_MS(7),
      .offset = offsetof(struct config_limits, dynamic_period_s)},
-    {"Traffic", P, .kind = KIND_BYTES, .unit = 1, .max = (uint64_t)1 << 50,
-     .offset = offsetof(struct config_limits, dynamic_traffic)},
+    {"Traffic", P, CUSTOM(config_read_dynamic_traffic)},
     {"SpeedLimit", P, U32(0, 1000000),
      .offset = offsetof(struct config_limits, dynamic_speed_mbps)},
     {"ExpireTime", P, .kind = KIND_SECONDS, .unit = 60000, .max = DAYS_MS(40),
      .offset = offsetof(struct config_limits, dynamic_expire_s)},
+    {"WarnTimes", P, U32(0, 1000000), .offset = offsetof(struct config_limits, dynamic_warnings)},
 };
 static const struct config_scope dynamic_scope = {"DynamicSpeedLimitConfig", dynamic_keys,
                                                   COUNT(dynamic_keys), 184};
+
+/* XrayR's words for the same. */
+static const struct config_key auto_keys[] = {
+    {"Limit", P, U32(0, 1000000), .offset = offsetof(struct config_limits, dynamic_usual_mbps)},
+    {"WarnTimes", P, U32(0, 1000000), .offset = offsetof(struct config_limits, dynamic_warnings)},
+    {"LimitSpeed", P, U32(0, 1000000),
+     .offset = offsetof(struct config_limits, dynamic_speed_mbps)},
+    {"LimitDuration", P, .kind = KIND_SECONDS, .unit = 60000, .max = DAYS_MS(40),
+     .offset = offsetof(struct config_limits, dynamic_expire_s)},
+};
+static const struct config_scope auto_scope = {"AutoSpeedLimitConfig", auto_keys, COUNT(auto_keys),
+                                               176};
 
 static const struct config_key limit_keys[] = {
     {"SpeedLimit", P, U32(0, 1000000), .offset = offsetof(struct config_limits, speed_mbps)},
     {"DeviceLimit", .alias = "IPLimit", P, U32(0, 1000000),
      .offset = offsetof(struct config_limits, device)},
     {"ConnLimit", P, U32(0, 10000000), .offset = offsetof(struct config_limits, conn)},
+    {"NodeTotalSpeedLimit", P, U32(0, 1000000),
+     .offset = offsetof(struct config_limits, total_mbps)},
     {"EnableRealtime", IGNORED("counts always follow what is open now")},
     {"EnableDynamicSpeedLimit", LATER, .panel = true, BOOL,
      .offset = offsetof(struct config_limits, dynamic)},
@@ -208,6 +222,7 @@ static const struct config_key node_keys[] = {
     {"TlsEngine", .part = PART_OPTION, W, CUSTOM(config_read_tls_engine)},
     {"HandshakesPerSource", OPT(source_max), W, U32(1, 1000000)},
     {"Workers", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"NodeTotalSpeedLimit", OPT(limits.total_mbps), P, U32(0, 1000000)},
     {"SpeedLimitMode", .part = PART_OPTION, P, CUSTOM(config_read_speed_mode)},
     {"DeviceGrace", OPT(device_grace_s), P, .kind = KIND_SECONDS, .unit = 1000, .max = DAYS_MS(1)},
     {"DeviceIPv4Prefix", OPT(device_prefix4), P, U32(8, 32)},
@@ -223,11 +238,12 @@ static const struct config_key node_keys[] = {
     {"UpdatePeriodic", .part = PART_OPTION, IGNORED("the panel sets the intervals")},
     {"DisableUploadTraffic", .part = PART_OPTION, LATER, .kind = KIND_NONE},
     {"DisableGetRule", OPT(no_panel_rules), W, BOOL},
-    {"AutoSpeedLimitConfig", .part = PART_OPTION, LATER, .kind = KIND_NONE},
+    {"AutoSpeedLimitConfig", OPT(limits), LATER, .panel = true, .kind = KIND_OBJECT,
+     .scope = &auto_scope},
     {"GlobalDeviceLimitConfig", .part = PART_OPTION, W, CUSTOM(config_read_global_device_limit)},
 };
 const struct config_scope config_scope_node = {"an entry of Nodes", node_keys, COUNT(node_keys), 0};
 
-_Static_assert(COUNT(node_keys) <= 128 && COUNT(cert_keys) <= 32 && COUNT(limit_keys) <= 24 &&
-                   COUNT(dynamic_keys) <= 8,
+_Static_assert(COUNT(node_keys) <= 128 && COUNT(cert_keys) <= 32 && COUNT(limit_keys) <= 16 &&
+                   COUNT(auto_keys) <= 8 && COUNT(dynamic_keys) <= 8,
                "config_node.given has a bit for every row");

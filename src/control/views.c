@@ -31,6 +31,7 @@ struct leaving {
 
 struct node_views {
     bool taken;
+    struct share_total *total; /* made with the first node of this number, kept for the next */
     struct shared *shared;
     uint64_t generation; /* of the newest view */
     struct list boxes;
@@ -148,9 +149,31 @@ void views_free(struct views *v)
     mailbox_free(v->mailbox);
     for (size_t i = 0; i < VIEW_NODES_MAX; i++) {
         free(v->nodes[i].leaving);
+        free(v->nodes[i].total);
         shared_unref(v->nodes[i].shared);
     }
     free(v);
+}
+
+static struct share_total *total_new(void)
+{
+    struct share_total *t = aligned_alloc(_Alignof(struct share_total), sizeof(*t));
+
+    if (t != NULL)
+        memset(t, 0, sizeof(*t));
+    return t;
+}
+
+/* The view that is published limits all users of the node together to @mbps. */
+static void set_total(struct share_total *total, uint32_t mbps, const struct user_table *t)
+{
+    if (atomic_load_explicit(&total->mbps, memory_order_relaxed) == mbps)
+        return;
+    share_total_set(total, mbps);
+    for (size_t i = 0; i < t->count; i++) {
+        share_reset(&t->by_id[i]->up_share);
+        share_reset(&t->by_id[i]->down_share);
+    }
 }
 
 enum status views_take_no(struct views *v, uint32_t *no)
@@ -159,6 +182,8 @@ enum status views_take_no(struct views *v, uint32_t *no)
         struct node_views *n = &v->nodes[i];
         if (n->taken || !list_empty(&n->boxes) || n->count > 0)
             continue;
+        if (n->total == NULL && (n->total = total_new()) == NULL)
+            return ST_E_NOMEM;
         n->taken = true;
         *no = i;
         return ST_OK;
@@ -217,6 +242,8 @@ enum status views_publish(struct views *v, const struct plane *plane, uint32_t n
     b->v.node_no = no;
     b->v.generation = ++nv->generation;
     b->v.node = &s->node;
+    b->v.total = nv->total;
+    set_total(nv->total, s->limits.total_mbps, t);
     b->v.release = release;
     b->v.owner = b;
     atomic_store_explicit(&b->v.refs, 1, memory_order_relaxed);

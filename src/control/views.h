@@ -24,7 +24,7 @@ struct views *views_new(struct loop *l, struct user_slab *slab, uint64_t seed);
  * handled. NULL is fine. */
 void views_free(struct views *v);
 
-/* A node number nobody uses, or is still looked up under; ST_E_LIMIT: none. */
+/* A node number nobody uses, or is still looked up under; ST_E_LIMIT: none. ST_E_NOMEM. */
 NODISCARD enum status views_take_no(struct views *v, uint32_t *no);
 void views_give_no(struct views *v, uint32_t no);
 

@@ -46,10 +46,35 @@ static bool spend(struct bucket *b, uint64_t bytes, uint32_t mbps, uint64_t now,
     return true;
 }
 
-size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_us)
+uint64_t bucket_book(struct bucket *b, uint32_t mbps, uint32_t n, uint64_t now_us)
 {
     uint64_t wait;
 
+    (void)spend(b, n, mbps, now_us * TICKS_US, UINT64_MAX, &wait);
+    return now_us + (wait + TICKS_US - 1) / TICKS_US;
+}
+
+void bucket_unbook(struct bucket *b, uint32_t mbps, uint32_t n)
+{
+    uint64_t back = cost(n, mbps), less;
+    uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed);
+
+    do
+        less = spent > back ? spent - back : 0;
+    while (!atomic_compare_exchange_weak_explicit(&b->spent, &spent, less, memory_order_relaxed,
+                                                  memory_order_relaxed));
+}
+
+uint64_t bucket_wait_us(const struct bucket *b, uint32_t mbps, uint64_t now_us)
+{
+    uint64_t free_at = now_us * TICKS_US + burst(mbps);
+    uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed);
+
+    return spent > free_at ? (spent - free_at) / TICKS_US : 0;
+}
+
+size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_us)
+{
     if (mbps != p->mbps) { /* booked at a rate that does not count any more */
         p->granted = 0;
         p->mbps = mbps;
@@ -57,10 +82,8 @@ size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_u
     if (mbps == 0)
         return SIZE_MAX;
     if (p->granted == 0) {
-        uint32_t n = quantum(mbps);
-        (void)spend(b, n, mbps, now_us * TICKS_US, UINT64_MAX, &wait);
-        p->granted = n;
-        p->at_us = now_us + (wait + TICKS_US - 1) / TICKS_US;
+        p->granted = quantum(mbps);
+        p->at_us = bucket_book(b, mbps, p->granted, now_us);
     }
     return p->at_us <= now_us ? p->granted : 0;
 }
@@ -85,14 +108,8 @@ uint64_t pace_wake_us(const struct pace *p, uint64_t now_us)
 
 void pace_end(struct pace *p, struct bucket *b)
 {
-    if (p->granted > 0 && p->mbps > 0) {
-        uint64_t back = cost(p->granted, p->mbps);
-        uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed), less;
-        do
-            less = spent > back ? spent - back : 0;
-        while (!atomic_compare_exchange_weak_explicit(&b->spent, &spent, less, memory_order_relaxed,
-                                                      memory_order_relaxed));
-    }
+    if (p->granted > 0 && p->mbps > 0)
+        bucket_unbook(b, p->mbps, p->granted);
     *p = (struct pace){.granted = 0};
 }
 

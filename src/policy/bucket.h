@@ -43,6 +43,13 @@ uint64_t pace_wake_us(const struct pace *p, uint64_t now_us);
 /* The session ends: what it booked and did not use is the others'. */
 void pace_end(struct pace *p, struct bucket *b);
 
+/* Books @n bytes however long they have to wait; returns from when they may be used. */
+uint64_t bucket_book(struct bucket *b, uint32_t mbps, uint32_t n, uint64_t now_us);
+/* @n bytes that were booked are not used. */
+void bucket_unbook(struct bucket *b, uint32_t mbps, uint32_t n);
+/* How long who books now has to wait. */
+uint64_t bucket_wait_us(const struct bucket *b, uint32_t mbps, uint64_t now_us);
+
 /* A datagram of @n bytes: true if it may pass now (and is paid for), false if it would have to wait
  * for more than @slack_us: drop it. */
 bool bucket_pass(struct bucket *b, uint32_t mbps, size_t n, uint64_t now_us, uint64_t slack_us);

@@ -94,7 +94,8 @@ struct view {
     uint64_t generation; /* grows with every publication of this node */
     const struct view_node *node;
     struct user_index *users;
-    void *shared; /* the protocol's shared state: outlives all views of the node */
+    void *shared;              /* the protocol's shared state: outlives all views of the node */
+    struct share_total *total; /* of the node, of all its views; NULL: no limit */
     void (*release)(struct view *); /* frees view, index and its references */
     void *owner;
 };

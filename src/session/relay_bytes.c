@@ -313,6 +313,7 @@ void relay_bytes_run(struct session *s)
     enum half up = run_up(s), down = HALF_IDLE;
     if (up < HALF_FAILED)
         down = run_down(s);
+    speed_turn_over(s);
     bool reset = s->mirror && s->target.broken && chain_queued(&s->in, CHAIN_TX) == 0;
     if (up == HALF_DEAD || down == HALF_DEAD || reset) {
         session_close(s, true); /* the target must not take what was cut off for the end */

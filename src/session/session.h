@@ -71,14 +71,15 @@ struct session {
     const struct fallback_dest *fallback; /* while dialing one; of the pinned view */
     struct target *target_name;           /* pool_alloc'ed while dialing, for logs and retries */
     struct splice up_pipe, down_pipe;
-    struct claim claim;             /* on the user's limits */
-    struct pace up_pace, down_pace; /* of the user's speed limit */
-    uint32_t up_paid;               /* PACKETS: datagrams of the queue up that have been let in */
-    struct session_brakes *brakes;  /* pool_alloc'ed; NULL: none, as for most */
-    uint64_t deadline_ms;           /* of the current state */
-    uint64_t active_ms;             /* last payload */
-    uint64_t unreported;            /* payload bytes since the last alive report */
-    uint32_t idle_ms;               /* of the current phase */
+    struct claim claim;                /* on the user's limits */
+    struct pace up_pace, down_pace;    /* of the user's speed limit */
+    struct stake up_stake, down_stake; /* in the node's total */
+    uint32_t up_paid;              /* PACKETS: datagrams of the queue up that have been let in */
+    struct session_brakes *brakes; /* pool_alloc'ed; NULL: none, as for most */
+    uint64_t deadline_ms;          /* of the current state */
+    uint64_t active_ms;            /* last payload */
+    uint64_t unreported;           /* payload bytes since the last alive report */
+    uint32_t idle_ms;              /* of the current phase */
     uint32_t uplink_only_ms, downlink_only_ms;
     uint32_t wasted;         /* bytes thrown away after our FIN */
     uint8_t state;           /* enum session_state */

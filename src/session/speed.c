@@ -11,19 +11,27 @@ static uint64_t now_us(const struct session *s)
     return loop_now_us(s->wn->worker->loop);
 }
 
-static uint32_t limit_of(const struct user_rt *u)
-{
-    return u ? atomic_load_explicit(&u->speed_mbps, memory_order_relaxed) : 0;
-}
+/* What one direction of a user counts against. */
+struct limits {
+    uint32_t user_mbps, total_mbps;
+    struct bucket *own;
+    struct share_queue *total; /* NULL without a node's */
+    struct share *share;
+};
 
-static struct bucket *bucket_of(const struct view_node *n, struct user_rt *u, bool up)
+static struct limits limits_of(const struct view *v, struct user_rt *u, bool up)
 {
-    return up && !n->speed_shared ? &u->up : &u->down;
-}
+    struct share_total *t = v->total;
+    bool apart = up && !v->node->speed_shared;
+    struct limits l = {.user_mbps = user_speed(u),
+                       .own = apart ? &u->up : &u->down,
+                       .share = apart ? &u->up_share : &u->down_share};
 
-static struct bucket *own_bucket(const struct session *s, bool up)
-{
-    return bucket_of(s->view->node, s->user, up);
+    if (t != NULL) {
+        l.total_mbps = atomic_load_explicit(&t->mbps, memory_order_relaxed);
+        l.total = apart ? &t->up : &t->down;
+    }
+    return l;
 }
 
 static size_t brake_part(struct session *s, bool up)
@@ -36,29 +44,60 @@ static size_t brake_part(struct session *s, bool up)
     return room;
 }
 
-static size_t user_part(struct session *s, bool up)
+static size_t user_part(struct session *s, bool up, const struct limits *l)
 {
     struct pace *p = up ? &s->up_pace : &s->down_pace;
-    uint32_t mbps = limit_of(s->user);
     uint64_t now = now_us(s);
 
-    if (mbps == 0 && p->mbps == 0)
+    if (l->user_mbps == 0 && p->mbps == 0)
         return SIZE_MAX;
-    size_t room = pace_room(p, own_bucket(s, up), mbps, now);
+    size_t room = pace_room(p, l->own, l->user_mbps, now);
     if (room == 0)
         session_wake_by(s, pace_wake_us(p, now) / 1000 + 1);
     return room;
 }
 
+static size_t total_part(struct session *s, bool up, const struct limits *l, size_t want)
+{
+    struct stake *k = up ? &s->up_stake : &s->down_stake;
+    uint64_t wake = 0;
+
+    if (l->total_mbps == 0 && k->mbps == 0)
+        return SIZE_MAX;
+    size_t room = stake_room(k, l->share, l->total, l->total_mbps, want, now_us(s), &wake);
+    if (room == 0)
+        session_wake_by(s, wake / 1000 + 1);
+    return room;
+}
+
 size_t speed_room(struct session *s, bool up, size_t want)
 {
-    size_t room = s->brakes ? brake_part(s, up) : SIZE_MAX;
+    size_t part = s->brakes ? brake_part(s, up) : SIZE_MAX;
+    size_t room = part < want ? part : want;
 
-    if (s->user && room > 0) {
-        size_t his = user_part(s, up);
-        room = his < room ? his : room;
-    }
-    return room < want ? room : want;
+    if (s->user == NULL || room == 0)
+        return room;
+    struct limits l = limits_of(s->view, s->user, up);
+    part = user_part(s, up, &l);
+    room = part < room ? part : room;
+    if (room == 0)
+        return 0;
+    part = total_part(s, up, &l, room);
+    return part < room ? part : room;
+}
+
+static void end_stake(struct session *s, bool up, struct stake *k)
+{
+    if (k->bytes == 0 && !k->all)
+        return;
+    struct limits l = limits_of(s->view, s->user, up);
+    stake_end(k, l.share, l.total, now_us(s));
+}
+
+void speed_turn_over(struct session *s)
+{
+    end_stake(s, true, &s->up_stake);
+    end_stake(s, false, &s->down_stake);
 }
 
 void speed_read(struct session *s, bool up, size_t n)
@@ -67,26 +106,49 @@ void speed_read(struct session *s, bool up, size_t n)
         brake_take(up ? &s->brakes->up : &s->brakes->down, n);
 }
 
+static void count(struct session *s, bool up, struct pace *p, struct stake *k, uint64_t n)
+{
+    if (n == 0 || (p->mbps == 0 && k->mbps == 0))
+        return;
+    struct limits l = limits_of(s->view, s->user, up);
+    if (p->mbps != 0)
+        pace_take(p, l.own, n);
+    if (k->mbps != 0)
+        stake_take(k, l.share, n);
+}
+
 void speed_count(struct session *s, uint64_t up, uint64_t down)
 {
-    if (s->up_pace.mbps != 0)
-        pace_take(&s->up_pace, own_bucket(s, true), up);
-    if (s->down_pace.mbps != 0)
-        pace_take(&s->down_pace, own_bucket(s, false), down);
+    count(s, true, &s->up_pace, &s->up_stake, up);
+    count(s, false, &s->down_pace, &s->down_stake, down);
+}
+
+/* May a datagram of @n bytes pass now? */
+static bool pass(const struct limits *l, uint32_t n, uint64_t now)
+{
+    if (!share_pass(l->share, l->total, l->total_mbps, n, now, DATAGRAM_SLACK_US))
+        return false;
+    if (bucket_pass(l->own, l->user_mbps, n, now, DATAGRAM_SLACK_US))
+        return true;
+    if (l->total_mbps != 0)
+        share_give_back(l->share, n);
+    return false;
 }
 
 void speed_filter(struct worker_node *wn, struct user_rt *user, bool up, struct bufq *q,
                   uint32_t paid)
 {
-    uint32_t mbps = limit_of(user), n = q->count;
+    uint32_t n = q->count;
 
-    if (mbps == 0 || n <= paid)
+    if (user == NULL || n <= paid)
         return;
-    struct bucket *b = bucket_of(wn->view->node, user, up);
+    struct limits l = limits_of(wn->view, user, up);
+    if (l.user_mbps == 0 && l.total_mbps == 0)
+        return;
     uint64_t now = loop_now_us(wn->worker->loop);
     for (uint32_t i = 0; i < n; i++) {
         struct span *d = bufq_pop(q);
-        if (i < paid || bucket_pass(b, mbps, d->len, now, DATAGRAM_SLACK_US))
+        if (i < paid || pass(&l, d->len, now))
             bufq_push(q, d);
         else
             span_free(wn->worker->pool, d);
@@ -97,6 +159,7 @@ void speed_end(struct session *s)
 {
     if (s->user == NULL)
         return;
-    pace_end(&s->up_pace, own_bucket(s, true));
-    pace_end(&s->down_pace, own_bucket(s, false));
+    speed_turn_over(s);
+    pace_end(&s->up_pace, limits_of(s->view, s->user, true).own);
+    pace_end(&s->down_pace, limits_of(s->view, s->user, false).own);
 }

@@ -1,0 +1,22 @@
+/* control/config_limits.h - the limits of a node as config.json or its panel describe them. */
+#ifndef CONTROL_CONFIG_LIMITS_H
+#define CONTROL_CONFIG_LIMITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* 0 = unlimited. (docs/configuration.md, "Limits of users".) */
+struct config_limits {
+    uint32_t speed_mbps, device, conn; /* of each user */
+    uint32_t total_mbps;               /* NodeTotalSpeedLimit: of all users together */
+    /* EnableDynamicSpeedLimit: who moves so many bytes within a period ... */
+    bool dynamic;
+    uint64_t dynamic_traffic; /* both directions */
+    uint32_t dynamic_period_s;
+    uint32_t dynamic_warnings; /* periods that go unpunished */
+    /* ... is held to that for so long. */
+    uint32_t dynamic_speed_mbps, dynamic_expire_s;
+    uint32_t dynamic_usual_mbps; /* AutoSpeedLimitConfig.Limit; 0: dynamic_traffic as written */
+};
+
+#endif
