@@ -10,7 +10,7 @@ import pytest
 
 from harness import certs, origins, paths, shadowsocks, socks5, spec, visit, wait
 
-pytestmark = [pytest.mark.v2sp_only, pytest.mark.sanitizer]
+pytestmark = pytest.mark.v2sp_only
 
 ROUTES = [
     {"id": 1, "action": "block", "match": ["domain:blocked.test", "domain:quic.sni.example.com"]},
@@ -18,6 +18,7 @@ ROUTES = [
     {"id": 3, "action": "block_ip", "match": ["127.66.0.0/16"]},
 ]
 MUX = {"mux": {"enabled": True, "concurrency": 8, "xudpProxyUDP443": "allow"}}
+TROJAN = {"protocol": "trojan"}
 XUDP = {"packet_encoding": "xudp"}
 SS = {"protocol": "shadowsocks", "settings": shadowsocks.node("2022-blake3-aes-128-gcm")}
 DHT = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe"
@@ -25,10 +26,12 @@ DHT = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe"
 
 def params(*rows):
     return pytest.fixture(scope="module", params=[
-        pytest.param((c, t, client, {**node, "routes": ROUTES}), id=f"{name}-{c}") for name, c, t, client, node in rows])
+        pytest.param((c, t, client, {**node, "routes": ROUTES}), id=f"{name}-{c}",
+                     marks=[pytest.mark.sanitizer] if name in ("trojan", "ss") else [])
+        for name, c, t, client, node in rows])
 
 
-link = params(("raw", "xray", "raw", XUDP, {}), ("tls", "sing-box", "tls13", XUDP, {}), ("mux", "xray", "raw", MUX, {}),
+link = params(("raw", "xray", "raw", XUDP, {}), ("trojan", "sing-box", "tls13", {}, TROJAN), ("mux", "xray", "raw", MUX, {}),
               ("vision", "xray", "vision-reality", {}, {}), ("vmess", "sing-box", "ws", XUDP, {"protocol": "vmess"}),
               ("ss", "sing-box", "raw", {}, SS))(matrix.per_link)
 
