@@ -9,8 +9,8 @@ struct cmd {
     const char *name;    /* what stands after "v2sp" */
     const char *summary; /* one line for "v2sp help" */
     const char *usage;   /* what --help prints: synopsis, options, examples; ends with a newline */
-    /* argv[0] is the name of the command. Returns the exit status: 0 done, 1 failed, 2 used
-     * wrongly. */
+    /* argv[0] is the name of the command, argv[-1] that of the program. Returns the exit status:
+     * 0 done, 1 failed, 2 used wrongly. */
     int (*run)(int argc, char **argv);
 };
 
@@ -24,6 +24,7 @@ extern const struct cmd cmd_x25519;
 extern const struct cmd cmd_reality;
 extern const struct cmd cmd_mldsa65;
 extern const struct cmd cmd_vlessenc;
+extern const struct cmd cmd_upgrade;
 extern const struct cmd cmd_version;
 
 /* Prints "v2sp NAME: what is wrong" and "Try: v2sp NAME --help" on standard error. Returns 2. */

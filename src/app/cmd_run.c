@@ -1,21 +1,31 @@
 /* v2sp run (also spelled server): serves the nodes of a configuration file until it is told to
  * stop. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/cmd.h"
+#include "app/notify.h"
+#include "app/pid_file.h"
 #include "app/service.h"
 #include "app/successor.h"
 #include "control/config.h"
 #include "control/config_fetch.h"
+#include "io/file_watch.h"
 #include "io/loop.h"
 
+#define SETTLE_MS 1000 /* what writes several files is to be done before they are read */
+
 #define USAGE                                                                                      \
-    "Usage: v2sp run [-c FILE]\n"                                                                  \
+    "Usage: v2sp run [-c FILE] [options]\n"                                                        \
     "\n"                                                                                           \
     "Serves the nodes of FILE (default " CONFIG_FILE_DEFAULT ") until stopped.\n"                  \
     "\n"                                                                                           \
     "  -c, --config FILE   configuration: JSON, comments and trailing commas allowed\n"            \
+    "  -w, --watch=BOOL    reload when FILE, what it includes or a certificate changes\n"          \
+    "                      (default true)\n"                                                       \
+    "      --pid-file FILE write the number of the process that serves there\n"                    \
     "      --help          this text\n"                                                            \
     "\n"                                                                                           \
     "A panel that does not answer stops nothing: nodes start with what the panel said last,\n"     \
@@ -27,12 +37,19 @@
     "  USR1        open the log files anew\n"                                                      \
     "  USR2        start the program's file anew, hand it the ports, drain, exit\n"                \
     "\n"                                                                                           \
-    "See also: v2sp check -c FILE\n"
+    "See also: v2sp check -c FILE, v2sp upgrade --help\n"
 
 struct running {
-    struct service service; /* first: reload gets the service */
-    const char *path;
+    struct service service; /* first: callbacks get the service */
+    const char *path, *pid_file;
+    bool wants_watch;
+    struct file_watch *watch;
 };
+
+static struct running *running_of(struct service *s)
+{
+    return (struct running *)(void *)s;
+}
 
 static const struct config *load(const char *path)
 {
@@ -43,21 +60,94 @@ static const struct config *load(const char *path)
     return cfg;
 }
 
+/* ---- watching the files ---- */
+
+static void on_files_changed(void *arg)
+{
+    struct running *r = arg;
+    log_line(&r->service.log, LOG_INFO, NULL, "files have changed: reload");
+    service_reload(&r->service);
+}
+
+static void follow_files(struct running *r, const struct config *cfg)
+{
+    const struct log *lg = &r->service.log;
+    size_t count = 0;
+    int err = 0;
+    if (r->watch == NULL)
+        return;
+    for (const struct config_source *s = cfg->sources; s != NULL; s = s->next)
+        count++;
+    const char **paths = calloc(count + 1, sizeof(*paths));
+    if (paths == NULL)
+        return;
+    count = 0;
+    for (const struct config_source *s = cfg->sources; s != NULL; s = s->next)
+        paths[count++] = s->path;
+    enum status st = file_watch_set(r->watch, paths, count, &err);
+    free(paths);
+    if (st == ST_OK)
+        log_line(lg, LOG_DEBUG, NULL, "watching %zu files in %zu directories", count,
+                 file_watch_count(r->watch));
+    else
+        log_line(lg, LOG_WARNING, NULL, "not all files can be watched (%s): SIGHUP reloads",
+                 st == ST_E_IO ? strerror(err) : status_str(st));
+}
+
+static void watch_files(struct running *r, const struct config *cfg)
+{
+    if (!r->wants_watch)
+        return;
+    r->watch = file_watch_new(r->service.loop, SETTLE_MS, on_files_changed, r);
+    if (r->watch == NULL)
+        log_line(&r->service.log, LOG_WARNING, NULL, "files cannot be watched (%s): SIGHUP reloads",
+                 strerror(errno));
+    follow_files(r, cfg);
+}
+
+/* ---- what the service tells ---- */
+
 static void reload(struct service *s)
 {
-    struct running *r = (struct running *)(void *)s;
+    struct running *r = running_of(s);
     const struct config *cfg = load(r->path);
     if (cfg == NULL)
         return;
+    notify_reloading();
     if (service_log_findings(&s->log, cfg)) {
         service_apply(s, cfg);
+        follow_files(r, cfg);
         log_line(&s->log, LOG_INFO, NULL, "%s read again: %zu nodes", r->path, cfg->node_count);
     } else {
         log_line(&s->log, LOG_ERROR, NULL, "%s has errors: going on with the old configuration",
                  r->path);
     }
     config_unref(cfg);
+    notify_ready();
 }
+
+static void on_serving(struct service *s)
+{
+    const struct running *r = running_of(s);
+    if (r->pid_file != NULL && pid_file_write(r->pid_file) != ST_OK)
+        log_line(&s->log, LOG_ERROR, NULL, "cannot write %s: %s", r->pid_file, strerror(errno));
+    notify_ready();
+}
+
+static void on_replaced(struct service *s)
+{
+    struct running *r = running_of(s);
+    file_watch_free(r->watch);
+    r->watch = NULL;
+}
+
+static void on_stop(struct service *s)
+{
+    on_replaced(s);
+    notify_stopping();
+}
+
+/* ---- life ---- */
 
 /* Without one usable node there is nothing to serve, and starting would hide the mistake. */
 static bool say_fatal(const struct config *cfg, const char *path)
@@ -71,53 +161,78 @@ static bool say_fatal(const struct config *cfg, const char *path)
     return true;
 }
 
-static int serve(const char *argv0, const char *path)
+/* A node that is left out for a mistake would lose its users: an upgrade is as strict as a
+ * reload. */
+static bool refuse_errors(const struct config *cfg, struct successor *own)
 {
-    struct running r = {.path = path};
+    char text[512];
+    if (own == NULL || (cfg->errors == 0 && cfg->node_count > 0))
+        return false;
+    for (size_t i = 0; i < cfg->finding_count; i++) {
+        if (cfg->findings[i].severity != CONFIG_ERROR)
+            continue;
+        successor_refuse(own, config_finding_str(&cfg->findings[i], text, sizeof(text)));
+        return true;
+    }
+    successor_refuse(own, "the configuration has no usable node");
+    return true;
+}
+
+static int serve_config(struct running *r, const struct config *cfg, const char *argv0,
+                        struct successor *own)
+{
+    struct service *s = &r->service;
+    enum status st = service_init(s, cfg);
+    s->successor = own;
+    s->argv0 = argv0;
+    s->on_reload = reload;
+    s->on_serving = on_serving;
+    s->on_replaced = on_replaced;
+    s->on_stop = on_stop;
+    if (st == ST_OK) {
+        service_log_findings(&s->log, cfg);
+        watch_files(r, cfg);
+        st = service_start(s, cfg);
+    }
+    if (st == ST_OK)
+        loop_run(s->loop);
+    file_watch_free(r->watch);
+    r->watch = NULL;
+    service_fini(s);
+    if (r->pid_file != NULL)
+        pid_file_remove(r->pid_file);
+    return st == ST_OK ? 0 : 1;
+}
+
+static int serve(struct running *r, const char *argv0)
+{
     struct successor *successor;
     const char *reason;
     if (successor_take(&successor, &reason) != ST_OK) {
         fprintf(stderr, "v2sp run: %s\n", reason);
         return 1;
     }
-    const struct config *cfg = load(path);
-    if (cfg == NULL) {
+    const struct config *cfg = load(r->path);
+    if (cfg == NULL)
         fprintf(stderr, "v2sp run: out of memory\n");
-        successor_free(successor);
-        return 1;
-    }
     int rc = 1;
-    if (say_fatal(cfg, path)) {
+    if (cfg != NULL && !refuse_errors(cfg, successor) && !say_fatal(cfg, r->path))
+        rc = serve_config(r, cfg, argv0, successor);
+    else
         successor_free(successor);
-        goto out;
-    }
-    enum status st = service_init(&r.service, cfg);
-    r.service.successor = successor;
-    r.service.argv0 = argv0;
-    if (st == ST_OK) {
-        service_log_findings(&r.service.log, cfg);
-        r.service.on_reload = reload;
-        if (service_start(&r.service, cfg) == ST_OK) {
-            loop_run(r.service.loop);
-            rc = 0;
-        }
-    }
-    service_fini(&r.service);
-out:
     config_unref(cfg);
     return rc;
 }
 
 static int run(int argc, char **argv)
 {
-    const char *path = CONFIG_FILE_DEFAULT;
-    bool watch; /* of the Go program, which reloads when the file changes; here SIGHUP does */
-    const struct cmd_option options[] = {{.name = "--config", .other = "-c", .value = &path},
-                                         {.name = "--watch", .other = "-w", .flag = &watch},
+    struct running r = {.path = CONFIG_FILE_DEFAULT, .wants_watch = true};
+    const struct cmd_option options[] = {{.name = "--config", .other = "-c", .value = &r.path},
+                                         {.name = "--watch", .other = "-w", .flag = &r.wants_watch},
+                                         {.name = "--pid-file", .value = &r.pid_file},
                                          {0}};
     int count, rc = cmd_parse(&cmd_run, argc, argv, options, NULL, 0, &count);
-    /* The command's name stands behind the program's. */
-    return rc == CMD_GO_ON ? serve(argv[-1], path) : rc;
+    return rc == CMD_GO_ON ? serve(&r, argv[-1]) : rc;
 }
 
 const struct cmd cmd_run = {.name = "run",

@@ -6,8 +6,9 @@
 #include "app/cmd.h"
 
 static const struct cmd *const commands[] = {
-    &cmd_run, &cmd_server, &cmd_demo,   &cmd_panel,   &cmd_check,   &cmd_config,   &cmd_status,
-    &cmd_top, &cmd_spool,  &cmd_x25519, &cmd_reality, &cmd_mldsa65, &cmd_vlessenc, &cmd_version,
+    &cmd_run,     &cmd_server,  &cmd_demo,     &cmd_panel,   &cmd_check,
+    &cmd_config,  &cmd_status,  &cmd_top,      &cmd_spool,   &cmd_x25519,
+    &cmd_reality, &cmd_mldsa65, &cmd_vlessenc, &cmd_version, &cmd_upgrade,
 };
 
 static void print_help(FILE *to)

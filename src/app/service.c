@@ -128,7 +128,7 @@ static void on_signal(struct signals *sig, int signo)
         return;
     case SIGUSR2:
         if (s->upgrade)
-            upgrade_start(s->upgrade, NULL, NULL, NULL);
+            upgrade_start(s->upgrade, NULL, UPGRADE_READY_MS, NULL, NULL);
         return;
     default:
         service_stop(s);
@@ -369,6 +369,10 @@ void service_apply(struct service *s, const struct config *cfg)
     if (logfile_configure(s->logfile, &conf, &why) != ST_OK)
         log_line(&s->log, LOG_ERROR, NULL, "cannot write the log file %s: %s; the old one stays",
                  conf.path, strerror((int)why.number));
+    if (s->waiting) {
+        config_unref(s->waiting);
+        s->waiting = config_ref(cfg);
+    }
     enum status st = controller_apply(s->controller, cfg);
     if (st != ST_OK)
         log_line(&s->log, LOG_ERROR, NULL, "reload: %s", status_str(st));

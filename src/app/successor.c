@@ -128,6 +128,12 @@ enum status successor_take(struct successor **out, const char **reason)
     return ST_OK;
 }
 
+void successor_refuse(struct successor *s, const char *text)
+{
+    if (s->watch.fd >= 0 && !s->ready)
+        say_failed(s->watch.fd, text);
+}
+
 struct handoff *successor_sockets(struct successor *s)
 {
     return s->sockets;

@@ -31,6 +31,8 @@ struct successor_conf {
  * ST_OK, *@out NULL: it was not. An error: it was, but *@reason went wrong; the process must
  * end. */
 NODISCARD enum status successor_take(struct successor **out, const char **reason);
+/* This process cannot serve: tells the other one why. It is to end. */
+void successor_refuse(struct successor *s, const char *text);
 /* Closes what was not taken. After the workers have ended. NULL is fine. */
 void successor_free(struct successor *s);
 /* For workers_conf; the successor's. */

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "app/notify.h"
 #include "app/spawn.h"
 #include "app/upgrade_wire.h"
 #include "base/log.h"
@@ -18,9 +19,8 @@
 #include "session/handoff.h"
 #include "session/workers.h"
 
-#define READY_MS 30000
-#define TERM_MS  5000 /* from SIGTERM to SIGKILL */
-#define PUSH_MS  50   /* between looks whether a push has come to its end */
+#define TERM_MS 5000 /* from SIGTERM to SIGKILL */
+#define PUSH_MS 50   /* between looks whether a push has come to its end */
 
 enum state { IDLE, EXPORTING, STARTING, YIELDING, LEAVING, ABORTING };
 
@@ -32,6 +32,7 @@ struct upgrade {
     struct watch socket, child; /* fd -1: none */
     pid_t pid;                  /* 0: none, or waited for */
     struct timer timer;         /* READY, then SIGKILL */
+    uint32_t ready_ms;
     struct timer push;
     /* What is still to be sent, in this order. */
     bool hello, nodes, end, go, report;
@@ -108,7 +109,7 @@ static void on_timer(struct timer *t)
     if (u->state == ABORTING)
         kill(u->pid, SIGKILL);
     else if (u->state == STARTING)
-        fail(u, "it was not ready within 30 s; its own messages say why");
+        fail(u, "it was not ready in time; its own messages say why");
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -355,11 +356,11 @@ static void on_exported(void *arg)
         fail(u, "cannot watch it");
         return;
     }
-    loop_timer_in(u->setup.loop, &u->timer, READY_MS);
+    loop_timer_in(u->setup.loop, &u->timer, u->ready_ms);
     pump(u);
 }
 
-void upgrade_start(struct upgrade *u, const char *binary,
+void upgrade_start(struct upgrade *u, const char *binary, uint32_t ready_ms,
                    void (*done)(void *arg, bool ok, const char *text), void *arg)
 {
     static const char *const refusals[] = {
@@ -373,6 +374,9 @@ void upgrade_start(struct upgrade *u, const char *binary,
 
     if (why == NULL && controller_state_id(u->setup.controller) == 0)
         why = "the state lives in memory (look at StateDir), a new process would know no users";
+    if (why == NULL && !notify_allows_upgrade())
+        why = "systemd would end a new process with this one: its unit needs Type=notify and "
+              "NotifyAccess=all (see dist/v2sp.service), and one restart";
     if (why == NULL && binary != NULL)
         snprintf(u->binary, sizeof(u->binary), "%s", binary);
     if (why == NULL && binary == NULL && spawn_own_path(u->setup.argv0, u->binary) != ST_OK)
@@ -388,6 +392,7 @@ void upgrade_start(struct upgrade *u, const char *binary,
     log_line(u->setup.log, LOG_INFO, NULL, "upgrade: %s is started in the place of this process",
              u->binary);
     u->state = EXPORTING;
+    u->ready_ms = ready_ms;
     u->done = done;
     u->done_arg = arg;
     workers_export(u->setup.workers, u->handoff, on_exported, u);

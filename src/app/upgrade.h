@@ -3,13 +3,14 @@
  * app/successor.h. Control thread.
  *
  *   IDLE --upgrade_start--> EXPORTING --> STARTING --READY--> YIELDING --> LEAVING --> on_left
- *     ^                                      | cannot start, ended, FAILED, not ready in 30 s
+ *     ^                                      | cannot start, ended, FAILED, not ready in time
  *     '-- the new process has ended -- ABORTING
  */
 #ifndef APP_UPGRADE_H
 #define APP_UPGRADE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
@@ -35,9 +36,10 @@ struct upgrade_setup {
 struct upgrade *upgrade_new(const struct upgrade_setup *setup);
 /* After the workers have ended. A new process that is not ready yet ends. NULL is fine. */
 void upgrade_free(struct upgrade *u);
-/* Starts @binary (NULL: the file this program was started from) in our place. @done (may be NULL)
- * is told the outcome in words, once, perhaps from within. */
-void upgrade_start(struct upgrade *u, const char *binary,
+#define UPGRADE_READY_MS 30000u
+/* Starts @binary (NULL: the file this program was started from) in our place, which has @ready_ms
+ * to get ready. @done (may be NULL) is told the outcome in words, once, perhaps from within. */
+void upgrade_start(struct upgrade *u, const char *binary, uint32_t ready_ms,
                    void (*done)(void *arg, bool ok, const char *text), void *arg);
 /* This process is to stop: a new one that is not ready yet ends. */
 void upgrade_abort(struct upgrade *u);

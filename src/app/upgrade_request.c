@@ -34,8 +34,15 @@ static void serve(void *arg, struct http_call *call)
     if (v == NULL)
         return;
     const char *binary = json_get_str(v, "binary", NULL);
-    http_call_later(call, UPGRADE_REQUEST_WAIT_MS, on_gone, u);
-    upgrade_start(u, binary, on_done, call);
+    int64_t timeout_s = json_get_int(v, "timeout", UPGRADE_READY_MS / 1000);
+    if (timeout_s < 1 || timeout_s > UPGRADE_REQUEST_TIMEOUT_S) {
+        json_unref(v);
+        admin_fail(call, 400, "timeout is 1 to %d seconds", UPGRADE_REQUEST_TIMEOUT_S);
+        return;
+    }
+    uint32_t ready_ms = (uint32_t)timeout_s * 1000;
+    http_call_later(call, ready_ms + UPGRADE_REQUEST_MORE_MS, on_gone, u);
+    upgrade_start(u, binary, ready_ms, on_done, call);
     json_unref(v);
 }
 

@@ -284,6 +284,7 @@ enum status config_load(const char *path, const struct config_env_io *io, const 
     struct box *b = box_new(&r, path, io != NULL ? io : &files_only);
     if (b == NULL)
         return ST_E_NOMEM;
+    config_source_add(&r, path);
     char *text = config_slurp(path, &len);
     if (text == NULL) {
         if (errno == ENOENT)

@@ -43,6 +43,13 @@ struct config_log {
     const char *access;                              /* file of the access log; "" = off */
 };
 
+/* A file it was read from, or that a node reads, there or not: the file itself, what Include names
+ * (also as a pattern), certificates, keys. */
+struct config_source {
+    const struct config_source *next;
+    const char *path;
+};
+
 struct config {
     const char *file; /* as given to config_load */
     struct config_log log;
@@ -55,6 +62,7 @@ struct config {
     struct config_device_store device_store; /* of nodes without one of their own */
     const struct config_node *nodes;         /* the usable ones, in file order */
     size_t node_count;
+    const struct config_source *sources;   /* files whose change is a reason to read it again */
     const struct config_finding *findings; /* in the order they were met */
     size_t finding_count;
     unsigned errors, warnings, notices;

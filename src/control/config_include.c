@@ -103,6 +103,7 @@ static bool read_file(struct config_reader *r, struct config_nodes *ns,
 {
     size_t len;
     char *text = config_slurp(path, &len);
+    config_source_add(r, path);
     if (text == NULL) {
         config_report(r, CONFIG_ERROR, at, "cannot read %.200s: %s", path, strerror(errno));
         return false;
@@ -131,6 +132,7 @@ static void include_glob(struct config_reader *r, struct config_nodes *ns,
 {
     glob_t found = {0};
     char *near = beside(r, pattern);
+    config_source_add(r, near != NULL ? near : pattern);
     int rc = glob(near != NULL ? near : pattern, 0, NULL, &found);
     if (rc == GLOB_NOMATCH && near != NULL) {
         globfree(&found);
@@ -149,6 +151,8 @@ static void include_file(struct config_reader *r, struct config_nodes *ns,
                          const struct config_path *at, const char *path)
 {
     char *near = beside(r, path);
+    if (near != NULL)
+        config_source_add(r, near); /* where it would be looked for first */
     (void)read_file(r, ns, at, near != NULL && access(near, F_OK) == 0 ? near : path);
 }
 

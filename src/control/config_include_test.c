@@ -216,6 +216,42 @@ static void the_old_example_is_understood(void **state)
     config_unref(cfg);
 }
 
+static bool has_source(const struct config *cfg, const char *name)
+{
+    for (const struct config_source *s = cfg->sources; s != NULL; s = s->next)
+        if (strcmp(s->path, path_of(name)) == 0)
+            return true;
+    return false;
+}
+
+/* Whoever watches them must know them all, also those that are not there. */
+static void names_the_files_it_comes_from(void **state)
+{
+    (void)state;
+    put("one.json", "{\"ApiHost\": \"http://p/api\", \"ApiKey\": \"k\", \"NodeID\": 1, "
+                    "\"CertConfig\": {\"CertMode\": \"file\", \"CertDomain\": \"a.test\", "
+                    "\"CertFile\": \"/c/a.crt\", \"KeyFile\": \"/c/a.key\"}}");
+    const struct config_env_io io = {.fetch = NULL};
+    const struct config *cfg = load("{\"Nodes\": [{\"Include\": [\"one.json\", \"one.json\", "
+                                    "\"none.json\", \"nodes.d/*.json\"]}]}",
+                                    &io);
+    assert_true(has_source(cfg, "config.json"));
+    assert_true(has_source(cfg, "one.json"));
+    assert_true(has_source(cfg, "nodes.d/*.json"));
+    size_t count = 0;
+    bool cert = false, key = false, none = false;
+    for (const struct config_source *s = cfg->sources; s != NULL; s = s->next) {
+        cert |= strcmp(s->path, "/c/a.crt") == 0;
+        key |= strcmp(s->path, "/c/a.key") == 0;
+        none |= strstr(s->path, "none.json") != NULL;
+        count++;
+    }
+    assert_true(cert && key && none);
+    assert_true(has_source(cfg, "none.json"));
+    assert_int_equal(count, 7);
+    config_unref(cfg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_that_cannot_be_read, make_dir, drop_dir),
         cmocka_unit_test(the_examples_have_no_findings),
         cmocka_unit_test(the_old_example_is_understood),
+        cmocka_unit_test_setup_teardown(names_the_files_it_comes_from, make_dir, drop_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

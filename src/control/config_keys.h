@@ -138,6 +138,10 @@ void config_nodes_end(struct config_reader *r, struct config_nodes *ns);
 /* The value of "Include": a path, a glob, a URL, or a list of them. */
 void config_include(struct config_reader *r, struct config_nodes *ns, const struct config_path *at,
                     const struct json_t *value);
+/* Notes a file in r->cfg->sources; "" and twice are no harm. */
+void config_source_add(struct config_reader *r, const char *path);
+/* The files that @n reads when it is served. */
+void config_source_add_node(struct config_reader *r, const struct config_node *n);
 /* All bytes of a file, malloc'ed and NUL-terminated; NULL with errno (EFBIG over JSON_SIZE_MAX). */
 char *config_slurp(const char *path, size_t *len);
 /* Prints one node as a JSON object; @open shows secrets too (for the digest). */

@@ -357,8 +357,10 @@ void config_nodes_end(struct config_reader *r, struct config_nodes *ns)
     size_t n = 0;
     if (list == NULL)
         return;
-    for (const struct entry *e = ns->first; e != NULL; e = e->next)
+    for (const struct entry *e = ns->first; e != NULL; e = e->next) {
+        config_source_add_node(r, &e->node);
         list[n++] = e->node;
+    }
     r->cfg->nodes = list;
     r->cfg->node_count = n;
 }

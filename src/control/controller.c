@@ -40,6 +40,8 @@ struct controller {
     struct spool_service *spool;
 
     bool stopping;
+    bool leaving;  /* another process takes over */
+    bool entitled; /* to report: no earlier process does any more */
     struct timer stop_timer;
     struct task stop_task;
     void (*done)(void *arg);
@@ -140,7 +142,10 @@ static void on_removed(void *arg, const struct node *n, struct user_rt *const *l
 
 static void check_stopped(struct controller *c)
 {
-    if (c->stopping && list_empty(&c->nodes))
+    /* Our end tells the next process that nobody pushes any more. */
+    bool quiet = !c->leaving || c->entitled;
+
+    if (c->stopping && quiet && list_empty(&c->nodes))
         loop_task_add(c->env.loop, &c->stop_task);
 }
 
@@ -229,6 +234,7 @@ struct controller *controller_new(const struct controller_setup *setup)
                                   .alive = on_alive,
                                   .devices_counted = on_devices_counted,
                                   .user_released = on_user_released};
+    c->entitled = !setup->held;
     list_init(&c->nodes);
     timer_init(&c->sample_timer, on_sample);
     timer_init(&c->stop_timer, on_stop_timer);
@@ -442,6 +448,8 @@ void controller_begin(struct controller *c, const struct config *cfg)
 
 void controller_report(struct controller *c)
 {
+    c->entitled = true;
+    check_stopped(c);
     if (c->env.reports || c->stopping)
         return;
     c->env.reports = true;
@@ -468,7 +476,7 @@ void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
 
     if (c->stopping)
         return;
-    c->stopping = true;
+    c->stopping = c->leaving = true;
     c->done = done;
     c->done_arg = arg;
     c->env.reports = false;
@@ -485,6 +493,8 @@ void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
 
 bool controller_is_pushing(const struct controller *c)
 {
+    if (!c->entitled)
+        return true;
     LIST_FOREACH(l, tmp, &c->nodes)
     if (reporter_is_pushing(NODE_OF(l)->reporter))
         return true;
@@ -523,6 +533,8 @@ static bool remove_user(struct node *n, const struct controller_user *u)
 
 void controller_remove_users(struct controller *c, const struct controller_user *list, size_t count)
 {
+    if (c->setup.removed != NULL)
+        c->setup.removed(c->setup.arg, list, count);
     LIST_FOREACH(l, tmp, &c->nodes)
     {
         struct node *n = NODE_OF(l);

@@ -101,9 +101,10 @@ void controller_close_ports(struct controller *c);
 /* Ends all nodes, each after its DrainTimeout; sums go to the spool and no further. A push that is
  * under way comes to its end. @done is called once, from the loop, when all have ended. */
 void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
-/* Must the other process not report yet? */
+/* Must the other process not report yet? This one pushes, or the one before it still does. */
 bool controller_is_pushing(const struct controller *c);
-/* The other process has removed these users: their sessions here end. */
+/* The other process has removed these users: their sessions here end, and setup.removed is told for
+ * one that is even older. */
 void controller_remove_users(struct controller *c, const struct controller_user *list,
                              size_t count);
 

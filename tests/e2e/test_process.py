@@ -209,7 +209,7 @@ def test_include(serve, node, origin, stage):
 @pytest.mark.parametrize("args, expected", [
     (["version"], r"v2sp \d"), (["--help"], "run"), (["help"], "panel"), (["x25519"], r"Private key: \S{43}\n"),
     (["run", "--help"], "-c"), (["check", "--help"], "--online"), (["config", "--help"], "init"),
-    (["panel", "--help"], "serve"), (["demo", "--help"], "demo")])
+    (["upgrade", "--help"], "BINARY"), (["panel", "--help"], "serve"), (["demo", "--help"], "demo")])
 def test_commands(args, expected):
     status, out = process.run([paths.v2sp(), *args])
     assert status == 0 and re.search(expected, out), out

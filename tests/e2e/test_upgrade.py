@@ -1,9 +1,11 @@
 """Reload and upgrade under load: nobody is dropped, no byte is wrong, every byte is reported once."""
+import os
 import signal
+import threading
 
 import pytest
 
-from harness import upgrades, vless, wait
+from harness import crowd, origins, paths, ports, process, spec, upgrades, v2sp, vless, wait
 from harness.spec import ALICE, BOB
 
 
@@ -28,3 +30,193 @@ def test_upgrade_keeps_what_is_open(serve, node, origin):
     s.panel.wait_sum(1, alice.up, alice.down)
     s.panel.wait_sum(2, bob.up, bob.down)
     assert s.panel.raw == s.panel.total
+
+
+RELOADS = [{"LimitConfig": {"SpeedLimit": 900}}, {"DrainTimeout": 31}, {"ApiKey": "test-token-0123456789", "Timeout": 6},
+           {"ReportMinTraffic": 1, "HandshakesPerSource": 500}, {}]
+
+
+def reload(s, number):
+    """Changes an option or two of the node and waits until that acts."""
+    s.reconfigure(extra=RELOADS[number % len(RELOADS)], top={"Log": {"Level": ("info", "debug")[number % 2]}})
+    seen = len(s.process.log().split("read again")) - 1
+    s.process.signal(signal.SIGHUP)
+    s.process.wait_log(r"read again: 1 nodes", count=seen + 1)
+
+
+def test_nobody_notices_reloads_and_upgrades(serve, stage, node, origin):
+    """200 connections, some of them a real client's, through 20 reloads and 5 upgrades: none fails, no byte is wrong, and
+    afterwards the panel has been told every byte once."""
+    s = serve(node)
+    proxy = stage.client("xray", node, spec.Client(user=BOB))
+    with crowd.Crowd.plain(180, node, ALICE, origin) as alice, crowd.Crowd.proxied(20, proxy, origin) as bob:
+        alice.wait_all_present()
+        bob.wait_all_present()
+        for i in range(20):
+            reload(s, i)
+            if i % 4 == 3:
+                upgrades.upgrade(s)
+                alice.wait_sessions(20)
+    assert len(upgrades.ended(s)) == 5
+    upgrades.wait_all_left(s)
+    s.panel.wait_sum(1, alice.up, alice.down)
+    s.panel.wait_sum(2, bob.up, bob.down)
+    assert s.panel.raw == s.panel.total, "a report was sent twice"
+
+
+def command(s, *args):
+    """`v2sp upgrade` against a running service: (exit status, what it printed)."""
+    return process.run([paths.v2sp(), "upgrade", *args, "-c", s.config], timeout=60)
+
+
+def test_the_command(serve, node, origin):
+    """`v2sp upgrade FILE`: that file serves afterwards."""
+    s = serve(node)
+    copy = os.path.join(s.directory, "v2sp-new")
+    os.symlink(paths.v2sp(), copy)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        status, text = command(s, copy)
+        assert status == 0 and "serves now" in text, text
+        upgrades.follow(s)
+        alice.say()
+        assert not vless.refused(node, BOB, origin)
+        assert os.readlink(f"/proc/{s.process.pid}/exe") == os.path.realpath(copy)
+    upgrades.wait_all_left(s)
+    s.panel.wait_sum(1, alice.up, alice.down)
+
+
+@pytest.mark.sanitizer
+def test_an_upgrade_that_fails_changes_nothing(serve, node, origin):
+    """A program that ends, one that hangs, one that is none, a wrong configuration: the old process goes on, says why, and
+    the next upgrade succeeds."""
+    s = serve(node)
+    hangs = os.path.join(s.directory, "hangs")
+    with open(hangs, "w") as f:
+        f.write("#!/bin/sh\n[ $1 = check ] || exec sleep 1000\n")
+    none = os.path.join(s.directory, "none")
+    with open(none, "w") as f:
+        f.write("no program")
+    for path in (hangs, none):
+        os.chmod(path, 0o755)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        for args, why in ((["/bin/false"], "check"), ([none], "cannot start"), ([s.directory + "/missing"], "No such file"),
+                          (["/bin/true"], "ended with status 0"), ([hangs, "--timeout", "1"], "not ready in time")):
+            status, text = command(s, *args)
+            assert status == 1 and why in text, text
+            alice.say()
+            assert not vless.refused(node, BOB, origin)
+        with open(s.config) as f:
+            good = f.read()
+        with open(s.config, "w") as f:
+            f.write("{")
+        s.process.wait_log("no upgrade|upgrade failed")
+        s.process.signal(signal.SIGUSR2)
+        s.process.wait_log(r"upgrade failed.*config\.json:1")
+        with open(s.config, "w") as f:
+            f.write(good)
+        alice.say()
+        wait.until(lambda: "still ending" not in command(s, "/bin/true")[1], 20, "the failed process to end")
+        upgrades.upgrade(s)
+        alice.say()
+        assert not vless.refused(node, BOB, origin)
+    upgrades.wait_all_left(s)
+    s.panel.wait_sum(1, alice.up, alice.down)
+
+
+def test_one_at_a_time(serve, node, origin):
+    s = serve(node)
+    hangs = os.path.join(s.directory, "hangs")
+    with open(hangs, "w") as f:
+        f.write("#!/bin/sh\n[ $1 = check ] || exec sleep 1000\n")
+    os.chmod(hangs, 0o755)
+    first = threading.Thread(target=command, args=(s, hangs, "--timeout", "3"))
+    first.start()
+    s.process.wait_log("is started in the place")
+    s.process.signal(signal.SIGUSR2)
+    s.process.wait_log("no upgrade: an upgrade is under way already")
+    first.join(30)
+    assert not vless.refused(node, ALICE, origin)
+
+
+def test_a_long_download_goes_on(serve, node):
+    """Through an upgrade in its middle, byte by byte, in the process that began it."""
+    size = 40_000_000
+    node.limits = {1: {"speed_limit": 100}}
+    s = serve(node)
+    with origins.Tcp() as origin, vless.connect((node.listen, node.port)) as c:
+        ask = f"SOURCE {size} 7\n".encode()
+        stream = vless.Stream(c, ALICE, origin.host, origin.port, first=ask)
+        begin = stream.read(size // 20)
+        old = upgrades.upgrade(s)
+        assert old.alive()
+        rest = stream.read(size - len(begin))
+        assert begin + rest == b"".join(origins.stream(size, 7))
+    upgrades.wait_all_left(s)
+    s.panel.wait_sum(1, len(ask), size)
+
+
+@pytest.mark.parametrize("who", ["old", "new"])
+def test_kill_9_loses_nothing(serve, node, origin, who):
+    """The old process is killed while it drains, or the new one after it has taken over: the sums are whole."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+        alice.say(10_000)
+        old = upgrades.upgrade(s)
+        alice.say(10_000)
+        with vless.Session(node, BOB, origin) as late:
+            late.say(5_000)
+            bob.say(7_000)
+            if who == "old":
+                old.stopped = True
+                old.kill()
+                assert alice.ended(20) is not None
+                late.say(5_000)
+        if who == "new":
+            s.process.kill()
+            alice.say(1_000)         # the old one goes on with what it has
+            alice.close()
+            bob.close()
+            upgrades.wait_all_left(s)
+            s.start()
+    s.panel.wait_sum(1, alice.up, alice.down)
+    s.panel.wait_sum(2, bob.up + late.up, bob.down + late.down)
+    assert s.panel.raw == s.panel.total
+
+
+def test_a_removed_user_is_cut_in_the_old_process_too(serve, node, origin):
+    """The new process asks the panel; the sessions the old one has left end all the same. The others do not notice."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+        alice.say()
+        bob.say()
+        old = upgrades.upgrade(s)
+        s.panel.set_users(1, [u for u in v2sp.user_list(node) if u["id"] != 2])
+        assert bob.ended(30) is not None
+        assert old.alive()
+        alice.say()
+    s.panel.wait_sum(2, bob.up, bob.down)
+
+
+def test_pid_file_and_ports_of_the_control_plane(stage, node):
+    """They are the new process's as soon as it serves."""
+    port = ports.free_port()
+    s = v2sp.Served(node, stage.subdirectory("v2sp"), top={"Metrics": {"Listen": f"127.0.0.1:{port}"}})
+    stage.watch_served(s)
+    pid_file = os.path.join(s.directory, "v2sp.pid")
+    s.process = process.Process("v2sp", [paths.v2sp(), "run", "-c", s.config, "--pid-file", pid_file], s.directory)
+    s.process.wait_port(node.port)
+    with open(pid_file) as f:
+        assert int(f.read()) == s.process.pid
+    upgrades.upgrade(s)
+
+    def in_file():
+        with open(pid_file) as f:
+            return int(f.read())
+    wait.until(lambda: in_file() == s.process.pid, 10, "the new number")
+    wait.until(lambda: wait.connectable("127.0.0.1", port), 10, "the page")
+    upgrades.wait_all_left(s)
+    assert in_file() == s.process.pid
+    s.stop()
+    assert not os.path.exists(pid_file)
