@@ -7,6 +7,8 @@
 #include "control/fake_world.h"
 
 #include "control/controller.h"
+#include "control/device_book.h"
+#include "control/node.h"
 #include "policy/user_devices.h"
 
 #define TWO_NODES(w)                                                                               \
@@ -45,24 +47,34 @@ static struct device *enter(struct user_devices *ud, const char *from)
     return dev;
 }
 
+/* No pull of any node is under way. */
+static bool at_rest(struct world *w)
+{
+    const struct device_user *u = (const struct device_user *)devices_of(w, 0);
+
+    LIST_FOREACH(l, tmp, &u->panel->nodes)
+    {
+        const struct node *n = LIST_ENTRY(l, struct node, panel_link);
+        if (n->pulling != NULL || n->pull_again || n->pulled_s == 0)
+            return false;
+    }
+    return true;
+}
+
 static void run_two(struct world *w)
 {
     set_users(w, USER_A "," USER_C);
     apply(w, TWO_NODES(w));
     UNTIL(w, w->calls[ALIVELIST] >= 2 && status(w, 0).serving && status(w, 1).serving);
+    UNTIL(w, at_rest(w));
 }
 
 /* All nodes have asked once more. */
 static void pull_both(struct world *w)
 {
-    unsigned n = w->calls[CONFIG];
+    unsigned n = w->calls[ALIVELIST];
     controller_poke(w->c);
-    UNTIL(w, w->calls[CONFIG] >= n + 2);
-    n = w->calls[ALIVELIST];
-    UNTIL(w, w->calls[ALIVELIST] >= n + 2);
-    int64_t before = status(w, 0).pulled_s;
-    (void)before;
-    loop_once(w->loop, 0);
+    UNTIL(w, w->calls[ALIVELIST] >= n + 2 && at_rest(w));
 }
 
 static void nodes_of_a_panel_share_a_user(void **state)
@@ -125,6 +137,41 @@ static void what_the_nodes_reported_together_is_not_elsewhere(void **state)
     w->act[ALIVELIST] = (struct act){.status = 200, .body = "{\"alive\":{}}", .times = 99};
     pull_both(w);
     UNTIL(w, elsewhere(w) == 0);
+}
+
+/* As if the panel had said it so long ago. */
+static void age_lists(struct world *w, int64_t s)
+{
+    struct device_user *u = (struct device_user *)devices_of(w, 0);
+
+    u->panel_said_s -= s;
+    LIST_FOREACH(l, tmp, &u->panel->nodes)
+    LIST_ENTRY(l, struct node, panel_link)->alivelist.said_s -= s;
+}
+
+static void an_old_list_counts_no_more(void **state)
+{
+    struct world *w = *state;
+
+    w->act[ALIVELIST] = (struct act){.status = 200, .body = "{\"alive\":{\"3\":2}}", .times = 99};
+    run_two(w);
+    UNTIL(w, elsewhere(w) == 2);
+    w->act[ALIVELIST] = (struct act){.status = 502, .body = "<html>", .times = 99};
+    age_lists(w, 3 * 60 - 60);
+    pull_both(w);
+    assert_int_equal(elsewhere(w), 2);
+    age_lists(w, 60);
+    pull_both(w);
+    UNTIL(w, elsewhere(w) == 0);
+    /* Where the whole panel is away, too. */
+    w->act[ALIVELIST] = (struct act){.status = 200, .body = "{\"alive\":{\"3\":2}}", .times = 99};
+    pull_both(w);
+    UNTIL(w, elsewhere(w) == 2);
+    fake_close(&w->panel);
+    age_lists(w, 3 * 60);
+    controller_poke(w->c);
+    UNTIL(w, elsewhere(w) == 0);
+    fake_open(&w->panel, w->loop);
 }
 
 static void a_panel_without_the_list_is_not_asked_again(void **state)
@@ -193,6 +240,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(nodes_of_a_panel_share_a_user),
         TEST(what_the_nodes_reported_together_is_not_elsewhere),
+        TEST(an_old_list_counts_no_more),
         TEST(a_panel_without_the_list_is_not_asked_again),
         TEST(a_smaller_limit_ends_devices),
         TEST(a_smaller_limit_leaves_them_where_that_is_the_rule),

@@ -128,6 +128,7 @@ static enum status enter(struct devices *d, const struct addr *net, unsigned bit
     }
     dev->ip = *net;
     dev->bits = (uint8_t)bits;
+    dev->limit = 0;
     atomic_store_explicit(&dev->said, false, memory_order_relaxed);
     atomic_store_explicit(&dev->active_s, now_s, memory_order_relaxed);
     atomic_store_explicit(&dev->out, false, memory_order_relaxed);
@@ -149,7 +150,7 @@ enum status devices_enter(struct devices *d, const struct addr *from,
         struct device *dev = *out;
         dev->sessions++;
         dev->grace_s = rule->grace_s;
-        dev->limit = rule->limit;
+        dev->limit = rule->limit > dev->limit ? rule->limit : dev->limit;
         if (now_s > atomic_load_explicit(&dev->active_s, memory_order_relaxed))
             atomic_store_explicit(&dev->active_s, now_s, memory_order_relaxed);
     }

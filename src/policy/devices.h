@@ -31,7 +31,8 @@ struct device {
     _Atomic bool out;          /* its place was given away: its sessions are to end */
     uint8_t bits;              /* of @ip */
     _Atomic bool said;         /* whoever watches the set has heard of this one */
-    uint32_t grace_s, limit;   /* of the rule it was last seen by */
+    uint32_t grace_s;          /* of the rule it was last seen by */
+    uint32_t limit;            /* the largest of all rules since it came, or devices_trim's */
 };
 
 /* Zeroed: no device. */
@@ -54,7 +55,7 @@ struct device_seen {
     struct addr ip; /* port 0 */
     uint8_t bits;
     uint32_t quiet_s; /* since its last payload */
-    uint32_t limit;   /* of the node that last saw it */
+    uint32_t limit;   /* that it may count on, see struct device */
 };
 
 /* A session of @from begins, or began before, and moved its last payload at @now_s. @own_spare: an

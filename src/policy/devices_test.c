@@ -261,6 +261,7 @@ static void what_is_told_of_devices(void **state)
     assert_int_equal(seen[0].bits, 64);
     assert_int_equal(seen[0].ip.ip[15], 0);
     assert_int_equal(seen[0].quiet_s, 3);
+    assert_int_equal(seen[0].limit, 4);
     assert_int_equal(seen[1].quiet_s, 10);
     assert_int_equal(devices_list(&d, 110, seen, 1), 1);
     assert_int_equal(devices_list(&d, 110, seen, 4), 2);
@@ -269,6 +270,27 @@ static void what_is_told_of_devices(void **state)
     seen[1].bits = 24; /* not what it was counted as */
     assert_false(devices_put_out(&d, &seen[1], 110));
     assert_int_equal(devices_count(&d, 110), 1);
+    free_all(&d);
+}
+
+/* A smaller limit is none for who is in until devices_trim says so. */
+static void which_limit_a_device_counts_on(void **state)
+{
+    struct devices d = {0};
+    struct device_rule two = rule(2), three = rule(3), one = rule(1);
+    struct device_seen seen;
+
+    (void)state;
+    enter(&d, "1.1.1.1", &two, 1);
+    enter(&d, "1.1.1.1", &one, 1);
+    assert_int_equal(devices_list(&d, 1, &seen, 1), 1);
+    assert_int_equal(seen.limit, 2);
+    enter(&d, "1.1.1.1", &three, 1);
+    assert_int_equal(devices_list(&d, 1, &seen, 1), 1);
+    assert_int_equal(seen.limit, 3);
+    assert_int_equal(devices_trim(&d, 1, 1), 0);
+    assert_int_equal(devices_list(&d, 1, &seen, 1), 1);
+    assert_int_equal(seen.limit, 1);
     free_all(&d);
 }
 
@@ -288,6 +310,7 @@ int main(void)
         cmocka_unit_test(a_smaller_limit_keeps_who_was_active_last),
         cmocka_unit_test(who_was_there_before_is_counted_whatever_the_limit),
         cmocka_unit_test(what_is_told_of_devices),
+        cmocka_unit_test(which_limit_a_device_counts_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
