@@ -9,8 +9,6 @@ from harness import ports, redis, spec, v2sp, vless, wait
 from harness.panel import Panel
 from harness.spec import ALICE
 
-pytestmark = pytest.mark.sanitizer
-
 HOMES = [f"127.78.{i}.1" for i in range(1, 5)]
 # Sources on this host tell no devices apart, unless the node is told so.
 LOCAL = {"DeviceCountPrivate": True}
@@ -38,6 +36,7 @@ def is_refused(node, home, origin):
         return True
 
 
+@pytest.mark.sanitizer
 def test_nodes_of_a_panel_count_together(serve, origin):
     one, two = node_with(device_limit=1), node_with(device_limit=1)
     s = serve(one)
@@ -53,7 +52,7 @@ def test_nodes_of_a_panel_count_together(serve, origin):
         b.say()
 
 
-@pytest.mark.parametrize("before", [3, 0], ids=["lowered", "new"])
+@pytest.mark.parametrize("before", [3, pytest.param(0, marks=pytest.mark.sanitizer)], ids=["lowered", "new"])
 def test_a_smaller_limit_ends_the_quieter_devices(serve, origin, before):
     """The idle ones at once, too. Who had no limit is counted when it comes."""
     node = node_with(device_limit=before)
@@ -68,6 +67,7 @@ def test_a_smaller_limit_ends_the_quieter_devices(serve, origin, before):
         h.close()
 
 
+@pytest.mark.slow
 def test_who_is_online(serve, origin):
     """A ping makes no device, a slow session does, and stays one; the panel is told who has left."""
     node = node_with()
@@ -127,6 +127,7 @@ def has_place(r, node, home, origin):
         return False
 
 
+@pytest.mark.sanitizer
 @pytest.mark.parametrize("limit", [1, 2])
 def test_processes_count_together(stage, serve, store, origin, limit):
     pair = Pair(stage, serve, limit, **store_at(store))
@@ -150,6 +151,7 @@ def test_processes_count_together(stage, serve, store, origin, limit):
     wait.until(lambda: has_place(store, two, HOMES[3], origin), 30, "the places are free again")
 
 
+@pytest.mark.sanitizer
 def test_a_store_that_goes_and_comes_back(stage, serve, store, origin):
     pair = Pair(stage, serve, 1, **store_at(store))
     pair.wait_log("DeviceStore .*connected")
