@@ -236,6 +236,7 @@ struct controller *controller_new(const struct controller_setup *setup)
                                   .user_released = on_user_released};
     c->entitled = !setup->held;
     list_init(&c->nodes);
+    list_init(&c->env.sending);
     timer_init(&c->sample_timer, on_sample);
     timer_init(&c->stop_timer, on_stop_timer);
     task_init(&c->stop_task, on_stopped);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/list.h"
 #include "crypto/rng.h"
 
 struct counters;
@@ -36,6 +37,7 @@ struct node_env {
     struct panel_client *client;
     struct resolver *resolver; /* made when a REALITY target is looked at first */
     struct rng rng;
+    struct list sending;                      /* reporters with a batch on its way */
     void (*ended)(void *arg, struct node *n); /* DRAINING is over */
     void (*listens)(void *arg);               /* a node has opened all its listeners */
     /* @list (borrowed) is out of the node's table. */

@@ -16,6 +16,7 @@
 #define ALIVE_MAX_S   60u  /* panels forget online addresses after 90 to 300 s */
 #define FIRST_PUSH_MS 5000 /* what the last run left should not wait */
 #define REPLY_MAX     (64u * 1024)
+#define ANOTHER_MS    200
 
 /* A (user, address) of the last report. */
 struct shown {
@@ -26,6 +27,7 @@ struct shown {
 struct reporter {
     struct node *n;
     struct node_job push, alive;
+    struct list sending; /* in node_env.sending: the spool must not be asked for its oldest batch */
     struct node_trouble store_trouble;
     struct task end;
     bool started, finishing;
@@ -196,6 +198,19 @@ static enum status next_batch(struct reporter *r, int64_t now, struct spool_batc
     return st;
 }
 
+/* A node that is taken out of the file and put back while its sessions end is there twice, on one
+ * spool. The batch on its way is the oldest, which this one would send as well. */
+static bool another_sends(const struct reporter *r)
+{
+    LIST_FOREACH(l, tmp, &r->n->env->sending)
+    {
+        const struct reporter *other = LIST_ENTRY(l, struct reporter, sending);
+        if (other != r && other->n->store_node == r->n->store_node)
+            return true;
+    }
+    return false;
+}
+
 static void push_now(struct reporter *r)
 {
     struct node *n = r->n;
@@ -213,6 +228,11 @@ static void push_now(struct reporter *r)
             return;
         }
         r->acked_seq = 0;
+        list_del(&r->sending);
+    }
+    if (another_sends(r)) {
+        loop_timer_in(n->env->loop, &r->push.timer, ANOTHER_MS);
+        return;
     }
     if (!n->env->reports) {
         /* Another process pushes from the same spool. */
@@ -251,7 +271,9 @@ static void push_now(struct reporter *r)
     r->batch_down = t.down;
     spool_key(s, n->conf->api.node_id, n->store_node, b.seq, key);
     r->push.call = post(r, V2SP_PUSH, &t, b.key[0] != '\0' ? b.key : key, on_pushed);
-    if (r->push.call == NULL)
+    if (r->push.call != NULL)
+        list_add_tail(&n->env->sending, &r->sending);
+    else
         push_later(r);
 }
 
@@ -280,6 +302,7 @@ static void push_applied(struct reporter *r)
     r->pushed_s = loop_unix_s(n->env->loop);
     if (spool_done(n->env->store, n->store_node, r->seq) != ST_OK) {
         r->acked_seq = r->seq; /* must not be sent again, though the spool still has it */
+        list_add_tail(&n->env->sending, &r->sending);
         push_later(r);
         return;
     }
@@ -301,6 +324,7 @@ static void on_pushed(void *arg, const struct panel_reply *reply)
     enum v2sp_outcome o = v2sp_outcome_of(reply->http, reply->sent, false);
 
     r->push.call = NULL;
+    list_del(&r->sending);
     if (o == V2SP_DONE && says_fail(reply))
         o = V2SP_BAD_REPLY;
     enum v2sp_applied a = v2sp_outcome_applied(o, reply->http);
@@ -588,6 +612,7 @@ struct reporter *reporter_new(struct node *n)
     timer_init(&r->push.timer, on_push_timer);
     timer_init(&r->alive.timer, on_alive_timer);
     task_init(&r->end, on_end);
+    list_init(&r->sending);
     return r;
 }
 
@@ -600,6 +625,7 @@ void reporter_free(struct reporter *r)
     loop_timer_del(r->n->env->loop, &r->push.timer);
     loop_timer_del(r->n->env->loop, &r->alive.timer);
     loop_task_del(r->n->env->loop, &r->end);
+    list_del(&r->sending);
     free(r->shown);
     free(r->known);
     free(r);
@@ -644,6 +670,7 @@ void reporter_abandon(struct reporter *r)
     panel_cancel(r->push.call);
     panel_cancel(r->alive.call);
     r->push.call = r->alive.call = NULL;
+    list_del(&r->sending);
     end(r);
 }
 

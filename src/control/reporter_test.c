@@ -143,6 +143,29 @@ static void at_most_once_parks_after_a_crash(void **state)
     assert_int_equal(status(w, 0).pushed_up, 3);
 }
 
+/* Taken out of the file and put back while a push was under way, it sent the same batch twice. */
+static void a_node_that_comes_back_waits_for_its_own_push(void **state)
+{
+    struct world *w = *state;
+    char key[128];
+
+    run(w);
+    traffic(w, UUID_A, 100, 0);
+    w->act[PUSH] = (struct act){.end = FAKE_HOLD, .times = 1};
+    push(w);
+    strcpy(key, w->key);
+    apply(w, node_text(w, 8, ""));
+    apply(w, node_text(w, 7, ""));
+    pull(w);
+    pull(w);
+    assert_int_equal(w->calls[PUSH], 1);
+    fake_close(&w->panel);
+    fake_open(&w->panel, w->loop);
+    UNTIL(w, w->calls[PUSH] == 2);
+    assert_string_equal(w->key, key);
+    assert_string_equal(w->body[PUSH], "{\"1\":[100,0]}");
+}
+
 static void killed_while_pushing(void **state)
 {
     struct world *w = *state;
@@ -266,6 +289,7 @@ int main(int argc, char **argv)
         TEST(unknown_outcome_is_sent_again_as_it_was),
         TEST(at_most_once_parks_what_may_be_booked),
         TEST(at_most_once_parks_after_a_crash),
+        TEST(a_node_that_comes_back_waits_for_its_own_push),
         TEST(killed_while_pushing),
         TEST(too_large_a_push_is_split),
         TEST(the_end_pushes_everything),

@@ -166,11 +166,12 @@ static enum status freeze(struct store *s, uint32_t node, const struct wanted *w
 
     if (seq == 0)
         return ST_E_IO;
-    struct sqlite3_stmt *q = store_sql(
-        s, "INSERT INTO batch_row(node, seq, uid, up, down)"
-           " SELECT node, ?2, uid, sum(up-fup), sum(down-fdown) FROM live"
-           " WHERE node=?1 AND (up<>fup OR down<>fdown) GROUP BY node, uid"
-           " HAVING sum(up-fup)+sum(down-fdown)>=?3 OR max(dead)=1 OR min(since)<=?4 LIMIT ?5");
+    struct sqlite3_stmt *q =
+        store_sql(s, "INSERT INTO batch_row(node, seq, uid, up, down)"
+                     " SELECT node, ?2, uid, sum(up-fup), sum(down-fdown) FROM live"
+                     " WHERE node=?1 AND (up<>fup OR down<>fdown) GROUP BY node, uid"
+                     " HAVING sum(up-fup)+sum(down-fdown)>=?3 OR max(dead)=1 OR min(since)<=?4"
+                     " OR max(since)>?6 LIMIT ?5"); /* later than now: the clock was set back */
     if (q == NULL)
         return ST_E_IO;
     bind(q, 1, node);
@@ -178,6 +179,7 @@ static enum status freeze(struct store *s, uint32_t node, const struct wanted *w
     bind(q, 3, w->min_bytes);
     sqlite3_bind_int64(q, 4, w->before);
     bind(q, 5, w->rows_max);
+    sqlite3_bind_int64(q, 6, w->now);
     if ((st = store_step(s, q)) != ST_OK)
         return st;
     *out = (struct spool_batch){.seq = seq, .rows = (uint32_t)store_changes(s)};

@@ -372,6 +372,23 @@ static void small_sums_wait(void **state)
     close_side(&d);
 }
 
+/* They once waited until the clock came to where it had been, and ten minutes more. */
+static void small_sums_do_not_wait_for_a_clock_set_back(void **state)
+{
+    (void)state;
+    struct side d;
+    struct spool_batch b;
+
+    open_side(&d);
+    add(&d, 0, take(&d, 1), 999, 0);
+    sample(&d); /* at 1000 */
+    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, false, 1000, &b),
+                     ST_E_NOTFOUND);
+    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, false, 999, &b), ST_OK);
+    assert_int_equal(b.rows, 1);
+    close_side(&d);
+}
+
 static void large_batches_split(void **state)
 {
     (void)state;
@@ -636,6 +653,7 @@ int main(void)
         TEST(kill_in_retirement),
         TEST(slot_is_reused_from_zero),
         TEST(small_sums_wait),
+        TEST(small_sums_do_not_wait_for_a_clock_set_back),
         TEST(large_batches_split),
         TEST(full_counters),
         TEST(full_disk),
