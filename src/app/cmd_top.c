@@ -76,13 +76,23 @@ static void show_reply(struct textbuf *out, const struct top *t, unsigned column
     textbuf_puts(out, "\n");
 }
 
+/* What many nodes make too long for the screen is cut. */
+static void cut(struct textbuf *out, unsigned lines)
+{
+    for (size_t i = 0; i < out->len; i++)
+        if (out->p[i] == '\n' && --lines == 0)
+            out->len = i + 1;
+}
+
 static void draw(const struct top *t)
 {
     struct terminal_size size = terminal_get_size();
     struct textbuf out;
 
     textbuf_init(&out);
-    show_reply(&out, t, size.columns, size.lines > 2 ? size.lines - 2 : 1);
+    unsigned room = size.lines > 2 ? size.lines - 2 : 1;
+    show_reply(&out, t, size.columns, room);
+    cut(&out, room);
     textbuf_printf(&out, "\nq quit   s sort: %s   n node: ", status_sort_str(t->sort));
     status_plain(&out, t->node[0] != '\0' ? t->node : "all", 30);
     terminal_draw(out.p, out.len);

@@ -243,8 +243,23 @@ static void show_spool(struct view *v, const struct json_t *n)
     if (parked == 0)
         return;
     color(v, YELLOW);
-    textbuf_printf(v->out, "  spool: %" PRIu64 " batches are parked; see: v2sp spool list", parked);
+    textbuf_printf(v->out, "  spool: parked batches: %" PRIu64 "; see: v2sp spool list", parked);
     color(v, PLAIN);
+    end_line(v);
+}
+
+static void show_blocked(struct view *v, const struct json_t *n)
+{
+    const struct json_t *b = json_get(n, "blocked"), *rules = json_get(b, "rules");
+
+    if (num(b, "hits") == 0)
+        return;
+    textbuf_printf(v->out, "  blocked: %" PRIu64, num(b, "hits"));
+    for (size_t i = 0; i < json_array_len(rules) && i < 2; i++) {
+        textbuf_printf(v->out, "%s %" PRIu64 " by ", i == 0 ? ", the most" : ",",
+                       num(json_at(rules, i), "hits"));
+        status_plain(v->out, json_get_str(json_at(rules, i), "rule", "?"), 24);
+    }
     end_line(v);
 }
 
@@ -315,6 +330,7 @@ static void show_node(struct view *v, const struct json_t *n)
     if (!v->style->brief) {
         show_panel(v, n);
         show_spool(v, n);
+        show_blocked(v, n);
     }
     show_certificate(v, n);
 }
@@ -430,7 +446,8 @@ static void show_users(struct view *v, const struct json_t *doc)
 {
     const struct json_t *list = json_get(doc, "users");
     size_t n = json_array_len(list), count = 0, shown = 0;
-    struct row *rows = calloc(n + 1, sizeof(*rows));
+    bool crowded = v->style->lines != 0 && v->lines + 3 > v->style->lines;
+    struct row *rows = crowded ? NULL : calloc(n + 1, sizeof(*rows));
 
     if (rows == NULL)
         return;

@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 #include "control/node.h"
+#include "control/node_rules.h"
 #include "control/process_info.h"
 #include "control/reporter.h"
-#include "control/store.h"
+#include "control/status_blocked.h"
 #include "io/loop.h"
 #include "policy/user_devices.h"
 
@@ -197,6 +198,7 @@ static void put_node(struct json_out *o, struct status_cached *c, const struct s
     put_panel(o, n);
     put_spool(o, c, n);
     put_certificate(o, c, n);
+    status_blocked(o, node_rules_hits(n));
     json_out_end_object(o);
 }
 
