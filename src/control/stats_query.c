@@ -339,7 +339,7 @@ static enum status compile(struct collect *c, char problem[256])
     if (!c->q->regexp || c->q->count == 0)
         return ST_OK;
     c->regexps = calloc(c->q->count, sizeof(struct regexp *));
-    c->scratch = regexp_scratch_new();
+    c->scratch = regexp_scratch_new(REGEXP_STEPS);
     if (c->regexps == NULL || c->scratch == NULL)
         return ST_E_NOMEM;
     for (size_t i = 0; i < c->q->count; i++) {

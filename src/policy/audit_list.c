@@ -206,7 +206,7 @@ static enum status file_rules(struct builder *b)
         st = add_rule(b, i);
     audit_nets_finish(&l->nets);
     audit_ports_finish(&l->ports);
-    return st;
+    return st == ST_OK ? audit_regexps_finish(&l->regexps) : st;
 }
 
 enum status audit_list_build(struct arena *a, const struct audit_item *items, size_t count,

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "policy/audit_literals.h"
 
-#define SPENT_MAX 4u /* expressions that may run into their limit for one text */
+#define STEPS     2000u /* of one search, from each byte of the text */
+#define SPENT_MAX 16u   /* searches that may run into that for one text */
 
 enum status audit_regexps_init(struct audit_regexps *r, struct arena *a, size_t count)
 {
-    *r = (struct audit_regexps){.list = NULL};
+    *r = (struct audit_regexps){.arena = a};
     if (count == 0)
         return ST_OK;
     struct audit_scratch *s = arena_alloc(a, AUDIT_REGEXPS_SCRATCH * sizeof(*s));
@@ -20,7 +22,7 @@ enum status audit_regexps_init(struct audit_regexps *r, struct arena *a, size_t 
     r->scratches = s;
     for (int i = 0; i < AUDIT_REGEXPS_SCRATCH; i++) {
         atomic_flag_clear(&s[i].busy);
-        if ((s[i].scratch = regexp_scratch_new()) == NULL)
+        if ((s[i].scratch = regexp_scratch_new(STEPS)) == NULL)
             return ST_E_NOMEM;
     }
     return ST_OK;
@@ -66,6 +68,44 @@ static bool matches_all(const struct regexp *r, struct regexp_scratch *s)
     return true;
 }
 
+static enum status add_literal(struct audit_regexps *r, const char *text, size_t len)
+{
+    if (r->literal_count == r->literal_room) {
+        size_t room = r->literal_room == 0 ? 64 : r->literal_room * 2;
+        struct audit_rule *literals = arena_alloc(r->arena, room * sizeof(*literals));
+        if (literals == NULL)
+            return ST_E_NOMEM;
+        if (r->literal_count > 0)
+            memcpy(literals, r->literals, r->literal_count * sizeof(*literals));
+        r->literals = literals;
+        r->literal_room = room;
+    }
+    char *copy = arena_strndup(r->arena, text, len);
+    if (copy == NULL)
+        return ST_E_NOMEM;
+    r->literals[r->literal_count++] = (struct audit_rule){.text = copy,
+                                                          .value = copy,
+                                                          .value_len = (uint16_t)len,
+                                                          .kind = AUDIT_KEYWORD,
+                                                          .id = (uint32_t)r->count};
+    return ST_OK;
+}
+
+/* What must be there for the expression that comes next in the list. */
+static enum status add_literals(struct audit_regexps *r, const char *pattern, size_t len)
+{
+    struct audit_literals l;
+    enum status st = ST_OK;
+
+    if (!audit_literals_of(pattern, len, &l)) {
+        r->always[r->count / 64] |= UINT64_C(1) << r->count % 64;
+        return ST_OK;
+    }
+    for (unsigned i = 0; i < l.count && st == ST_OK; i++)
+        st = add_literal(r, l.bytes + l.texts[i].at, l.texts[i].len);
+    return st;
+}
+
 enum status audit_regexps_add(struct audit_regexps *r, const char *pattern, size_t len,
                               uint32_t rule, struct regexp_error *err)
 {
@@ -80,9 +120,18 @@ enum status audit_regexps_add(struct audit_regexps *r, const char *pattern, size
         snprintf(err->text, sizeof(err->text), "everything matches it");
         return ST_E_PROTO;
     }
+    if ((st = add_literals(r, pattern, len)) != ST_OK) {
+        regexp_free(compiled);
+        return st;
+    }
     r->list[r->count++] = (struct audit_regexp){
         .compiled = compiled, .rule = rule, .wants_long = has_colon(pattern, len)};
     return ST_OK;
+}
+
+enum status audit_regexps_finish(struct audit_regexps *r)
+{
+    return audit_words_init(&r->words, r->arena, r->literals, r->literal_count);
 }
 
 /* Held for one target, at most some milliseconds. */
@@ -97,24 +146,39 @@ static struct audit_scratch *take_scratch(const struct audit_regexps *r)
     }
 }
 
+static enum status search(const struct audit_regexp *e, struct regexp_scratch *s,
+                          const struct audit_text *t)
+{
+    enum status st = regexp_search(e->compiled, s, t->host, t->host_len);
+
+    if (st == ST_E_NOTFOUND && e->wants_long)
+        st = regexp_search(e->compiled, s, t->all, t->all_len);
+    return st;
+}
+
 uint32_t audit_regexps_find(const struct audit_regexps *r, const struct audit_text *t)
 {
+    uint64_t bits[AUDIT_REGEXPS_BITS];
     uint32_t found = AUDIT_REGEXPS_NONE;
+    struct audit_scratch *s = NULL;
     unsigned spent = 0;
 
     if (r->count == 0)
         return found;
-    struct audit_scratch *s = take_scratch(r);
+    memcpy(bits, r->always, sizeof(bits));
+    audit_words_mark(&r->words, t->all, t->all_len, bits);
     for (size_t i = 0; i < r->count && found == AUDIT_REGEXPS_NONE && spent < SPENT_MAX; i++) {
-        const struct audit_regexp *e = &r->list[i];
-        enum status st = regexp_search(e->compiled, s->scratch, t->host, t->host_len);
-        if (st == ST_E_NOTFOUND && e->wants_long)
-            st = regexp_search(e->compiled, s->scratch, t->all, t->all_len);
+        if ((bits[i / 64] >> i % 64 & 1) == 0)
+            continue;
+        if (s == NULL)
+            s = take_scratch(r);
+        enum status st = search(&r->list[i], s->scratch, t);
         if (st == ST_OK)
-            found = e->rule;
+            found = r->list[i].rule;
         else if (st == ST_E_LIMIT)
             spent++;
     }
-    atomic_flag_clear_explicit(&s->busy, memory_order_release);
+    if (s != NULL)
+        atomic_flag_clear_explicit(&s->busy, memory_order_release);
     return found;
 }

@@ -113,6 +113,15 @@ enum status audit_words_init(struct audit_words *w, struct arena *a, const struc
     return st;
 }
 
+static bool is_at(const struct audit_words *w, const struct audit_words_entry *e, const char *name,
+                  size_t len, size_t at)
+{
+    const struct audit_rule *r = &w->rules[e->rule];
+
+    return e->from <= at && at - e->from + r->value_len <= len &&
+           memcmp(name + at - e->from, r->value, r->value_len) == 0;
+}
+
 static const struct audit_rule *look_at(const struct audit_words *w, unsigned width,
                                         const char *name, size_t len, size_t at)
 {
@@ -121,10 +130,8 @@ static const struct audit_rule *look_at(const struct audit_words *w, unsigned wi
 
     for (uint32_t i = t->first[b]; i < t->first[b + 1]; i++) {
         const struct audit_words_entry *e = &t->entries[i];
-        const struct audit_rule *r = &w->rules[e->rule];
-        if (e->from <= at && at - e->from + r->value_len <= len &&
-            memcmp(name + at - e->from, r->value, r->value_len) == 0)
-            return r;
+        if (is_at(w, e, name, len, at))
+            return &w->rules[e->rule];
     }
     return NULL;
 }
@@ -141,4 +148,19 @@ const struct audit_rule *audit_words_find(const struct audit_words *w, const cha
         }
     }
     return NULL;
+}
+
+void audit_words_mark(const struct audit_words *w, const char *text, size_t len, uint64_t *bits)
+{
+    for (unsigned width = 1; width <= WIDTH_MAX; width++) {
+        const struct audit_words_table *t = &w->tables[width - 1];
+        for (size_t at = 0; t->count > 0 && at + width <= len; at++) {
+            uint32_t b = bucket_of(text + at, width, t->mask);
+            for (uint32_t i = t->first[b]; i < t->first[b + 1]; i++)
+                if (is_at(w, &t->entries[i], text, len, at)) {
+                    uint32_t id = w->rules[t->entries[i].rule].id;
+                    bits[id / 64] |= UINT64_C(1) << id % 64;
+                }
+        }
+    }
 }

@@ -39,5 +39,7 @@ NODISCARD enum status audit_words_init(struct audit_words *w, struct arena *a,
 /* A rule whose keyword is in @name, in lower case; NULL: none. */
 const struct audit_rule *audit_words_find(const struct audit_words *w, const char *name,
                                           size_t len);
+/* Sets bit number id in @bits for every rule whose keyword is in @text, in lower case. */
+void audit_words_mark(const struct audit_words *w, const char *text, size_t len, uint64_t *bits);
 
 #endif

@@ -7,8 +7,6 @@
 
 #include "base/heap.h"
 
-/* Steps of one search. Names of a hundred bytes take some hundreds; what needs more backtracks. */
-#define STEPS_MAX 20000u
 #define DEPTH_MAX 2000u
 #define HEAP_KIB  256u
 
@@ -58,7 +56,7 @@ void regexp_free(struct regexp *r)
     heap_free(r);
 }
 
-struct regexp_scratch *regexp_scratch_new(void)
+struct regexp_scratch *regexp_scratch_new(unsigned steps)
 {
     struct regexp_scratch *s = heap_new(sizeof(*s));
 
@@ -70,7 +68,7 @@ struct regexp_scratch *regexp_scratch_new(void)
         regexp_scratch_free(s);
         return NULL;
     }
-    pcre2_set_match_limit(s->limits, STEPS_MAX);
+    pcre2_set_match_limit(s->limits, steps);
     pcre2_set_depth_limit(s->limits, DEPTH_MAX);
     pcre2_set_heap_limit(s->limits, HEAP_KIB);
     return s;

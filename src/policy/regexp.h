@@ -10,6 +10,9 @@
 #include "base/status.h"
 
 #define REGEXP_PATTERN_MAX 4096u /* bytes */
+/* Steps of a search from one byte of the text. A name of a hundred bytes takes some hundreds; what
+ * needs more backtracks. */
+#define REGEXP_STEPS 20000u
 
 struct regexp;
 /* What a search needs beside the expression; any expression may use any scratch. */
@@ -29,8 +32,8 @@ struct regexp_error {
 NODISCARD enum status regexp_new(const char *pattern, size_t len, enum regexp_case letters,
                                  struct regexp **out, struct regexp_error *err);
 void regexp_free(struct regexp *r); /* NULL is fine */
-/* NULL: no memory. */
-struct regexp_scratch *regexp_scratch_new(void);
+/* For searches of at most @steps from each byte of a text. NULL: no memory. */
+struct regexp_scratch *regexp_scratch_new(unsigned steps);
 void regexp_scratch_free(struct regexp_scratch *s); /* NULL is fine */
 /* Is it anywhere in @text? ST_OK: yes; ST_E_NOTFOUND: no; ST_E_LIMIT: not found out within the
  * allowed steps; ST_E_PROTO: @text is no UTF-8. Allocates only where PCRE2 has no compiler for the

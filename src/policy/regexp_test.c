@@ -10,7 +10,7 @@
 
 static enum status search_as(enum regexp_case letters, const char *pattern, const char *text)
 {
-    struct regexp_scratch *scratch = regexp_scratch_new();
+    struct regexp_scratch *scratch = regexp_scratch_new(REGEXP_STEPS);
     struct regexp *r;
     struct regexp_error e;
     enum status st = regexp_new(pattern, strlen(pattern), letters, &r, &e);
