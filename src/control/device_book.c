@@ -216,7 +216,7 @@ static void grow(struct device_panel *p)
 
 static void user_free(struct device_user *u)
 {
-    struct device_panel *p = u->panel;
+    struct device_panel *p = device_user_panel(u);
 
     user_devices_fini(&u->devices);
     free(u);
@@ -252,8 +252,9 @@ static void on_changed(struct message *m, void *receiver)
     }
     /* Before the set is looked at: what comes from now on sends another one. */
     atomic_flag_clear_explicit(&u->queued, memory_order_release);
-    if (u->panel->sync != NULL)
-        device_sync_changed(u->panel->sync, u);
+    struct device_sync *sync = device_user_panel(u)->sync;
+    if (sync != NULL)
+        device_sync_changed(sync, u);
 }
 
 /* In a worker's thread; the session holds its user and so the set. */
@@ -281,7 +282,6 @@ struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid)
             grow(p);
         u->devices.uid = uid;
         u->devices.owner = &p->owner;
-        u->panel = p;
         u->changed.fn = on_changed;
         list_init(&u->lowered);
         list_init(&u->due);
@@ -308,7 +308,7 @@ struct node_env *device_panel_env(const struct device_panel *p)
 
 void device_user_weigh(struct device_user *u)
 {
-    const struct device_sync *sync = u->panel->sync;
+    const struct device_sync *sync = device_user_panel(u)->sync;
     uint32_t says = sync != NULL && device_sync_works(sync) ? u->store_says : u->panel_says;
 
     if (atomic_load_explicit(&u->devices.elsewhere, memory_order_relaxed) != says)

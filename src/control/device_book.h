@@ -21,23 +21,23 @@ struct node_env;
 
 #define DEVICE_PANEL_ID 17 /* hexadecimal, with its NUL */
 
-/* A user of a panel who has a device limit somewhere. */
+/* A user of a panel who has a device limit somewhere; many, so the members are in an order without
+ * holes. */
 struct device_user {
-    struct user_devices devices; /* first */
-    struct device_user *next;    /* in the panel's table */
-    struct device_panel *panel;
+    struct user_devices devices;     /* first */
+    struct device_user *next;        /* in the panel's table */
     struct list lowered;             /* linked while the limit is smaller than those in may know */
     uint32_t lowered_to, lowered_by; /* the limit; number of the node */
     uint32_t panel_says;             /* devices elsewhere by the panel's alivelist ... */
-    int64_t panel_said_s;            /* ... of that time, unix */
+    uint32_t store_says;             /* ... and by the store */
+    int64_t panel_said_s;            /* when the panel did, unix */
     /* device_sync.h */
-    uint32_t store_says;       /* devices elsewhere by the store */
-    bool poked;                /* there is news since it was asked */
-    struct device_ask *asking; /* NULL: it is not being asked */
-    struct list due;           /* linked while it is to be asked */
+    struct list due;           /* linked while the store is to be asked */
     uint64_t due_ms;           /* when */
+    struct device_ask *asking; /* NULL: it is not being asked */
     struct message changed;    /* from a worker to the control thread ... */
     atomic_flag queued;        /* ... on its way */
+    bool poked;                /* there is news since the store was asked */
 };
 
 /* The nodes and users of one panel; lives as long as either. */
@@ -55,6 +55,11 @@ struct device_panel {
     char id[DEVICE_PANEL_ID]; /* the same in every process with this ApiHost */
     char host[];              /* normalised */
 };
+
+static inline struct device_panel *device_user_panel(const struct device_user *u)
+{
+    return LIST_ENTRY(u->devices.owner, struct device_panel, owner);
+}
 
 /* NULL: no memory. @env's loop and plane are used. */
 struct device_book *device_book_new(struct node_env *env);

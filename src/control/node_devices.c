@@ -36,7 +36,7 @@ static uint32_t reported(const struct device_panel *p, uint64_t uid)
 /* @all of the panel's list, of the time @said_s. */
 static void take(struct device_user *u, uint32_t all, int64_t said_s)
 {
-    uint32_t own = all > 0 ? reported(u->panel, u->devices.uid) : 0;
+    uint32_t own = all > 0 ? reported(device_user_panel(u), u->devices.uid) : 0;
 
     u->panel_says = all > own ? all - own : 0;
     u->panel_said_s = said_s;

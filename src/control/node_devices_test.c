@@ -52,7 +52,7 @@ static bool at_rest(struct world *w)
 {
     const struct device_user *u = (const struct device_user *)devices_of(w, 0);
 
-    LIST_FOREACH(l, tmp, &u->panel->nodes)
+    LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes)
     {
         const struct node *n = LIST_ENTRY(l, struct node, panel_link);
         if (n->pulling != NULL || n->pull_again || n->pulled_s == 0)
@@ -145,7 +145,7 @@ static void age_lists(struct world *w, int64_t s)
     struct device_user *u = (struct device_user *)devices_of(w, 0);
 
     u->panel_said_s -= s;
-    LIST_FOREACH(l, tmp, &u->panel->nodes)
+    LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes)
     LIST_ENTRY(l, struct node, panel_link)->alivelist.said_s -= s;
 }
 

@@ -33,8 +33,7 @@ struct user_devices {
 };
 
 /* As devices_enter, with the object for a new device made here and rule->elsewhere filled in.
- * ST_OK,
- * ST_E_LIMIT, ST_E_NOMEM. */
+ * ST_OK, ST_E_LIMIT, ST_E_NOMEM. */
 NODISCARD enum status user_devices_enter(struct user_devices *ud, const struct addr *from,
                                          struct device_rule *rule, uint32_t now_s,
                                          struct device **out);

@@ -172,6 +172,37 @@ def test_a_store_that_goes_and_comes_back(stage, serve, store, origin):
         assert s.process.log().count("counted without it") == 1
 
 
+def test_a_smaller_limit_between_processes(stage, serve, store, origin):
+    pair = Pair(stage, serve, 2, **store_at(store))
+    pair.wait_log("DeviceStore .*connected")
+    one, two = pair.nodes
+    with session(one, HOMES[0], origin) as a, session(two, HOMES[1], origin) as b:
+        for home in HOMES[:2]:
+            admitted(store, 1, home)
+        a.say()
+        b.say()
+        for i in (1, 2):
+            pair.served[0].panel.set_users(i, [{"id": 1, "uuid": ALICE, "device_limit": 1}])
+        wait.until(lambda: (a.ended(0.1) is None) != (b.ended(0.1) is None), 30, "one has ended, the other has not")
+
+
+def test_the_store_counts_where_it_works(serve, store, origin):
+    """Else what the panel says of devices elsewhere."""
+    node = node_with(device_limit=2)
+    panel = Panel()
+    panel.alive = {"1": 9}
+    with panel:
+        s = serve(node, panel=panel, top=store_at(store))
+        s.process.wait_log("DeviceStore .*connected")
+        wait.until(lambda: panel.count("config") > 1, 20, "the first pull has ended")
+        with session(node, HOMES[0], origin) as a:
+            admitted(store, 1, HOMES[0])
+            store.kill()
+            s.process.wait_log("DeviceStore .*counted without it", timeout=20)
+            assert is_refused(node, HOMES[1], origin)
+            a.say()
+
+
 def test_a_password(stage, serve, origin, tmp_path):
     right, wrong = "right-Pa55word", "wrong-Pa55word"
     r = redis.Redis(str(tmp_path), password=right)
