@@ -414,6 +414,25 @@ static void half_a_hello_is_judged_as_what_it_is(void **state)
     expect_no_dial();
 }
 
+/* What has begun to speak gets the longer time. */
+static void the_rest_of_a_hello_is_waited_for_longer(void **state)
+{
+    uint8_t hello[256], head[512];
+    size_t n = hello_for(hello, "blocked.example");
+
+    (void)state;
+    sniff_for(1, HOUR_MS);
+    int fd = bench_dial(s.b);
+    size_t len = bench_header(s.b, 0, 1, s.b->target_port, head);
+    memcpy(head + len, hello, n / 2);
+    bench_send(fd, head, len + n / 2);
+    for (unsigned i = 0; i < 2000; i++)
+        bench_settle(s.b);
+    bench_send(fd, hello + n / 2, n - n / 2);
+    expect_blocked(fd, 1, "(tls blocked.example)");
+    expect_no_dial();
+}
+
 /* 5900 is a port where the server speaks first; nobody listens there. */
 static void ports_of_servers_that_speak_first_are_dialled_at_once(void **state)
 {
@@ -469,26 +488,6 @@ static void a_session_may_end_while_it_is_looked_at(void **state)
     close(fd);
     bench_wait_open(s.b, 0);
     expect_no_dial();
-}
-
-static void nothing_is_looked_at_where_sniffing_is_off(void **state)
-{
-    uint8_t hello[256], head[64];
-    size_t n = hello_for(hello, "blocked.example");
-
-    (void)state;
-    sniff_for(0, 0);
-    int fd = ask_target(), target = accept_target(); /* silent, and no wait */
-    bench_send(fd, hello, n);
-    expect_bytes(target, hello, n);
-    close(fd);
-    close(target);
-    bench_wait_open(s.b, 0);
-    fd = bench_dial(s.b); /* targets are judged all the same */
-    bench_send(fd, head, header_for("blocked.example", 1, 443, head));
-    assert_true(bench_answered(fd) && bench_at_end(fd));
-    close(fd);
-    assert_int_equal(audit_hits_sum(s.hits).hits, 1);
 }
 
 /* ---- streams in carriers --------------------------------------------------------------------- */
@@ -557,7 +556,9 @@ static void streams_of_a_carrier_are_screened_each(void **state)
     assert_true(bench_at_end(second));
     new_stream(fd, 5, MUX_TCP, "\x7f\0\0\1", s.b->target_port, NULL, 0);
     bench_settle(s.b);
-    close(fd); /* and what said nothing is not dialled */
+    bench_send(fd, got, mux_frame_end(got, 5, false)); /* and what said nothing is not dialled */
+    assert_true(bench_read(fd, got, 2 * MUX_END_LEN)); /* the answers to both */
+    close(fd);
     (void)bench_drain(target, &rest);
     close(target);
     close(second);
@@ -672,6 +673,32 @@ static void other_flows_go_on(void **state)
     assert_int_equal(audit_hits_sum(s.hits).hits, 0);
 }
 
+static void nothing_is_looked_at_where_sniffing_is_off(void **state)
+{
+    uint8_t hello[256], head[64], p[2048];
+    size_t n = hello_for(hello, "blocked.example");
+
+    (void)state;
+    sniff_for(0, 0);
+    int fd = ask_target(), target = accept_target(); /* silent, and no wait */
+    bench_send(fd, hello, n);
+    expect_bytes(target, hello, n);
+    close(fd);
+    close(target);
+    bench_wait_open(s.b, 0);
+    fd = ask_udp();
+    n = initial(p, "blocked.example", 0, 1000);
+    send_datagram(fd, p, n);
+    expect_datagram(p, n);
+    close(fd);
+    bench_wait_open(s.b, 0);
+    fd = bench_dial(s.b); /* targets are judged all the same */
+    bench_send(fd, head, header_for("blocked.example", 1, 443, head));
+    assert_true(bench_answered(fd) && bench_at_end(fd));
+    close(fd);
+    assert_int_equal(audit_hits_sum(s.hits).hits, 1);
+}
+
 static void bittorrent_ends_its_flow(void **state)
 {
     static const char ping[] = "d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
@@ -680,6 +707,12 @@ static void bittorrent_ends_its_flow(void **state)
     int fd = ask_udp();
     send_datagram(fd, ping, strlen(ping));
     expect_blocked(fd, 1, "(bittorrent) blocked by rule 3");
+    fd = carrier();
+    new_stream(fd, 3, MUX_UDP, "\x7f\0\0\1", s.udp_port, ping, strlen(ping));
+    assert_true(bench_answered(fd));
+    expect_failed_end(fd, 3);
+    close(fd);
+    bench_wait_open(s.b, 0);
     expect_no_datagram();
 }
 
@@ -764,6 +797,7 @@ int main(void)
         CASE(what_is_none_of_them_goes_on_at_once),
         CASE(a_silent_client_gets_its_target_after_the_wait),
         CASE(half_a_hello_is_judged_as_what_it_is),
+        CASE(the_rest_of_a_hello_is_waited_for_longer),
         CASE(ports_of_servers_that_speak_first_are_dialled_at_once),
         CASE(the_end_of_a_client_ends_the_wait),
         CASE(a_session_may_end_while_it_is_looked_at),

@@ -62,7 +62,7 @@ bool session_may_move(const struct session *s)
 {
     bool awaits = s->state == SESSION_DIALING && s->xudp != NULL && s->xudp->awaits;
 
-    return s->cut == SESSION_NOT_CUT && !screen_ended(s->screen) &&
+    return s->cut == SESSION_NOT_CUT &&
            (s->state == SESSION_PACKETS || s->state == SESSION_PARKED || awaits);
 }
 
