@@ -3,15 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "sniff/sniff.h"
 #include "sniff/test_initial.h"
 
@@ -23,28 +21,13 @@ static struct json_t *vectors;
 static uint8_t hello[4096]; /* the message */
 static size_t hello_len;
 
-static size_t unhex(uint8_t *dst, const char *text)
-{
-    assert_int_equal(hex_decode(dst, text, strlen(text)), ST_OK);
-    return strlen(text) / 2;
-}
-
 static int setup(void **state)
 {
-    static char text[32768];
     static uint8_t wire[4096];
-    char path[512];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    struct json_error err;
 
     (void)state;
-    snprintf(path, sizeof(path), "%s/src/sniff/testdata/sniff.json", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &vectors, &err), ST_OK);
-    hello_len = unhex(wire, json_get_str(json_get(vectors, "tls"), "hex", "")) - 5;
+    vectors = test_vectors("src/sniff/testdata/sniff.json");
+    hello_len = test_hex_of(json_get(vectors, "tls"), "hex", wire, sizeof(wire)) - 5;
     memcpy(hello, wire + 5, hello_len);
     pool = pool_new(0);
     return crypto_ctx_init(&cc) == ST_OK ? 0 : -1;
@@ -99,7 +82,7 @@ static void datagrams_of_a_real_client(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 2; i++)
-        n[i] = unhex(p[i], json_str(json_at(list, i)));
+        n[i] = test_hex(json_str(json_at(list, i)), p[i], sizeof(p[i]));
     for (unsigned first = 0; first < 2; first++) {
         assert_int_equal(feed(&d, p[first], n[first], &out), ST_MORE);
         assert_int_equal(out.protocol, SNIFF_QUIC);
@@ -186,7 +169,8 @@ static void another_connection_begins_anew(void **state)
     struct sniff out;
 
     (void)state;
-    assert_int_equal(feed(&d, p, unhex(p, json_str(json_at(list, 0))), &out), ST_MORE);
+    assert_int_equal(feed(&d, p, test_hex(json_str(json_at(list, 0)), p, sizeof(p)), &out),
+                     ST_MORE);
     assert_int_equal(feed(&d, p, part(p, TEST_INITIAL_V1, 0, 500, hello_len), &out), ST_MORE);
     assert_found(feed(&d, p, part(p, TEST_INITIAL_V1, 1, 0, 500), &out), &out);
 }

@@ -3,15 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/bytes.h"
-#include "codec/hex.h"
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "sniff/sniff.h"
 
 static struct pool *pool;
@@ -19,18 +17,8 @@ static struct json_t *vectors;
 
 static int setup(void **state)
 {
-    static char text[32768];
-    char path[512];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    struct json_error err;
-
     (void)state;
-    snprintf(path, sizeof(path), "%s/src/sniff/testdata/sniff.json", root ? root : ".");
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &vectors, &err), ST_OK);
+    vectors = test_vectors("src/sniff/testdata/sniff.json");
     pool = pool_new(0);
     return 0;
 }
@@ -79,12 +67,6 @@ static void assert_decides(const uint8_t *data, size_t n, size_t at, enum status
 
     for (size_t i = 0; i <= n; i++)
         assert_int_equal(look(data, i, 64, &out), i < at ? ST_MORE : st);
-}
-
-static size_t unhex(uint8_t *dst, const char *text)
-{
-    assert_int_equal(hex_decode(dst, text, strlen(text)), ST_OK);
-    return strlen(text) / 2;
 }
 
 /* ---- HTTP ------------------------------------------------------------------------------------ */
@@ -225,8 +207,7 @@ static void few_first_bytes_are_undecided(void **state)
 static size_t hello_in_records(uint8_t *out, size_t unit)
 {
     static uint8_t wire[4096];
-    const struct json_t *tls = json_get(vectors, "tls");
-    size_t n = unhex(wire, json_get_str(tls, "hex", "")), len = 0;
+    size_t n = test_hex_of(json_get(vectors, "tls"), "hex", wire, sizeof(wire)), len = 0;
 
     for (size_t at = 5; at < n; at += unit) {
         size_t part = n - at < unit ? n - at : unit;
@@ -362,7 +343,7 @@ static enum status datagram_hex(const char *text)
 {
     uint8_t p[128];
 
-    return datagram(p, unhex(p, text));
+    return datagram(p, test_hex(text, p, sizeof(p)));
 }
 
 static void datagrams_of_bittorrent(void **state)

@@ -72,3 +72,28 @@ size_t test_initial_crypto(uint8_t *out, size_t at, const uint8_t *data, size_t 
     memcpy(out + 9, data, n);
     return 9 + n;
 }
+
+size_t test_initial_hello(uint8_t *out, const char *name)
+{
+    static const uint8_t fixed[] = {0, 0, 2, 0x13, 1, 1, 0};
+    size_t n = strlen(name), at = 9;
+
+    memset(out, 0, 64);
+    put_be16(out + at, 0x0303);
+    at += 2 + 32;
+    memcpy(out + at, fixed, sizeof(fixed));
+    at += sizeof(fixed);
+    put_be16(out + at, (uint16_t)(n + 9));
+    put_be16(out + at + 4, (uint16_t)(n + 5));
+    put_be16(out + at + 6, (uint16_t)(n + 3));
+    put_be16(out + at + 9, (uint16_t)n);
+    memcpy(out + at + 11, name, n);
+    at += 11 + n;
+    out[0] = 0x16;
+    out[1] = 3;
+    out[2] = 1;
+    put_be16(out + 3, (uint16_t)(at - 5));
+    out[5] = 1;
+    put_be24(out + 6, (uint32_t)(at - 9));
+    return at;
+}
