@@ -53,6 +53,7 @@ static char *shown(const struct status_style *style)
 
 static void expect_line(const char *text, const char *line)
 {
+    assert_non_null(text);
     if (strstr(text, line) == NULL)
         fail_msg("no \"%s\" in\n%s", line, text);
 }

@@ -143,7 +143,8 @@ enum status status_look_at(struct status_look *l, bool again, const struct node_
     see_workers(l, again, env->plane, out);
     if (again)
         l->at_us = now;
-    qsort(out->users, out->count, sizeof(*out->users), compare);
+    if (out->count > 0)
+        qsort(out->users, out->count, sizeof(*out->users), compare);
     return st;
 }
 
