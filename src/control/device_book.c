@@ -21,6 +21,7 @@ struct device_book {
 
 #define PANEL_OF(l) LIST_ENTRY(l, struct device_panel, link)
 #define TABLE_MIN   64u
+#define END_MS      100u
 
 struct device_book *device_book_new(struct node_env *env)
 {
@@ -55,6 +56,7 @@ static void panel_unref(struct device_panel *p)
     if (--p->refs > 0)
         return;
     list_del(&p->link);
+    loop_timer_del(p->book->env->loop, &p->end);
     free(p->table);
     free(p);
 }
@@ -88,6 +90,7 @@ static bool make_id(struct device_panel *p)
 
 static void release(struct user_devices_owner *o, struct user_devices *ud);
 static void changed(struct user_devices_owner *o, struct user_devices *ud);
+static void on_end(struct timer *t);
 
 static struct device_panel *panel_new(struct device_book *b, const char *host)
 {
@@ -107,6 +110,7 @@ static struct device_panel *panel_new(struct device_book *b, const char *host)
     }
     p->book = b;
     p->owner = (struct user_devices_owner){.changed = changed, .release = release};
+    timer_init(&p->end, on_end);
     list_init(&p->nodes);
     list_init(&p->lowered);
     list_add_tail(&b->panels, &p->link);
@@ -334,8 +338,9 @@ uint32_t device_panel_now_s(const struct device_panel *p)
     return (uint32_t)(loop_now_ms(p->book->env->loop) / 1000);
 }
 
-void device_panel_end(struct device_panel *p)
+static void on_end(struct timer *t)
 {
+    struct device_panel *p = LIST_ENTRY(t, struct device_panel, end);
     const struct plane *plane = p->book->env->plane;
 
     LIST_FOREACH(l, tmp, &p->nodes)
@@ -344,6 +349,13 @@ void device_panel_end(struct device_panel *p)
         if (n->published)
             plane->end_devices(plane->self, n->no);
     }
+}
+
+/* The workers look at all their sessions, so not for each device. */
+void device_panel_end(struct device_panel *p)
+{
+    if (!timer_armed(&p->end))
+        loop_timer_in(p->book->env->loop, &p->end, END_MS);
 }
 
 void device_panel_trim(struct node *n)

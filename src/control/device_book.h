@@ -9,13 +9,13 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "io/loop.h"
 #include "io/mailbox.h"
 #include "policy/user_devices.h"
 
 struct device_book;
 struct device_ask;  /* device_sync.c */
 struct device_sync; /* device_sync.h */
-struct loop;
 struct node;
 struct node_env;
 
@@ -46,6 +46,7 @@ struct device_panel {
     struct list link;  /* in the book */
     struct list nodes; /* node.panel_link */
     struct list lowered;
+    struct timer end; /* armed: sessions of devices without a place are to end */
     unsigned refs;
     struct device_user **table;
     size_t size, count;
@@ -83,7 +84,7 @@ void device_panel_trim(struct node *n);
 
 /* Stores what counts as elsewhere of @u now. */
 void device_user_weigh(struct device_user *u);
-/* Ends the sessions of devices without a place, on all nodes of @p. */
+/* In a moment, ends the sessions of devices without a place, on all nodes of @p. */
 void device_panel_end(struct device_panel *p);
 /* All users of @p, in no order. */
 void device_panel_each(struct device_panel *p, void (*fn)(struct device_user *));

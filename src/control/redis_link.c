@@ -1,13 +1,13 @@
 #include "control/redis_link.h"
 
 #include <hiredis/async.h>
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "control/config_device_store.h"
+#include "control/redis_guard.h"
 #include "crypto/mem.h"
 #include "io/loop.h"
 #include "io/resolver.h"
@@ -17,7 +17,6 @@
 #define RETRY_MAX_MS 30000u
 #define REPLY_MAX    (256u * 1024) /* bytes of answers that were not understood yet */
 #define REASON_MAX   120u
-#define ELEMENTS_MAX 1024u /* of an array in an answer */
 
 struct redis_link {
     struct redis_link_conf conf;
@@ -28,10 +27,8 @@ struct redis_link {
     struct timer retry;
     struct timer late; /* armed while an answer, or the connection, is waited for */
     struct resolve_req resolving;
-    unsigned waiting;                 /* commands whose callbacks have not been called */
-    unsigned owed;                    /* answers that may still begin */
-    redisReplyObjectFunctions makers; /* ours, in front of hiredis' own */
-    const redisReplyObjectFunctions *usual;
+    unsigned waiting; /* commands whose callbacks have not been called */
+    struct redis_guard guard;
     unsigned fails;               /* in a row */
     bool is_up, has_said, ending; /* ending: it goes, nothing is made again */
     char sha[SHA_LEN + 1];
@@ -164,92 +161,14 @@ static void on_cleanup(void *data)
 {
     struct redis_link *l = data;
 
+    if (l->guard.refused)
+        set_reason(l, "it answers something else");
     if (l->ac->errstr != NULL && l->ac->errstr[0] != '\0')
         set_reason(l, l->ac->errstr);
     loop_watch_del(l->conf.loop, &l->watch);
     l->ac = NULL;
     l->waiting = 0;
     is_down(l);
-}
-
-/* ---- what is read ---- */
-
-/* hiredis ends the process where a server answers more than it was asked (an assertion in
- * redisProcessCallbacks), and trusts the size of an array. NULL from one of its makers ends the
- * connection instead. */
-static bool may_make(const redisReadTask *t, size_t elements)
-{
-    struct redis_link *l = t->privdata;
-    bool whole = t->parent == NULL;
-    bool unasked = whole && l->owed == 0 && t->type != REDIS_REPLY_ERROR; /* "too many clients" */
-
-    if (unasked || elements > ELEMENTS_MAX) {
-        set_reason(l, "it answers something else");
-        return false;
-    }
-    l->owed -= whole && l->owed > 0;
-    return true;
-}
-
-static const redisReplyObjectFunctions *usual(const redisReadTask *t)
-{
-    return ((const struct redis_link *)t->privdata)->usual;
-}
-
-static void *make_string(const redisReadTask *t, char *text, size_t len)
-{
-    return may_make(t, 0) ? usual(t)->createString(t, text, len) : NULL;
-}
-
-static void *make_integer(const redisReadTask *t, long long n)
-{
-    return may_make(t, 0) ? usual(t)->createInteger(t, n) : NULL;
-}
-
-static void *make_nil(const redisReadTask *t)
-{
-    return may_make(t, 0) ? usual(t)->createNil(t) : NULL;
-}
-
-#if HIREDIS_MAJOR >= 1
-static void *make_array(const redisReadTask *t, size_t n)
-{
-    return may_make(t, n) ? usual(t)->createArray(t, n) : NULL;
-}
-
-static void *make_double(const redisReadTask *t, double d, char *text, size_t len)
-{
-    return may_make(t, 0) ? usual(t)->createDouble(t, d, text, len) : NULL;
-}
-
-static void *make_bool(const redisReadTask *t, int yes)
-{
-    return may_make(t, 0) ? usual(t)->createBool(t, yes) : NULL;
-}
-#else
-static void *make_array(const redisReadTask *t, int n)
-{
-    return n >= 0 && may_make(t, (size_t)n) ? usual(t)->createArray(t, n) : NULL;
-}
-#endif
-
-static void guard_reader(struct redis_link *l)
-{
-    redisReader *r = l->ac->c.reader;
-
-    l->usual = r->fn;
-    l->makers = *r->fn;
-    l->makers.createString = make_string;
-    l->makers.createArray = make_array;
-    l->makers.createInteger = make_integer;
-    l->makers.createNil = make_nil;
-#if HIREDIS_MAJOR >= 1
-    l->makers.createDouble = make_double;
-    l->makers.createBool = make_bool;
-#endif
-    l->owed = 0;
-    r->fn = &l->makers;
-    r->privdata = l;
 }
 
 /* ---- commands ---- */
@@ -288,7 +207,7 @@ static enum status send(struct redis_link *l, int argc, const char **argv, const
         free(c);
         return ST_E_IO;
     }
-    l->owed++;
+    redis_guard_expect(&l->guard);
     if (l->waiting++ == 0)
         expect_answer(l);
     return ST_OK;
@@ -404,7 +323,7 @@ static void attach(struct redis_link *l, redisAsyncContext *ac)
     ac->ev.addWrite = add_write;
     ac->ev.delWrite = del_write;
     ac->ev.cleanup = on_cleanup;
-    guard_reader(l);
+    redis_guard_init(&l->guard, ac->c.reader);
     l->events = LOOP_OUT;
     if (loop_watch_add(l->conf.loop, &l->watch, (int)ac->c.fd, LOOP_OUT, on_events) != ST_OK) {
         drop(l, "the socket cannot be watched");

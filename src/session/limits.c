@@ -64,7 +64,8 @@ bool claim_device(struct claim *c, struct worker_node *wn, struct user_rt *u,
                   const struct addr *from, struct why *why)
 {
     const struct view_node *n = wn->view->node;
-    uint32_t limit = atomic_load_explicit(&u->device_limit, memory_order_relaxed);
+    uint32_t limit =
+        atomic_load_explicit(&u->device_limit, memory_order_acquire); /* then the set */
     struct user_devices *ud = devices_of(u);
 
     if (limit == 0 || !is_device(n, from))
