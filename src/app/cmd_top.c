@@ -131,8 +131,10 @@ static void next_node(struct top *t)
 /* Waits for the next refresh, obeying keys. False: it is over. */
 static bool wait_on_screen(struct top *t)
 {
+    uint64_t until = terminal_now() + (uint64_t)t->delay_s * 1000;
+
     for (;;) {
-        int key = terminal_wait(t->delay_s * 1000);
+        int key = terminal_wait(until);
         switch (key) {
         case TERMINAL_TIME:
         case ' ':

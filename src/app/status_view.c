@@ -388,7 +388,7 @@ static int compare_rows(const void *a, const void *b)
 
 static unsigned user_tag_width(const struct view *v)
 {
-    unsigned rest = is_wide(v) ? 81 : 63;
+    unsigned rest = is_wide(v) ? 82 : 64;
     return v->style->width > rest + 8 ? v->style->width - rest : 8;
 }
 
@@ -406,7 +406,7 @@ static void show_users_head(struct view *v)
     }
     right(v, "CONNS", 9);
     right(v, "DEVICES", 9);
-    right(v, "LIMIT", 10);
+    right(v, "LIMIT", 11);
     color(v, PLAIN);
     end_line(v);
 }
@@ -426,7 +426,8 @@ static void show_user(struct view *v, const struct json_t *u)
 
     snprintf(uid, sizeof(uid), "%" PRIu64, num(u, "uid"));
     if (num(u, "speed_mbps") > 0)
-        snprintf(limit, sizeof(limit), "%" PRIu64 " Mbit/s", num(u, "speed_mbps"));
+        snprintf(limit, sizeof(limit), "%" PRIu64 " Mbit/s%s", num(u, "speed_mbps"),
+                 num(u, "dynamic_mbps") > 0 ? "!" : ""); /* for a while */
     left(v, uid, 10);
     textbuf_put(v->out, " ", 1);
     left(v, json_get_str(u, "node", "?"), user_tag_width(v));
@@ -438,7 +439,7 @@ static void show_user(struct view *v, const struct json_t *u)
     }
     right_of(v, num(u, "connections"), num(u, "connection_limit"), 9);
     right_of(v, num(u, "devices") + num(u, "devices_elsewhere"), num(u, "device_limit"), 9);
-    right(v, limit, 10);
+    right(v, limit, 11);
     end_line(v);
 }
 

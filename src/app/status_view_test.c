@@ -32,7 +32,7 @@ static const char document[] =
     "\"protocol\":\"trojan\"}],"
     "\"users\":[{\"node\":\"b\",\"uid\":7,\"rate\":{\"up\":10,\"down\":0},\"bytes\":{\"up\":5,"
     "\"down\":0},\"connections\":9,\"connection_limit\":64,\"devices\":1,\"devices_elsewhere\":1,"
-    "\"device_limit\":3,\"speed_mbps\":100},"
+    "\"device_limit\":3,\"speed_mbps\":100,\"dynamic_mbps\":100},"
     "{\"node\":\"b\",\"uid\":8,\"rate\":{\"up\":0,\"down\":5},\"bytes\":{\"up\":0,\"down\":0},"
     "\"connections\":1,\"devices\":0}],\"users_active\":5}";
 
@@ -87,8 +87,8 @@ static void in_a_hundred_columns(void **state)
     expect_line(t, "  spool: parked batches: 1; see: v2sp spool list\n");
     expect_line(t, "  blocked: 3, the most 3 by domain:x\n");
     expect_line(t, "  certificate: x.example (file), ends in 10 days\n");
-    expect_line(t, "7          b                       10 B        -      5 B        -      9/64"
-                   "       2/3 100 Mbit/s\n");
+    expect_line(t, "7          b                      10 B        -      5 B        -      9/64"
+                   "       2/3 100 Mbit/s!\n");
     expect_line(t, "3 more; --users N or --all lists them\n");
     free(t);
 }
@@ -108,7 +108,7 @@ static void in_eighty(void **state)
     expect_line(
         t, "\na-node-with-a. vless/ws/tls   443 running  100000    12     34  1.50 kB  12.3 MB\n");
     expect_line(
-        t, "\n7          b                     10 B        -      9/64       2/3 100 Mbit/s\n");
+        t, "\n7          b                    10 B        -      9/64       2/3 100 Mbit/s!\n");
     assert_null(strstr(t, "panel: answered"));
     free(t);
 }

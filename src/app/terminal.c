@@ -133,22 +133,21 @@ static void sleep_in_background(void)
     enter();
 }
 
-static uint64_t now_ms(void)
+uint64_t terminal_now(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-int terminal_wait(uint32_t ms)
+int terminal_wait(uint64_t until_ms)
 {
-    uint64_t until = now_ms() + ms;
     sigset_t none;
 
     sigemptyset(&none);
     for (;;) {
         struct pollfd in = {.fd = term.keys ? STDIN_FILENO : -1, .events = POLLIN};
-        uint64_t now = now_ms(), rest = now < until ? until - now : 0;
+        uint64_t now = terminal_now(), rest = now < until_ms ? until_ms - now : 0;
         struct timespec ts = {.tv_sec = (time_t)(rest / 1000),
                               .tv_nsec = (long)(rest % 1000) * 1000000};
         unsigned char key;

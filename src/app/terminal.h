@@ -28,7 +28,9 @@ struct terminal_size terminal_get_size(void);
 /* Shows @len bytes of lines from the top, the rest of the screen is empty; lines that are too long
  * are cut by the terminal. */
 void terminal_draw(const char *text, size_t len);
-/* Waits @ms at most. A key (> 0), or enum terminal_event. */
-int terminal_wait(uint32_t ms);
+/* Milliseconds of a clock that only goes forward. */
+uint64_t terminal_now(void);
+/* Waits till terminal_now() is @until_ms at most. A key (> 0), or enum terminal_event. */
+int terminal_wait(uint64_t until_ms);
 
 #endif

@@ -18,6 +18,17 @@ static const struct spool_place *place_of(struct spool_places places, uint32_t n
     return NULL;
 }
 
+/* A node that ends and is configured again is there twice. */
+static uint64_t sending(struct spool_places places, uint32_t node)
+{
+    uint64_t seq = 0;
+
+    for (size_t i = 0; i < places.count; i++)
+        if (places.list[i].node == node && places.list[i].sending != 0)
+            seq = places.list[i].sending;
+    return seq;
+}
+
 /* ---- nodes, taken down before they are worked on --------------------------------------------- */
 
 struct known {
@@ -70,8 +81,9 @@ static enum status put_batch(void *arg, const struct spool_batch_info *b)
 }
 
 static enum status put_node(struct json_out *o, struct store *s, const struct known *k,
-                            const struct spool_place *place)
+                            struct spool_places places)
 {
+    const struct spool_place *place = place_of(places, k->node);
     struct spool_sum sum;
     int64_t oldest;
     enum status st = spool_admin_accounts(s, k->node, &sum, &oldest);
@@ -88,7 +100,7 @@ static enum status put_node(struct json_out *o, struct store *s, const struct kn
     json_out_num(o, "down", sum.down);
     json_out_int(o, "oldest", oldest);
     json_out_end_object(o);
-    json_out_num(o, "sending", place != NULL ? place->sending : 0);
+    json_out_num(o, "sending", sending(places, k->node));
     json_out_array(o, "batches");
     st = spool_admin_batches(s, k->node, k->identity, put_batch, o);
     json_out_end_array(o);
@@ -104,7 +116,7 @@ enum status spool_orders_list(struct json_out *o, struct store *s, struct spool_
     json_out_object(o, NULL);
     json_out_array(o, "nodes");
     for (size_t i = 0; i < l.count && st == ST_OK; i++)
-        st = put_node(o, s, &l.list[i], place_of(places, l.list[i].node));
+        st = put_node(o, s, &l.list[i], places);
     json_out_end_array(o);
     json_out_end_object(o);
     known_free(&l);
@@ -207,7 +219,7 @@ static enum status drop(struct store *s, struct spool_places places, const struc
 
     if (batch == 0 && place != NULL)
         return say(out, ST_E_CONFIG, "node %s is configured: name the batch to drop", place->tag);
-    if (place != NULL && place->sending == batch)
+    if (batch != 0 && sending(places, k->node) == batch)
         return say(out, ST_E_BUSY, "batch %" PRIu64 " is being sent at this moment", batch);
     st = batch != 0 ? spool_admin_drop(s, k->node, batch, &out->sum)
                     : spool_admin_drop_node(s, k->node, &out->sum);
