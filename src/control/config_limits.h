@@ -19,4 +19,11 @@ struct config_limits {
     uint32_t dynamic_usual_mbps; /* AutoSpeedLimitConfig.Limit; 0: dynamic_traffic as written */
 };
 
+/* Is there a dynamic limit? It needs both its traffic and its rate. */
+static inline bool config_limits_dynamic(const struct config_limits *l)
+{
+    return l->dynamic && l->dynamic_traffic > 0 && l->dynamic_speed_mbps > 0 &&
+           l->dynamic_period_s > 0 && l->dynamic_expire_s > 0;
+}
+
 #endif

@@ -133,6 +133,45 @@ static void unusable_values_are_named_and_skipped(void **state)
     }
 }
 
+static void limits_of_all_users_and_of_those_who_move_much(void **state)
+{
+    (void)state;
+    struct fixture f;
+    merge(
+        &f, ",\"NodeTotalSpeedLimit\":500",
+        "{\"Nodes\":[{\"NodeTotalSpeedLimit\":9,\"LimitConfig\":{\"EnableDynamicSpeedLimit\":true,"
+        "\"DynamicSpeedLimitConfig\":{\"Traffic\":\"2GiB\",\"SpeedLimit\":20,\"WarnTimes\":2}}}]}");
+    assert_string_equal(f.problem, "");
+    assert_int_equal(f.out.limits.total_mbps, 500);
+    assert_true(config_limits_dynamic(&f.out.limits));
+    assert_true(f.out.limits.dynamic_traffic == UINT64_C(2) << 30);
+    assert_int_equal(f.out.limits.dynamic_period_s, 60);
+    assert_int_equal(f.out.limits.dynamic_expire_s, 600);
+    assert_int_equal(f.out.limits.dynamic_warnings, 2);
+    done(&f);
+
+    /* Both places of the total, and XrayR's words: ten megabits over its period, in minutes. */
+    merge(&f,
+          ",\"LimitConfig\":{\"NodeTotalSpeedLimit\":7},\"AutoSpeedLimitConfig\":{\"Limit\":10,"
+          "\"WarnTimes\":3,\"LimitSpeed\":2,\"LimitDuration\":5}",
+          "{\"Nodes\":[{\"EnableTFO\":true}]}");
+    assert_int_equal(f.out.limits.total_mbps, 7);
+    assert_true(config_limits_dynamic(&f.out.limits));
+    assert_int_equal(f.out.limits.dynamic_traffic, 10 * 125000 * 60);
+    assert_int_equal(f.out.limits.dynamic_warnings, 3);
+    assert_int_equal(f.out.limits.dynamic_speed_mbps, 2);
+    assert_int_equal(f.out.limits.dynamic_expire_s, 300);
+    done(&f);
+
+    /* A switch alone, or what was meant to be off. */
+    merge(&f, ",\"LimitConfig\":{\"EnableDynamicSpeedLimit\":true}", "{\"Nodes\":[{}]}");
+    assert_false(config_limits_dynamic(&f.out.limits));
+    done(&f);
+    merge(&f, ",\"AutoSpeedLimitConfig\":{\"Limit\":0,\"LimitSpeed\":2}", "{\"Nodes\":[{}]}");
+    assert_false(config_limits_dynamic(&f.out.limits));
+    done(&f);
+}
+
 static void replies_that_are_not_ours(void **state)
 {
     (void)state;
@@ -162,6 +201,7 @@ int main(void)
         cmocka_unit_test(explicit_defaults_are_explicit),
         cmocka_unit_test(flat_replies_carry_options_too),
         cmocka_unit_test(unusable_values_are_named_and_skipped),
+        cmocka_unit_test(limits_of_all_users_and_of_those_who_move_much),
         cmocka_unit_test(replies_that_are_not_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,8 +153,7 @@ static const struct config_key limit_keys[] = {
     {"NodeTotalSpeedLimit", P, U32(0, 1000000),
      .offset = offsetof(struct config_limits, total_mbps)},
     {"EnableRealtime", IGNORED("counts always follow what is open now")},
-    {"EnableDynamicSpeedLimit", LATER, .panel = true, BOOL,
-     .offset = offsetof(struct config_limits, dynamic)},
+    {"EnableDynamicSpeedLimit", P, BOOL, .offset = offsetof(struct config_limits, dynamic)},
     {"DynamicSpeedLimitConfig", P, .kind = KIND_OBJECT, .scope = &dynamic_scope},
     {"EnableIpRecorder", IGNORED("the panel's alive report is what counts devices")},
     {"IpRecorderConfig", .state = KEY_PLACE},
@@ -238,8 +237,7 @@ static const struct config_key node_keys[] = {
     {"UpdatePeriodic", .part = PART_OPTION, IGNORED("the panel sets the intervals")},
     {"DisableUploadTraffic", .part = PART_OPTION, LATER, .kind = KIND_NONE},
     {"DisableGetRule", OPT(no_panel_rules), W, BOOL},
-    {"AutoSpeedLimitConfig", OPT(limits), LATER, .panel = true, .kind = KIND_OBJECT,
-     .scope = &auto_scope},
+    {"AutoSpeedLimitConfig", OPT(limits), P, .kind = KIND_OBJECT, .scope = &auto_scope},
     {"GlobalDeviceLimitConfig", .part = PART_OPTION, W, CUSTOM(config_read_global_device_limit)},
 };
 const struct config_scope config_scope_node = {"an entry of Nodes", node_keys, COUNT(node_keys), 0};

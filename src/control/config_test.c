@@ -431,9 +431,9 @@ static void what_comes_later_has_one_notice(void **state)
     (void)state;
     const struct config *cfg =
         parse("{\"Cores\":[{\"AssetPath\":\"/a\",\"Log\":{\"Level\":\"error\"}}],\"Nodes\":[\n"
-              "{" API ",\"EnableXTLS\":true,\"LimitConfig\":{\"EnableDynamicSpeedLimit\":true}},\n"
+              "{" API ",\"EnableXTLS\":true,\"Workers\":3},\n"
               "{\"ApiHost\":\"http://x\",\"ApiKey\":\"k\",\"NodeID\":2,\"EnableXTLS\":true,\n"
-              "\"LimitConfig\":{\"EnableDynamicSpeedLimit\":true},\"CertConfig\":{\"CertMode\":"
+              "\"Workers\":3,\"CertConfig\":{\"CertMode\":"
               "\"dns\"}}]}");
     assert_int_equal(cfg->node_count, 2);
     assert_findings(
@@ -445,10 +445,9 @@ static void what_comes_later_has_one_notice(void **state)
         "Log.Level at the top level\n"
         "c.json:2:71: notice: node [https://p.example/api]-:1: Nodes[0].EnableXTLS: EnableXTLS has "
         "no effect: the flow comes from the panel\n"
-        "c.json:2:104: notice: node [https://p.example/api]-:1: Nodes[0].LimitConfig."
-        "EnableDynamicSpeedLimit: EnableDynamicSpeedLimit is understood but not implemented yet in "
-        "this version; ignored\n"
-        "c.json:4:62: notice: node [http://x]-:2: Nodes[1].CertConfig.CertMode: CertMode dns is "
+        "c.json:2:89: notice: node [https://p.example/api]-:1: Nodes[0].Workers: Workers is "
+        "understood but not implemented yet in this version; ignored\n"
+        "c.json:4:27: notice: node [http://x]-:2: Nodes[1].CertConfig.CertMode: CertMode dns is "
         "understood but not implemented yet in this version; certificate files are used if they "
         "are there, else a self-signed one");
     config_unref(cfg);
@@ -527,6 +526,34 @@ static char *print(const struct config *cfg)
     return text;
 }
 
+static void traffic_of_a_dynamic_limit(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+        unsigned warnings;
+    } texts[] = {{"1000", 1000000000, 1},
+                 {"\"1000\"", 1000000000, 1},
+                 {"1000000", 1000000, 0},
+                 {"999999", 999999000000, 1},
+                 {"\"500MB\"", 500u << 20, 0},
+                 {"\"64k\"", 65536, 0},
+                 {"0", 0, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char text[300];
+        snprintf(text, sizeof(text),
+                 NODE(",\"LimitConfig\":{\"DynamicSpeedLimitConfig\":{\"Traffic\":%s}}"),
+                 texts[i].text);
+        const struct config *cfg = parse(text);
+        assert_int_equal(cfg->errors, 0);
+        assert_int_equal(cfg->warnings, texts[i].warnings);
+        assert_true(cfg->nodes[0].options.limits.dynamic_traffic == texts[i].bytes);
+        config_unref(cfg);
+    }
+}
+
 static void printed_it_reads_the_same_but_for_secrets(void **state)
 {
     (void)state;
@@ -588,6 +615,7 @@ int main(void)
         cmocka_unit_test(what_comes_later_has_one_notice),
         cmocka_unit_test(nodes_that_exclude_each_other),
         cmocka_unit_test(identity_and_difference),
+        cmocka_unit_test(traffic_of_a_dynamic_limit),
         cmocka_unit_test(printed_it_reads_the_same_but_for_secrets),
         cmocka_unit_test(thousands_of_mistakes_are_counted_not_kept),
     };

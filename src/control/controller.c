@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/admin.h"
 #include "control/counters.h"
+#include "control/dynamic_service.h"
 #include "control/device_book.h"
 #include "control/metrics.h"
 #include "control/node.h"
@@ -33,6 +34,7 @@ struct controller {
     struct list nodes; /* in order of the configuration; draining ones last */
     struct node *by_no[VIEW_NODES_MAX];
     struct timer sample_timer;
+    struct dynamic_service *dynamic;
     struct stats_service *service;
     struct metrics *metrics;
     struct admin *admin;
@@ -108,6 +110,7 @@ static void on_sample(struct timer *t)
     /* What cannot be stored now waits in the counters; the store has said so. */
     if (counters_sample(c->env.counters, loop_unix_s(c->env.loop), &moved) == ST_E_NOMEM)
         log_line(c->env.lg, LOG_WARNING, NULL, "no memory for a sample of the counters");
+    dynamic_service_sampled(c->dynamic);
     /* A few microseconds a user: many at once are written less often. The counters themselves are
      * safe from all but a power cut. */
     if (moved > SAMPLE_MANY)
@@ -208,6 +211,7 @@ static bool make_parts(struct controller *c)
            (e->counters = counters_open(run, e->store, s->plane->workers, s->log)) != NULL &&
            (e->slab = user_slab_new()) != NULL && (e->devices = device_book_new(e)) != NULL &&
            (e->rules = rule_lists_new()) != NULL &&
+           (c->dynamic = dynamic_service_new(e, &c->nodes)) != NULL &&
            (e->views = views_new(s->loop, e->slab, rng_u64(&e->rng))) != NULL &&
            (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL && make_stats(c);
 }
@@ -265,6 +269,7 @@ void controller_free(struct controller *c)
         log_line(c->env.lg, LOG_DEBUG, NULL, "counters stay");
     while (!list_empty(&c->nodes))
         node_free(NODE_OF(c->nodes.next));
+    dynamic_service_free(c->dynamic);
     stats_free(c->env.stats);
     resolver_free(c->env.resolver);
     panel_client_free(c->env.client);

@@ -58,6 +58,9 @@ struct counters {
     uint32_t freed_count, freed_room;
     uint32_t *retired; /* waiting for a committed sample */
     uint32_t retired_count, retired_room;
+    counters_moved_fn *moved; /* NULL: nobody asks */
+    void *moved_arg;
+    uint64_t *told;    /* with @moved: a slot's sum when it was last called */
     uint64_t *pending; /* taken dirty bits that are not committed; retired ones too */
 };
 
@@ -297,6 +300,7 @@ static void release(struct counters *c)
     if (c->fd >= 0)
         close(c->fd);
     free(c->meters);
+    free(c->told);
     free(c->pending);
     free(c->freed);
     free(c->retired);
@@ -433,6 +437,8 @@ uint32_t counters_take(struct counters *c, uint32_t node, uint64_t uid)
         BUG_ON(c->fresh >= c->usable);
         slot = c->fresh++;
     }
+    if (c->told != NULL)
+        c->told[slot] = 0;
     struct account *a = &c->accounts[slot];
     a->uid = uid;
     a->node = node;
@@ -483,6 +489,27 @@ static bool collect(struct counters *c)
     return any;
 }
 
+enum status counters_observe(struct counters *c, counters_moved_fn *moved, void *arg)
+{
+    /* A page of it becomes real when one of its users moves something. */
+    if (c->told == NULL && (c->told = calloc(COUNTERS_SLOTS, sizeof(*c->told))) == NULL)
+        return ST_E_NOMEM;
+    c->moved = moved;
+    c->moved_arg = arg;
+    return ST_OK;
+}
+
+static void tell_moved(struct counters *c, uint32_t slot, uint64_t sum)
+{
+    const struct account *a = &c->accounts[slot];
+
+    if (c->told == NULL || sum == c->told[slot])
+        return;
+    uint64_t bytes = sum - c->told[slot];
+    c->told[slot] = sum;
+    c->moved(c->moved_arg, a->node, a->uid, bytes);
+}
+
 static enum status put_slot(struct counters *c, uint32_t slot, bool last, int64_t unix_s,
                             size_t *moved)
 {
@@ -498,6 +525,7 @@ static enum status put_slot(struct counters *c, uint32_t slot, bool last, int64_
     if (put.up + put.down == 0)
         return ST_OK;
     ++*moved;
+    tell_moved(c, slot, put.up + put.down);
     return spool_put(c->store, &put, unix_s);
 }
 

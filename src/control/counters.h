@@ -65,6 +65,10 @@ void counters_retire(struct counters *c, uint32_t slot);
 /* Moves what changed into the spool, in one transaction. ST_OK; ST_E_IO: everything waits for the
  * next time. @moved (may be NULL): slots put. */
 NODISCARD enum status counters_sample(struct counters *c, int64_t unix_s, size_t *moved);
+/* From now on each sample says how much the users of it moved since the one before: @uid of the
+ * spool's @node, both directions. ST_OK, ST_E_NOMEM. */
+typedef void counters_moved_fn(void *arg, uint32_t node, uint64_t uid, uint64_t bytes);
+NODISCARD enum status counters_observe(struct counters *c, counters_moved_fn *moved, void *arg);
 /* Sums of a slot since it was taken. */
 void counters_read(const struct counters *c, uint32_t slot, uint64_t *up, uint64_t *down);
 /* Slots in use, retired ones included. */

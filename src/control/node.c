@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "control/counters.h"
+#include "control/dynamic_limit.h"
 #include "control/device_book.h"
 #include "control/node_cache.h"
 #include "control/node_rules.h"
@@ -155,6 +156,7 @@ static struct users_env users_env_of(const struct node *n, const struct served_n
 {
     return (struct users_env){.slab = n->env->slab,
                               .counters = n->env->counters,
+                              .dynamic = n->env->dynamic,
                               .node_no = n->no,
                               .store_node = n->store_node,
                               .speed_mbps = s->limits.speed_mbps,
@@ -185,6 +187,8 @@ enum status node_apply(struct node *n, struct served_node *own_s, struct user_li
     }
     if (st == ST_OK && change.device_limits > 0)
         n->env->plane->count_devices(n->env->plane->self, n->no);
+    if (st == ST_OK && own_s != NULL)
+        st = dynamic_limits_rule(n->env->dynamic, n->store_node, &s->limits);
     if (change.removed_count > 0)
         n->env->removed(n->env->arg, n, change.removed, change.removed_count);
     if (st == ST_OK && list != NULL && !n->cached)

@@ -9,6 +9,7 @@
 #include "crypto/rng.h"
 
 struct counters;
+struct dynamic_limits;
 struct device_book;
 struct log;
 struct loop;
@@ -29,6 +30,7 @@ struct node_env {
     const struct plane *plane;
     struct store *store;
     struct counters *counters;
+    struct dynamic_limits *dynamic;
     struct user_slab *slab;
     struct device_book *devices;
     struct rule_lists *rules;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "control/counters.h"
+#include "control/dynamic_limit.h"
 #include "control/device_book.h"
 #include "crypto/hash.h"
 #include "crypto/mem.h"
@@ -329,6 +330,30 @@ static bool change_limits(struct user_rt *u, const struct limits *lim, const str
     return set_limits(u, lim);
 }
 
+/* The debts of the old rate are not paid at the new one. */
+static void hold(struct user_rt *u, uint32_t mbps)
+{
+    if (atomic_exchange_explicit(&u->dynamic_mbps, mbps, memory_order_relaxed) == mbps)
+        return;
+    bucket_reset(&u->up);
+    bucket_reset(&u->down);
+}
+
+void users_hold(const struct user_table *t, uint64_t uid, uint32_t mbps)
+{
+    size_t lo = 0, hi = t->count;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (t->by_id[mid]->uid < uid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < t->count && t->by_id[lo]->uid == uid; lo++)
+        hold(t->by_id[lo], mbps);
+}
+
 size_t users_missing(const struct user_table *t, const struct user_list *l)
 {
     size_t k = 0, missing = 0;
@@ -370,6 +395,8 @@ static struct user_rt *make_user(struct user_entry *e, const struct users_env *e
     atomic_store_explicit(&u->removed, false, memory_order_relaxed);
     attach_devices(u, lim.device, env);
     set_limits(u, &lim);
+    if (env->dynamic != NULL)
+        hold(u, dynamic_limits_get(env->dynamic, env->store_node, u->uid, NULL));
     return u;
 }
 

@@ -9,7 +9,9 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "control/config_limits.h"
 #include "control/counters.h"
+#include "control/dynamic_limit.h"
 #include "control/node_cache.h"
 #include "control/store.h"
 #include "control/users.h"
@@ -148,6 +150,48 @@ static void smaller_limit_counts(void **state)
     assert_int_equal(users_apply(&w->table, &l, &w->env, &w->change), ST_OK);
     assert_int_equal(w->table.by_id[0]->speed_mbps, 1); /* never rounded to unlimited */
     user_list_fini(&l);
+}
+
+static void on_changed(void *arg, uint32_t node, uint64_t uid, uint32_t mbps, uint64_t bytes)
+{
+    const struct world *w = arg;
+
+    (void)bytes;
+    assert_int_equal(node, 1);
+    users_hold(&w->table, uid, mbps);
+}
+
+static void who_is_held_to_a_rate_stays_so(void **state)
+{
+    struct world *w = *state;
+    const struct config_limits rule = {.dynamic = true,
+                                       .dynamic_period_s = 60,
+                                       .dynamic_speed_mbps = 6,
+                                       .dynamic_expire_s = 60,
+                                       .dynamic_traffic = 1000};
+    struct dynamic_limits *d = dynamic_limits_new(on_changed, w);
+
+    assert_int_equal(dynamic_limits_rule(d, 1, &rule), ST_OK);
+    w->env.dynamic = d;
+    apply(w, "1a5 2b0 2c9 3d0");
+    struct user_rt **u = w->table.by_id;
+    dynamic_limits_moved(d, 1, 2, 1000, 1000);
+    dynamic_limits_moved(d, 1, 1, 1000, 1000);
+    assert_int_equal(user_speed(u[0]), 5); /* the smaller one */
+    assert_int_equal(user_speed(u[1]), 6);
+    assert_int_equal(user_speed(u[2]), 6);
+    assert_int_equal(user_speed(u[3]), 0);
+    apply(w, "1a0 3d0");
+    apply(w, "1a0 2e0 3d0"); /* he is back, with another credential */
+    u = w->table.by_id;
+    assert_int_equal(user_speed(u[0]), 6);
+    assert_int_equal(user_speed(u[1]), 6);
+    assert_int_equal(user_speed(u[2]), 0);
+    dynamic_limits_tick(d, 61000);
+    assert_int_equal(user_speed(u[0]), 0);
+    assert_int_equal(user_speed(u[1]), 0);
+    w->env.dynamic = NULL;
+    dynamic_limits_free(d);
 }
 
 static void missing_users(void **state)
@@ -289,10 +333,15 @@ static void cache_of_configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(differences),       TEST(smaller_limit_counts),
-        TEST(missing_users),     TEST(hash_of_lists),
-        TEST(credentials),       TEST(another_spelling_is_another_user),
-        TEST(objects_come_back), TEST(cache_of_configurations),
+        TEST(differences),
+        TEST(smaller_limit_counts),
+        TEST(who_is_held_to_a_rate_stays_so),
+        TEST(missing_users),
+        TEST(hash_of_lists),
+        TEST(credentials),
+        TEST(another_spelling_is_another_user),
+        TEST(objects_come_back),
+        TEST(cache_of_configurations),
     };
     return cmocka_run_group_tests_name("users", tests, NULL, NULL);
 }

@@ -331,6 +331,10 @@ static enum status fill(struct served_node *s, const struct config_node *conf,
         snprintf(s->notice, sizeof(s->notice),
                  "the panel says TLS, CertMode is none: the listener is plain, a proxy in front is "
                  "expected to end TLS");
+    if (s->notice[0] == '\0' && o->limits.dynamic && !config_limits_dynamic(&o->limits))
+        snprintf(s->notice, sizeof(s->notice),
+                 "EnableDynamicSpeedLimit has no effect: DynamicSpeedLimitConfig needs Traffic, "
+                 "SpeedLimit, Periodic and ExpireTime, none of them 0");
     if ((st = copy_cidrs(s, o)) != ST_OK || (st = build_fallback(s, o, problem)) != ST_OK)
         return st;
     return build_chain(s, c, problem);

@@ -1,5 +1,6 @@
 """The server under test, by kind: v2sp, or a peer in its place (to prove the tests themselves)."""
 import os
+import signal
 
 from . import singbox, v2sp, xray
 
@@ -22,6 +23,11 @@ class Server:
         else:
             raise ValueError(f"V2SP_TEST_SERVER={kind}")
         self.address = (node.listen, node.port)
+
+    def reload(self, **options):
+        """With these options of the node in its file; v2sp only."""
+        self._served.reconfigure(extra=options)
+        self.process.signal(signal.SIGHUP)
 
     def stop(self):
         if self.panel:

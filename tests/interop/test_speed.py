@@ -1,5 +1,5 @@
-"""Speed limits of users: nobody is faster than his limit, however many connections, whatever carries them; a change of
-the limit counts for what is running. (How close to the limit: make bench limits.)"""
+"""Speed limits of users, and of all users of a node together: nobody is faster, however many connections, whatever
+carries them; a change of the limit counts for what is running. (How close to the limit: make bench limits.)"""
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import matrix
 import pytest
 
-from harness import certs, origins, socks5, spec, tap, visit, wait
+from harness import certs, origins, ports, socks5, spec, tap, visit, wait
 
 pytestmark = [pytest.mark.v2sp_only, pytest.mark.sanitizer]
 
@@ -44,19 +44,22 @@ def no_faster_than(mbps, moved, seconds, slack=1 << 20):
     assert moved <= most, f"{moved / MBIT / seconds:.1f} Mbit/s"
 
 
-def endless(link, origin):
-    """A download that only the end of its client ends."""
-    def body():
+class Endless(threading.Thread):
+    """A download that only the end of its client ends; `moved`: what arrived of it."""
+
+    def __init__(self, proxy, origin):
+        super().__init__(daemon=True)
+        self.proxy, self.origin, self.moved = proxy, origin, 0
+        self.start()
+
+    def run(self):
         try:
-            with visit.connect(link.proxy, origin) as s:
+            with visit.connect(self.proxy, self.origin) as s:
                 s.sendall(b"SOURCE 4000000000 1\n")
-                while s.recv(1 << 18):
-                    pass
+                while data := s.recv(1 << 18):
+                    self.moved += len(data)
         except OSError:
             pass
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-    return thread
 
 
 @pytest.mark.parametrize("what", KINDS)
@@ -87,7 +90,7 @@ def test_a_change_counts_for_what_is_running(stage, cert, what):
         assert not thread.is_alive(), "it went on at the old limit"
 
         before = t.down
-        thread = endless(link, t)
+        thread = Endless(link.proxy, t)
         wait.until(lambda: t.down > before + 20_000_000, 20, "the next one is under way")
         set_limit(link, 8)
         start, at = time.monotonic(), t.down
@@ -101,7 +104,7 @@ def test_the_other_user_is_not_slowed(stage):
     link = link_of(stage, "spliced", 1)
     _, bobs = stage.client_process(link.kind, link.node, spec.Client(user=spec.BOB))
     with origins.Tcp() as origin:
-        thread = endless(link, origin)
+        thread = Endless(link.proxy, origin)
         start = time.monotonic()
         visit.download(bobs, origin, 20_000_000)
         assert time.monotonic() - start < 100, "as if he had the other's limit"
@@ -119,3 +122,50 @@ def test_datagrams_over_the_limit_are_dropped(stage):
             u.sendto(bytes(1000), o.address)
             time.sleep(0.0005)
         no_faster_than(1, o.rx, time.monotonic() - start, slack=20_000)
+
+
+def test_all_users_share_the_total_of_the_node(stage):
+    """Two users, one with eight times the connections; then the total is taken away while they run."""
+    node = spec.Node(port=ports.free_port(), users=[(1, spec.USER), (2, spec.BOB)],
+                     options={"NodeTotalSpeedLimit": 40})
+    server = stage.server(node)
+    with origins.Tcp() as origin:
+        clients, loads = [], []
+        for user, connections in ((spec.USER, 1), (spec.BOB, 8)):
+            process, proxy = stage.client_process("xray", node, spec.Client(user=user))
+            clients.append(process)
+            loads.append([Endless(proxy, origin) for _ in range(connections)])
+
+        def moved():
+            return [sum(d.moved for d in load) for load in loads]
+
+        wait.until(lambda: min(moved()) > 8_000_000, 60, "both are under way")
+        start, before = time.monotonic(), moved()
+        time.sleep(3)
+        no_faster_than(40, sum(moved()) - sum(before), time.monotonic() - start, slack=8 << 20)
+
+        server.reload(NodeTotalSpeedLimit=0)
+        before = moved()
+        wait.until(lambda: all(m > b + 60_000_000 for m, b in zip(moved(), before)), 20,
+                   "what would have taken half a minute")
+        for c in clients:
+            c.stop()
+
+
+def test_who_moves_much_is_held_to_a_rate_for_a_while(stage):
+    """On the one connection he has, without a new one."""
+    dynamic = {"Periodic": 60, "Traffic": "8m", "SpeedLimit": 4, "ExpireTime": "4s"}
+    node = spec.Node(port=ports.free_port(), options={"LimitConfig": {"EnableDynamicSpeedLimit": True,
+                                                                      "DynamicSpeedLimitConfig": dynamic}})
+    server = stage.server(node)
+    client, proxy = stage.client_process("xray", node, spec.Client())
+    with origins.Tcp() as origin:
+        d = Endless(proxy, origin)
+        server.process.wait_log("user=1.*: dynamic speed limit: .*: held to 4 Mbit/s for 4 s", timeout=30)
+        start, before = time.monotonic(), d.moved
+        time.sleep(2)
+        no_faster_than(4, d.moved - before, time.monotonic() - start, slack=12 << 20)
+        server.process.wait_log("user=1.*: dynamic speed limit: over", timeout=30)
+        before = d.moved
+        wait.until(lambda: d.moved > before + 40_000_000, 20, "what would have taken more than a minute")
+        client.stop()
