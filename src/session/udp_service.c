@@ -694,11 +694,14 @@ static void end_flows(struct udp_service *u)
 
 void udp_service_reset(struct worker_node *wn, const struct view_node *next)
 {
-    if (wn->udp == NULL)
+    const struct udp_service *u = wn->udp;
+
+    if (u == NULL)
         return;
-    end_flows(wn->udp);
-    if (wn->udp->ops != next->packets)
+    if (u->ops != next->packets)
         udp_service_close(wn);
+    else if (!u->ops->same_conf(wn->view->node->packets_conf, next->packets_conf))
+        end_flows(wn->udp);
 }
 
 void udp_service_stop(struct worker_node *wn)

@@ -23,8 +23,8 @@ struct worker_node;
  * others; nothing to do on other workers, and nothing is closed when it fails. ST_OK;
  * ST_E_BUSY, ST_E_IO with *@where and *@err, ST_E_NOMEM. */
 NODISCARD enum status udp_service_sync(struct worker_node *wn, const struct addr **where, int *err);
-/* Ends all flows: the protocol's configuration is about to become @next's. Sockets stay open for
- * it if it is of the same protocol. */
+/* The node is about to become @next. Flows go on if the protocol's configuration means the same,
+ * else they end; sockets stay open if it is the same protocol. */
 void udp_service_reset(struct worker_node *wn, const struct view_node *next);
 /* Adds duplicates of the sockets to @into. ST_OK or what handoff_add says, or ST_E_IO. */
 NODISCARD enum status udp_service_export(const struct worker_node *wn, struct handoff *into);

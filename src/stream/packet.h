@@ -9,6 +9,8 @@
 #ifndef STREAM_PACKET_H
 #define STREAM_PACKET_H
 
+#include <stdbool.h>
+
 #include "base/addr.h"
 #include "base/span.h"
 #include "base/status.h"
@@ -49,6 +51,8 @@ struct packet_ops {
     /* A flow ends after so long without a datagram; @dns: its first target is a DNS server. */
     uint32_t (*idle_ms)(const void *conf, bool dns);
     size_t (*flow_size)(const void *conf);
+    /* Means @a the same as @b, so that flows begun under it may go on? */
+    bool (*same_conf)(const void *a, const void *b);
     /* Tells the flow of @s, whose source is @p->from: fills p->key. A protocol whose open never
      * yields may change the bytes of @s in place; others are asked again. ST_OK; ST_E_PROTO,
      * ST_E_AUTH: to be dropped. */

@@ -71,6 +71,13 @@ static size_t flow_size(const void *conf)
     return 0;
 }
 
+static bool same_conf(const void *a, const void *b)
+{
+    const struct ss_conf *x = a, *y = b;
+    return x->method == y->method && x->identity == y->identity &&
+           crypto_ct_equal(x->key, y->key, sizeof(x->key));
+}
+
 /* Xray-core keeps an AEAD association 120 s, a session of 2022 500 s, sing-box 300 s. A session
  * must outlive the time in which its datagrams are fresh, for it remembers their numbers. */
 static uint32_t idle_ms(const void *conf, bool dns)
@@ -128,6 +135,7 @@ static void fini(void *flow, size_t size)
 const struct packet_ops ss_packet_ops = {
     .idle_ms = idle_ms,
     .flow_size = flow_size,
+    .same_conf = same_conf,
     .identify = identify,
     .open = open_packet,
     .seal = seal_packet,
