@@ -73,6 +73,14 @@ static void forget_child(struct upgrade *u)
     u->pid = 0;
 }
 
+/* No process has copies of our descriptors any more: it has ended, or it runs. (That the spawn has
+ * returned is not enough: the exec closes them a moment later.) */
+static void unshare(struct upgrade *u)
+{
+    loop_files_shared(u->setup.loop, false);
+    workers_unshare(u->setup.workers);
+}
+
 static void end_child(struct upgrade *u)
 {
     if (u->pid == 0)
@@ -96,6 +104,7 @@ static void fail(struct upgrade *u, const char *why)
     } else {
         end_child(u);
         forget_child(u);
+        unshare(u);
         u->state = IDLE;
     }
     tell(u, false, text);
@@ -229,6 +238,7 @@ static void on_ready(struct upgrade *u)
 
     u->state = YIELDING;
     loop_timer_del(u->setup.loop, &u->timer);
+    unshare(u);
     snprintf(text, sizeof(text), "process %d serves now", (int)u->pid);
     log_line(u->setup.log, LOG_INFO, NULL,
              "upgrade: %s; this one takes no more connections, lets those it has go on for "
@@ -244,7 +254,7 @@ static void on_ready(struct upgrade *u)
 
 static void on_message(struct upgrade *u, const struct upgrade_message *m)
 {
-    if (m->type == UPGRADE_READY && u->state == STARTING && !u->end)
+    if (m->type == UPGRADE_READY && u->state == STARTING && !u->end && u->pid != 0)
         on_ready(u);
     else if (m->type == UPGRADE_FAILED && u->state == STARTING)
         fail(u, m->text);
@@ -289,10 +299,10 @@ static void on_child(struct watch *w, uint32_t events)
     (void)events;
     if (waitpid(u->pid, &status, WNOHANG) == 0)
         return;
+    u->pid = 0;
     /* Its last words. */
     if (u->socket.fd >= 0)
         on_socket(&u->socket, LOOP_IN);
-    u->pid = 0;
     if (u->state == STARTING) {
         fail(u, exit_text(text, status));
         return;
@@ -302,8 +312,9 @@ static void on_child(struct watch *w, uint32_t events)
                  exit_text(text, status));
     close_watch(u, &u->child);
     close_watch(u, &u->socket);
-    if (u->state == ABORTING || u->state == IDLE) {
+    if (u->state == ABORTING) {
         forget_child(u);
+        unshare(u);
         u->state = IDLE;
     }
 }
@@ -340,6 +351,7 @@ static void on_exported(void *arg)
         fail(u, strerror(errno));
         return;
     }
+    loop_files_shared(u->setup.loop, true);
     enum status st = spawn_again(u->binary, UPGRADE_ENV, ends[1], &u->pid, &err);
     close(ends[1]);
     if (st != ST_OK) {

@@ -47,9 +47,9 @@ void conn_close(struct conn *c, bool reset)
     if (!conn_is_open(c))
         return;
     int fd = c->watch.fd;
-    /* The kernel takes a closed fd out of the epoll set by itself (the fd is never duplicated),
-     * which saves a system call per connection; loop_watch_forget only drops events of this
-     * round. */
+    /* The kernel takes a closed fd out of the epoll set by itself (the fd is never duplicated, but
+     * for the moment of an upgrade: loop_files_shared), which saves a system call per connection;
+     * loop_watch_forget only drops events of this round. */
     loop_watch_forget(c->loop, &c->watch);
     if (reset) {
         struct linger now = {.l_onoff = 1, .l_linger = 0};

@@ -25,7 +25,7 @@
 struct loop {
     int epfd, wake_fd;
     struct watch wake;
-    bool stop;
+    bool stop, files_shared;
     uint64_t now_us;
     int64_t unix_s;
     uint64_t tick; /* all timers due at or before this tick have run */
@@ -201,22 +201,35 @@ enum status loop_watch_mod(struct loop *l, struct watch *w, uint32_t events)
     return epoll_ctl(l->epfd, EPOLL_CTL_MOD, w->fd, &ev) == 0 ? ST_OK : ST_E_IO;
 }
 
-void loop_watch_del(struct loop *l, struct watch *w)
-{
-    if (w->fd < 0)
-        return;
-    struct epoll_event ev = {0};
-    epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, &ev);
-    loop_watch_forget(l, w);
-}
-
-void loop_watch_forget(struct loop *l, struct watch *w)
+static void drop_events(struct loop *l, struct watch *w)
 {
     w->fd = -1;
     /* Events already fetched in this round must not reach a freed watch. */
     for (int i = l->event_at; i < l->event_count; i++)
         if (l->events[i].data.ptr == w)
             l->events[i].data.ptr = NULL;
+}
+
+void loop_watch_del(struct loop *l, struct watch *w)
+{
+    if (w->fd < 0)
+        return;
+    struct epoll_event ev = {0};
+    epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, &ev);
+    drop_events(l, w);
+}
+
+void loop_watch_forget(struct loop *l, struct watch *w)
+{
+    if (l->files_shared)
+        loop_watch_del(l, w);
+    else
+        drop_events(l, w);
+}
+
+void loop_files_shared(struct loop *l, bool on)
+{
+    l->files_shared = on;
 }
 
 static void run_events(struct loop *l)

@@ -79,6 +79,9 @@ void loop_watch_del(struct loop *l, struct watch *w);
 /* The same without the system call, right before the fd's only descriptor is closed, which
  * unregisters it. */
 void loop_watch_forget(struct loop *l, struct watch *w);
+/* @on: a process is being started, and until its exec is over it has copies of all descriptors, so
+ * that closing ours unregisters nothing: loop_watch_forget makes the system call after all. */
+void loop_files_shared(struct loop *l, bool on);
 
 /* A timer is initialised once (timer_init), set again at will and fires once. Resolution 8 ms up
  * to 2 s, coarser further away (about 1/64 of the distance); never early. */

@@ -414,6 +414,38 @@ static void splice_delivers_what_it_holds_when_the_source_fails(void **state)
     pool_free(p);
 }
 
+static unsigned seen_at_all;
+
+static void count_event(struct watch *w, uint32_t events)
+{
+    (void)w;
+    (void)events;
+    seen_at_all++;
+}
+
+/* While a process is started its copy keeps a socket in the epoll set that was closed here: its
+ * events came to memory that was free by then. */
+static void a_closed_socket_that_another_process_has_is_silent(void **state)
+{
+    struct loop *l = *state;
+    struct watch w = {.fd = -1};
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(loop_watch_add(l, &w, ends[0], LOOP_IN | LOOP_EDGE, count_event), ST_OK);
+    int copy = dup(ends[0]);
+    loop_files_shared(l, true);
+    loop_watch_forget(l, &w);
+    loop_files_shared(l, false);
+    close(ends[0]);
+    seen_at_all = 0;
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    loop_once(l, 0);
+    loop_once(l, 0);
+    assert_int_equal(seen_at_all, 0);
+    close(copy);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +459,7 @@ int main(void)
         cmocka_unit_test(an_edge_and_an_alone_span_have_writes_of_their_own),
         cmocka_unit_test(splice_moves_all_and_keeps_what_the_sink_refuses),
         cmocka_unit_test(splice_delivers_what_it_holds_when_the_source_fails),
+        cmocka_unit_test(a_closed_socket_that_another_process_has_is_silent),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -48,8 +48,11 @@ void workers_stop_accepting(struct workers *ws);
  * done it ---- */
 
 /* Adds duplicates of all listening sockets to @into, which the caller leaves alone until then. What
- * fails is said, and missing there. */
+ * fails is said, and missing there. From then on the workers reckon with a process that is being
+ * started (loop_files_shared), until workers_unshare. */
 void workers_export(struct workers *ws, struct handoff *into, void (*done)(void *arg), void *arg);
+/* It has been started, or has not. */
+void workers_unshare(struct workers *ws);
 /* Stops accepting, ends the flows of native UDP: the ports are another process's. */
 void workers_yield(struct workers *ws, void (*done)(void *arg), void *arg);
 /* Begins to accept on conf.handoff, whose rest is closed afterwards. */

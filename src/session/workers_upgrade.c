@@ -52,6 +52,7 @@ static void send_round(struct workers *ws, void (*fn)(struct worker *, struct ha
 
 static void export_one(struct worker *w, struct handoff *h)
 {
+    loop_files_shared(w->loop, true);
     enum status st = worker_export(w, h);
     if (st != ST_OK)
         log_line(w->log, LOG_WARNING, NULL, "not all listening sockets can be handed over: %s",
@@ -61,6 +62,17 @@ static void export_one(struct worker *w, struct handoff *h)
 void workers_export(struct workers *ws, struct handoff *into, void (*done)(void *arg), void *arg)
 {
     send_round(ws, export_one, into, done, arg);
+}
+
+static void unshare_one(struct worker *w, struct handoff *h)
+{
+    (void)h;
+    loop_files_shared(w->loop, false);
+}
+
+void workers_unshare(struct workers *ws)
+{
+    send_round(ws, unshare_one, NULL, NULL, NULL);
 }
 
 static void yield_one(struct worker *w, struct handoff *h)
