@@ -218,6 +218,7 @@ static void begin(struct successor *s)
     if (s->begun)
         return;
     s->begun = s->ready = true;
+    log_line(s->conf.log, LOG_INFO, NULL, "upgrade: connections are taken by this process now");
     s->conf.begin(s->conf.arg);
     send_gone(s);
 }

@@ -63,6 +63,9 @@ def follow(served, count=None, timeout=30):
     count = count if count is not None else len(ended(served)) + 1
     found = served.process.wait_log(r"upgrade: process (\d+) serves now", timeout, count)
     old = served.process
+    # Until then the old one may take a few more.
+    wait.until(lambda: old.log().count("connections are taken by this process now") >= count, timeout,
+               lambda: f"the new process to begin\n{old.tail()}")
     served.process = Adopted(old, int(found.group(1)))
     ended(served).append(old)
     return old
