@@ -12,6 +12,7 @@
 #include "control/config.h"
 #include "control/node_config.h"
 #include "control/panel_client.h"
+#include "control/rule_lists.h"
 #include "control/view_builder.h"
 #include "io/loop.h"
 #include "io/resolver.h"
@@ -155,6 +156,32 @@ static enum status look_at_target(struct inquiry *q, const struct json_t *reply,
     return st;
 }
 
+static void warn(struct inquiry *q, const char *text)
+{
+    fprintf(stderr, "%s:%d:%d: warning: node %s: %s\n", q->node->file, q->node->line,
+            q->node->column, q->node->tag, text);
+    q->warnings++;
+}
+
+/* What the log of a running node would say of them. */
+static void warn_of_rules(struct inquiry *q, const struct json_t *routes)
+{
+    struct rule_lists *lists = rule_lists_new();
+    struct rule_list *l = NULL;
+    char more[64];
+
+    if (lists == NULL || rule_lists_panel(lists, routes, &l) != ST_OK)
+        warn(q, "routes: no memory for the block rules");
+    for (unsigned i = 0; l != NULL && i < l->note_count; i++)
+        warn(q, l->notes[i]);
+    if (l != NULL && l->more > 0) {
+        snprintf(more, sizeof(more), "%zu more rules are skipped", l->more);
+        warn(q, more);
+    }
+    rule_list_unref(l);
+    rule_lists_free(lists);
+}
+
 /* Judges the answer and puts it into words; the node type for the next call in @type. */
 static bool read_config(struct inquiry *q, const struct panel_reply *r, char type[32])
 {
@@ -180,11 +207,10 @@ static bool read_config(struct inquiry *q, const struct panel_reply *r, char typ
                  strcmp(conf.security, "none") == 0 ? "" : conf.security,
                  conf.tls_elsewhere ? " (TLS ended elsewhere)" : "");
         snprintf(type, 32, "%.31s", conf.type);
-        if (conf.notice[0] != '\0') {
-            fprintf(stderr, "%s:%d:%d: warning: node %s: %s\n", q->node->file, q->node->line,
-                    q->node->column, q->node->tag, conf.notice);
-            q->warnings++;
-        }
+        if (conf.notice[0] != '\0')
+            warn(q, conf.notice);
+        if (!conf.options.no_panel_rules)
+            warn_of_rules(q, conf.object.routes);
     } else {
         snprintf(q->says, sizeof(q->says), "config: %s", problem[0] ? problem : status_str(st));
     }

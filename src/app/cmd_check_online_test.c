@@ -112,6 +112,10 @@ static void every_answer_becomes_one_line(void **state)
          "ok: node [http://127.0.0.1:%u/x]-:1: port 8443, vless over tcp, 1 user\n", 0},
         {CONFIG, OK("{\"users\":[]}"), "vless over tcp, 0 users\n", 0},
         {CONFIG, OK("{\"users\":[{\"id\":1}]}"), "0 users (1 more are unusable)\n", 0},
+        {OK("{\"server_port\":1,\"network\":\"tcp\",\"node_type\":\"vless\",\"routes\":["
+            "{\"id\":7,\"match\":[\"regexp:a(b\"],\"action\":\"block\"}]}"),
+         OK("{\"users\":[]}"),
+         "-:1: route 7, \"regexp:a(b\": missing closing parenthesis, at character 3: skipped\n", 0},
         {CONFIG, OK("{\"users\":"), "error: node [http://127.0.0.1:%u/x]-:1: user: ", 1},
         {CONFIG, "HTTP/1.1 500 Oops\r\nConnection: close\r\n\r\n{\"message\":\"db gone\"}",
          "user: HTTP 500, ", 1},

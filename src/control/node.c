@@ -433,7 +433,9 @@ const char *node_problem(const struct node *n)
     if (n->pull.trouble.key != 0)
         return n->pull.trouble.text;
     const char *problem = reporter_problem(n->reporter);
-    return problem[0] != '\0' ? problem : n->target.trouble.text;
+    if (problem[0] != '\0')
+        return problem;
+    return n->rules_trouble.key != 0 ? n->rules_trouble.text : n->target.trouble.text;
 }
 
 void node_drain(struct node *n, uint32_t drain_ms)
