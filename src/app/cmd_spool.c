@@ -1,4 +1,5 @@
 /* v2sp spool: what waits to be reported, and what is to become of it. */
+#include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,19 @@ static int print_list(const struct asked *a, const char *text, size_t len)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* Reading leaves the counters of a killed process to the next start, and says so. */
+static void say_counters(const char *dir)
+{
+    char pattern[1100];
+    glob_t found;
+
+    snprintf(pattern, sizeof(pattern), "%s/counters-*", dir);
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+        fprintf(stderr, "v2sp spool: the last process was killed; what its counters hold besides "
+                        "comes in with the next start, replay or drop\n");
+    globfree(&found);
+}
+
 static int list_offline(const struct asked *a)
 {
     const struct config *cfg = load(a);
@@ -98,6 +112,7 @@ static int list_offline(const struct asked *a)
     int rc =
         spool_offline_list(cfg, &t, problem) == ST_OK ? print_list(a, t.p, t.len) : fail(problem);
     textbuf_fini(&t);
+    say_counters(cfg->state_dir);
     config_unref(cfg);
     return rc;
 }

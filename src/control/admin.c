@@ -73,23 +73,25 @@ static void on_request(void *arg, struct http_call *call)
 {
     struct admin *a = arg;
     const struct http1_head *h = http_call_head(call);
-    bool known = false;
+    const char *known = NULL;
 
     for (unsigned i = 0; i < a->count; i++) {
         const struct request *r = &a->requests[i];
         if (!http1_str_equal(h->path, r->path))
             continue;
-        known = true;
+        known = r->method;
         if (!http1_str_equal(h->method, r->method))
             continue;
         r->serve(r->arg, call);
         return;
     }
-    if (known)
-        admin_fail(call, 405, "not with this method");
-    else
-        admin_fail(call, 404, "there is no %.*s", (int)(h->path.len < 100 ? h->path.len : 100),
-                   h->path.p);
+    if (known != NULL) {
+        http_call_allow(call, known);
+        admin_fail(call, 405, "only %s", known);
+        return;
+    }
+    admin_fail(call, 404, "there is no %.*s", (int)(h->path.len < 100 ? h->path.len : 100),
+               h->path.p);
 }
 
 void admin_add(struct admin *a, const char *method, const char *path,

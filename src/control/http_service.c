@@ -31,6 +31,7 @@ struct http_call {
     char head[512];
     size_t head_len, sent;
     struct textbuf text;
+    const char *allow;
     enum call_state state;
     bool bodyless, ended;
     void (*gone)(void *arg, struct http_call *c); /* CALL_WAITING */
@@ -93,8 +94,8 @@ static void start(struct http_call *c, unsigned status, const char *type)
     http1_add_field(&w, "Content-Type", type);
     http1_add_number(&w, "Content-Length", c->text.len);
     http1_add_field(&w, "Cache-Control", "no-store");
-    if (status == 405)
-        http1_add_field(&w, "Allow", "GET, HEAD");
+    if (status == 405 && c->allow != NULL)
+        http1_add_field(&w, "Allow", c->allow);
     http1_add_field(&w, "Connection", "close");
     BUG_ON(http1_end(&w) != ST_OK);
     c->head_len = w.len;
@@ -121,6 +122,11 @@ struct http1_str http_call_body(const struct http_call *c)
 struct textbuf *http_call_text(struct http_call *c)
 {
     return &c->text;
+}
+
+void http_call_allow(struct http_call *c, const char *methods)
+{
+    c->allow = methods;
 }
 
 void http_call_answer(struct http_call *c, unsigned status, const char *type)

@@ -59,6 +59,8 @@ const struct http1_head *http_call_head(const struct http_call *c);
 struct http1_str http_call_body(const struct http_call *c);
 /* Where the body of the answer is written. */
 struct textbuf *http_call_text(struct http_call *c);
+/* The methods that a 405 names (RFC 9110 section 15.5.6), a literal: "GET, HEAD". */
+void http_call_allow(struct http_call *c, const char *methods);
 /* Ends the call with what http_call_text holds. A text that failed becomes a 503. */
 void http_call_answer(struct http_call *c, unsigned status, const char *type);
 /* The answer comes within @ms, by http_call_answer. When the client leaves, the time is over (it

@@ -34,6 +34,7 @@ static void on_request(void *arg, struct http_call *call)
     struct metrics_text t = {.text = http_call_text(call)};
 
     if (!http1_str_equal(h->method, "HEAD") && !http1_str_equal(h->method, "GET")) {
+        http_call_allow(call, "GET, HEAD");
         answer_text(call, 405, "only GET");
     } else if (http1_str_equal(h->path, "/metrics") || http1_str_equal(h->path, "/scrape")) {
         metrics_page(&t, &m->setup, m->conf.users, ++m->scrapes);

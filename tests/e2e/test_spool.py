@@ -98,6 +98,7 @@ def test_without_the_service(serve, node, origin):
     s.process.kill()
     n, = waiting(s)
     assert n["tag"] == "in-1" and n["batches"][0]["parked"]
+    assert "was killed" in spool(s, "list").stderr
     done = spool(s, "replay", "--node", "in-1")
     assert done.returncode == 0, done.stderr
     n, = waiting(s)

@@ -84,7 +84,7 @@ def test_rates(named, node, origin):
         d = seen(s, lambda d: alice.say(50_000) or fast(d), "a rate")
         assert d["window_ms"] >= 400
         u, n = only(d, "users"), only(d)
-        assert u["connections"] == 2 and n["rate"]["down"] == u["rate"]["down"] <= 10_000_000_000
+        assert u["connections"] == 2 and n["rate"]["down"] > 1000
 
 
 def test_exit_status(named, node, tmp_path):
@@ -164,6 +164,30 @@ def test_clients_that_dawdle(named):
     for stream in streams:
         stream.close()
     assert s.process.alive()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_users(named, node, origin):
+    """Who is idle costs next to nothing, and the answer is no longer for him: 1.2 ms where this was measured."""
+    node.users = [(i, f"{i:08x}-0000-4000-8000-000000000000") for i in range(1, 100_001)]
+    s = named(push=300, pull=300)
+    seen(s, lambda d: only(d)["users"] == 100_000, "all users", "--no-rates")
+    with vless.Session(node, node.users[77][1], origin) as one:
+        one.say(1000)
+        path = admin.socket_path(s)
+        admin.request(path, "GET", "/status")
+
+        def spent():
+            """Nanoseconds of the control thread, which is the first of the process."""
+            with open(f"/proc/{s.process.pid}/task/{s.process.pid}/schedstat") as f:
+                return int(f.read().split()[0])
+        costs = []
+        for _ in range(10):
+            before = spent()
+            code, body = admin.request(path, "GET", "/status?rates=no")
+            costs.append(spent() - before)
+            assert code == 200 and len(body) < 20_000
+        assert sorted(costs)[5] < 10_000_000, costs
 
 
 class Screen:
