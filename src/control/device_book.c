@@ -272,12 +272,19 @@ static void changed(struct user_devices_owner *o, struct user_devices *ud)
         mailbox_send(p->book->mailbox, &u->changed);
 }
 
-struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid)
+struct device_user *device_panel_find(const struct device_panel *p, uint64_t uid)
 {
     struct device_user *u = *bucket(p, uid);
 
     while (u != NULL && u->devices.uid != uid)
         u = u->next;
+    return u;
+}
+
+struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid)
+{
+    struct device_user *u = device_panel_find(p, uid);
+
     if (u == NULL) {
         u = calloc(1, sizeof(*u));
         if (u == NULL)

@@ -76,6 +76,8 @@ void device_panel_leave(struct node *n); /* harmless without one */
 /* The devices of @uid, made if need be, with a reference for user_devices_unref. NULL: no
  * memory. */
 struct user_devices *device_panel_take(struct device_panel *p, uint64_t uid);
+/* NULL: no node of the panel has a device limit for him. */
+struct device_user *device_panel_find(const struct device_panel *p, uint64_t uid);
 /* A user of node @node_no may have @limit devices from now on and may have more. */
 void device_panel_lowered(struct device_panel *p, struct user_devices *ud, uint32_t limit,
                           uint32_t node_no);

@@ -1,5 +1,7 @@
 #include "control/node_devices.h"
 
+#include <stdlib.h>
+
 #include "control/device_book.h"
 #include "control/node.h"
 #include "control/reporter.h"
@@ -33,35 +35,59 @@ static uint32_t reported(const struct device_panel *p, uint64_t uid)
     return sum;
 }
 
-/* @all of the panel's list, of the time @said_s. */
-static void take(struct device_user *u, uint32_t all, int64_t said_s)
+/* The panel counts @all of @uid, said at @said_s. */
+static void weigh(struct device_panel *p, uint64_t uid, uint32_t all, int64_t said_s)
 {
-    uint32_t own = all > 0 ? reported(device_user_panel(u), u->devices.uid) : 0;
+    struct device_user *u = device_panel_find(p, uid);
 
+    if (u == NULL)
+        return; /* he has no limit */
+    uint32_t own = all > 0 ? reported(p, uid) : 0;
     u->panel_says = all > own ? all - own : 0;
     u->panel_said_s = said_s;
     device_user_weigh(u);
 }
 
-void node_devices_update(struct node *n)
+static int compare(const void *a, const void *b)
 {
-    int64_t now = loop_unix_s(n->env->loop);
-    bool fresh = n->alivelist.said_s != 0 && now - n->alivelist.said_s < stale_s(n);
-    size_t k = 0;
+    const struct node_online *x = a, *y = b;
+    return x->uid < y->uid ? -1 : x->uid > y->uid;
+}
 
-    for (size_t i = 0; i < n->users.count; i++) {
-        const struct user_rt *rt = n->users.by_id[i];
-        struct device_user *u = (void *)atomic_load_explicit(&rt->devices, memory_order_relaxed);
-        if (u == NULL)
-            continue;
-        while (fresh && k < n->alivelist.count && n->alivelist.users[k].uid < rt->uid)
+void node_devices_take(struct node *n, struct node_online *own_users, size_t count)
+{
+    struct node_alivelist *l = &n->alivelist;
+    int64_t now = loop_unix_s(n->env->loop);
+
+    if (count > 1)
+        qsort(own_users, count, sizeof(*own_users), compare);
+    for (size_t i = 0, k = 0; i < l->count; i++) {
+        while (k < count && own_users[k].uid < l->users[i].uid)
             k++;
-        bool listed = fresh && k < n->alivelist.count && n->alivelist.users[k].uid == rt->uid;
-        /* Once: what was reported later is in the next list only. */
-        if (fresh && (n->alivelist.fresh || u->panel_said_s == 0))
-            take(u, listed ? n->alivelist.users[k].devices : 0, n->alivelist.said_s);
-        else if (!fresh && u->panel_says > 0 && now - u->panel_said_s >= stale_s(n))
-            take(u, 0, u->panel_said_s);
+        if (k == count || own_users[k].uid != l->users[i].uid)
+            weigh(n->panel, l->users[i].uid, 0, now); /* he has left */
     }
-    n->alivelist.fresh = false;
+    for (size_t i = 0; i < count; i++)
+        weigh(n->panel, own_users[i].uid, own_users[i].devices, now);
+    free(l->users);
+    l->users = own_users;
+    l->count = count;
+    l->said_s = now;
+}
+
+void node_devices_age(struct node *n)
+{
+    struct node_alivelist *l = &n->alivelist;
+    int64_t now = loop_unix_s(n->env->loop), limit = stale_s(n);
+
+    if (l->said_s == 0 || now - l->said_s < limit)
+        return;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct device_user *u = device_panel_find(n->panel, l->users[i].uid);
+        /* Another node of the panel may have asked later. */
+        if (u != NULL && now - u->panel_said_s >= limit)
+            weigh(n->panel, l->users[i].uid, 0, u->panel_said_s);
+    }
+    free(l->users);
+    *l = (struct node_alivelist){.off_s = l->off_s};
 }

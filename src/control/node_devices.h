@@ -3,7 +3,6 @@
 #ifndef CONTROL_NODE_DEVICES_H
 #define CONTROL_NODE_DEVICES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,14 +17,16 @@ struct node_online {
 struct node_alivelist {
     struct node_online *users; /* sorted by uid; heap */
     size_t count;
-    int64_t said_s; /* when it did, unix; 0 = never */
-    bool fresh;     /* not weighed yet */
+    int64_t said_s; /* when it did, unix; 0 = never, or too long ago */
     int64_t off_s;  /* it is not asked before this time: it has no such list */
 };
 
-/* Gives each user what the panel counts of him, less what the nodes of that panel in this process
- * last reported themselves, each address once. A list that is too old counts no more: then what the
- * nodes see themselves is all that is known. After every pull. */
-void node_devices_update(struct node *n);
+/* The panel has answered. Gives each user what it counts of him, less what the nodes of that panel
+ * in this process last reported themselves, each address once. Users who are neither in this list
+ * nor in the one before cost nothing. @own_users: heap. */
+void node_devices_take(struct node *n, struct node_online *own_users, size_t count);
+/* After every pull: a list that is too old counts no more. Then what the nodes see themselves is all
+ * that is known. */
+void node_devices_age(struct node *n);
 
 #endif

@@ -79,7 +79,7 @@ static void fail(struct node *n, const char *what, enum v2sp_outcome o, const st
 
     snprintf(copy, sizeof(copy), "%s", text); /* it may lie in the pull that ends here */
     node_pull_cancel(n);
-    node_devices_update(n); /* the list it has grows older */
+    node_devices_age(n); /* the list it has grows older */
     node_job_failed(n, &n->pull, what, o, r, copy, interval_of(n));
     pull_again(n);
 }
@@ -127,7 +127,7 @@ static void done(struct node *n)
     bool back = n->pull.fails > 0;
 
     node_pull_cancel(n);
-    node_devices_update(n);
+    node_devices_age(n);
     n->pulled_s = loop_unix_s(n->env->loop);
     node_job_done(n, &n->pull, "panel", interval_of(n));
     pull_again(n);
@@ -153,27 +153,6 @@ static enum status take_alive(void *arg, uint64_t uid, uint32_t devices)
     return ST_OK;
 }
 
-static int compare_online(const void *a, const void *b)
-{
-    const struct node_online *x = a, *y = b;
-    return x->uid < y->uid ? -1 : x->uid > y->uid;
-}
-
-/* A failure leaves the last good list, with its age: no answer must not mean no limits. */
-static void keep_alive_list(struct node *n)
-{
-    struct pull *p = n->pulling;
-
-    if (p->alive_count > 1)
-        qsort(p->alive, p->alive_count, sizeof(*p->alive), compare_online);
-    free(n->alivelist.users);
-    n->alivelist.users = p->alive;
-    n->alivelist.count = p->alive_count;
-    n->alivelist.said_s = loop_unix_s(n->env->loop);
-    n->alivelist.fresh = true;
-    p->alive = NULL;
-}
-
 static void restart_alive(void *arg)
 {
     struct pull *p = arg;
@@ -187,21 +166,23 @@ static enum status feed_alive(void *arg, const void *data, size_t len)
     return v2sp_alive_list_feed(&p->reader.alive, data, len, &p->err);
 }
 
-/* The users are served whatever becomes of this: a failure of its own does not make the pull one.
- */
+/* The users are served whatever becomes of this: a failure of its own does not make the pull one. It
+ * leaves the last good list, with its age: no answer must not mean no limits. */
 static void on_alive(void *arg, const struct panel_reply *r)
 {
     struct pull *p = arg;
     struct node *n = p->n;
 
     n->pull.call = NULL;
-    if (v2sp_outcome_of(r->http, r->sent, true) == V2SP_NO_ACTION)
+    if (v2sp_outcome_of(r->http, r->sent, true) == V2SP_NO_ACTION) {
         n->alivelist.off_s = loop_unix_s(n->env->loop) + ALIVE_OFF_S;
-    else if (r->http != 200 || r->status != ST_OK ||
-             v2sp_alive_list_end(&p->reader.alive, &p->err) != ST_OK)
+    } else if (r->http != 200 || r->status != ST_OK ||
+               v2sp_alive_list_end(&p->reader.alive, &p->err) != ST_OK) {
         node_log(n, LOG_DEBUG, "alivelist: no usable answer (HTTP %ld)", r->http);
-    else
-        keep_alive_list(n);
+    } else {
+        node_devices_take(n, p->alive, p->alive_count);
+        p->alive = NULL;
+    }
     done(n);
 }
 
