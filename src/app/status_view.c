@@ -38,6 +38,13 @@ static uint64_t num(const struct json_t *o, const char *key)
     return v > 0 ? (uint64_t)v : 0;
 }
 
+/* In thousandths. */
+static uint64_t milli(const struct json_t *o, const char *key)
+{
+    uint64_t v = 0;
+    return json_to_milli(json_get(o, key), 0, &v) == ST_OK ? v : 0;
+}
+
 static uint64_t num2(const struct json_t *o, const char *key, const char *inner)
 {
     return num(json_get(o, key), inner);
@@ -425,9 +432,9 @@ static void show_user(struct view *v, const struct json_t *u)
     char uid[24], limit[40] = "-";
 
     snprintf(uid, sizeof(uid), "%" PRIu64, num(u, "uid"));
-    if (num(u, "speed_mbps") > 0)
-        snprintf(limit, sizeof(limit), "%" PRIu64 " Mbit/s%s", num(u, "speed_mbps"),
-                 num(u, "dynamic_mbps") > 0 ? "!" : ""); /* for a while */
+    if (milli(u, "speed_mbps") > 0)
+        snprintf(limit, sizeof(limit), "%g Mbit/s%s", (double)milli(u, "speed_mbps") / 1000,
+                 milli(u, "dynamic_mbps") > 0 ? "!" : ""); /* for a while */
     left(v, uid, 10);
     textbuf_put(v->out, " ", 1);
     left(v, json_get_str(u, "node", "?"), user_tag_width(v));

@@ -254,6 +254,36 @@ enum status json_to_int(const struct json_t *v, int64_t dflt, int64_t *out)
     }
 }
 
+enum status json_to_milli(const struct json_t *v, uint64_t dflt, uint64_t *out)
+{
+    const double most = 9007199254740992.0;
+    int64_t whole;
+    double n = -1;
+    char *end;
+
+    *out = dflt;
+    if (is_nothing(v))
+        return ST_OK;
+    if (json_to_int(v, 0, &whole) == ST_OK)
+        n = (double)whole;
+    else if (json_typeof(v) == JSON_REAL)
+        n = json_real_value(v);
+    else if (json_typeof(v) == JSON_STRING) {
+        const char *text = json_string_value(v);
+        if (*text < '0' || *text > '9' || strspn(text, "0123456789.") != strlen(text))
+            return ST_E_CONFIG;
+        n = strtod(text, &end);
+        if (*end != '\0')
+            return ST_E_CONFIG;
+    }
+    /* 1.001 is a little less than that in binary. */
+    n = n * 1000 + 1e-6;
+    if (!(n >= 0 && n <= most))
+        return ST_E_CONFIG;
+    *out = (uint64_t)n;
+    return ST_OK;
+}
+
 enum status json_to_bool(const struct json_t *v, bool dflt, bool *out)
 {
     static const char *const yes[] = {"1", "true", "yes", "on"}, *const no[] = {"0", "false", "no",

@@ -47,6 +47,9 @@ const struct json_t *json_at(const struct json_t *v, size_t i); /* NULL past the
  * ST_E_CONFIG when it is something else or out of int64. Booleans from true, 1, "1", "true", "yes",
  * "on" and their opposites. */
 NODISCARD enum status json_to_int(const struct json_t *v, int64_t dflt, int64_t *out);
+/* Numbers of 0 or more in thousandths, from what json_to_int takes and from 1.5 and "1.5"; a finer
+ * fraction is cut. ST_E_CONFIG when it is something else, negative, or over 2^53 thousandths. */
+NODISCARD enum status json_to_milli(const struct json_t *v, uint64_t dflt, uint64_t *out);
 NODISCARD enum status json_to_bool(const struct json_t *v, bool dflt, bool *out);
 /* Text of a string, borrowed; NULL for anything else. */
 const char *json_str(const struct json_t *v);

@@ -55,6 +55,14 @@ void json_out_num(struct json_out *o, const char *key, uint64_t v)
     textbuf_printf(o->t, "%" PRIu64, v);
 }
 
+void json_out_milli(struct json_out *o, const char *key, uint64_t milli)
+{
+    begin(o, key);
+    textbuf_printf(o->t, "%" PRIu64, milli / 1000);
+    if (milli % 1000 != 0)
+        textbuf_printf(o->t, ".%03u", (unsigned)(milli % 1000));
+}
+
 void json_out_int(struct json_out *o, const char *key, int64_t v)
 {
     begin(o, key);

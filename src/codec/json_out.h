@@ -23,6 +23,8 @@ void json_out_end_array(struct json_out *o);
 /* @text NULL: null. */
 void json_out_str(struct json_out *o, const char *key, const char *text);
 void json_out_num(struct json_out *o, const char *key, uint64_t v);
+/* @milli thousandths, as 1.5. */
+void json_out_milli(struct json_out *o, const char *key, uint64_t milli);
 void json_out_int(struct json_out *o, const char *key, int64_t v);
 void json_out_bool(struct json_out *o, const char *key, bool v);
 void json_out_null(struct json_out *o, const char *key);

@@ -122,6 +122,43 @@ static void guards_depth_and_size(void **state)
     assert_int_equal(json_parse("[x", 2, &v, NULL), ST_E_PROTO);
 }
 
+static void thousandths(void **state)
+{
+    static const struct {
+        const char *text;
+        enum status st;
+        uint64_t want;
+    } cases[] = {
+        {"5", ST_OK, 5000},
+        {"1.5", ST_OK, 1500},
+        {"\"1.5\"", ST_OK, 1500},
+        {"1.001", ST_OK, 1001},
+        {"0.0009", ST_OK, 0},
+        {"\" 7 \"", ST_OK, 7000},
+        {"null", ST_OK, 42},
+        {"[]", ST_OK, 42},
+        {"0.1", ST_OK, 100},
+        {"-1", ST_E_CONFIG, 42},
+        {"-0.5", ST_E_CONFIG, 42},
+        {"\"-1.5\"", ST_E_CONFIG, 42},
+        {"\"1.5x\"", ST_E_CONFIG, 42},
+        {"\"1.2.3\"", ST_E_CONFIG, 42},
+        {"{}", ST_E_CONFIG, 42},
+        {"1e300", ST_E_CONFIG, 42},
+        {"\"0x10\"", ST_E_CONFIG, 42},
+        {"\"inf\"", ST_E_CONFIG, 42},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct json_t *v = must(cases[i].text);
+        uint64_t got = 0;
+        assert_int_equal(json_to_milli(v, 42, &got), cases[i].st);
+        assert_int_equal(got, cases[i].want);
+        json_unref(v);
+    }
+}
+
 static void keys_in_any_case_last_wins(void **state)
 {
     (void)state;
@@ -238,6 +275,7 @@ int main(void)
         cmocka_unit_test(errors_say_where_and_what),
         cmocka_unit_test(jansson_finds_what_is_left),
         cmocka_unit_test(guards_depth_and_size),
+        cmocka_unit_test(thousandths),
         cmocka_unit_test(keys_in_any_case_last_wins),
         cmocka_unit_test(integers_as_php_sends_them),
         cmocka_unit_test(booleans_as_people_write_them),

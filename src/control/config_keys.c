@@ -119,6 +119,9 @@ static void read_number(struct config_reader *r, const struct config_path *at,
         if (config_number(r, at, v, k->min, k->max, &n))
             *(uint32_t *)field = (uint32_t)n;
         break;
+    case KIND_MBPS:
+        (void)config_rate(r, at, v, (uint32_t)k->max, field);
+        break;
     case KIND_MS:
         n = *(uint32_t *)field;
         if (config_duration(r, at, v, k->unit, k->min, k->max, &n))

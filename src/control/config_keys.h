@@ -16,6 +16,7 @@ enum config_kind {
     KIND_NONE,
     KIND_BOOL,    /* bool */
     KIND_U32,     /* uint32_t, min..max */
+    KIND_MBPS,    /* uint32_t kbit/s, of a number of Mbit/s that may have a fraction; max in them */
     KIND_MS,      /* uint32_t milliseconds; unit: of a bare number; min..max in ms */
     KIND_SECONDS, /* uint32_t seconds, likewise (min..max in ms) */
     KIND_BYTES,   /* uint64_t; unit: bytes a bare number counts; max in bytes */
@@ -138,9 +139,9 @@ void config_nodes_end(struct config_reader *r, struct config_nodes *ns);
 /* The value of "Include": a path, a glob, a URL, or a list of them. */
 void config_include(struct config_reader *r, struct config_nodes *ns, const struct config_path *at,
                     const struct json_t *value);
-/* Notes a file in r->cfg->sources; "" and twice are no harm. */
+/* Notes a file in r->cfg->sources ("" and twice are no harm), and the files that @n reads when it
+ * is served. */
 void config_source_add(struct config_reader *r, const char *path);
-/* The files that @n reads when it is served. */
 void config_source_add_node(struct config_reader *r, const struct config_node *n);
 /* All bytes of a file, malloc'ed and NUL-terminated; NULL with errno (EFBIG over JSON_SIZE_MAX). */
 char *config_slurp(const char *path, size_t *len);

@@ -64,7 +64,7 @@ static void local_keys_win_then_the_panel_then_defaults(void **state)
     assert_string_equal(f.out.cert.cert_file, "/s/cert/local.example.crt");
     assert_int_equal(f.out.cert.dns_env_count, 0);
     assert_true(f.out.cert.reject_unknown_sni);
-    assert_int_equal(f.out.limits.speed_mbps, 100);
+    assert_int_equal(f.out.limits.speed_kbps, 100000);
     assert_true(f.out.mass_delete_guard);
     done(&f);
 }
@@ -79,7 +79,7 @@ static void explicit_defaults_are_explicit(void **state)
           "{\"Nodes\":[{\"EnableTFO\":true,\"CertConfig\":{\"CertMode\":\"self\"},"
           "\"LimitConfig\":{\"SpeedLimit\":9,\"ConnLimit\":4}}]}");
     assert_false(f.out.tfo);
-    assert_int_equal(f.out.limits.speed_mbps, 0);
+    assert_int_equal(f.out.limits.speed_kbps, 0);
     assert_int_equal(f.out.limits.conn, 4);
     assert_int_equal(f.out.cert.mode, CONFIG_CERT_NONE);
     done(&f);
@@ -142,7 +142,7 @@ static void limits_of_all_users_and_of_those_who_move_much(void **state)
         "{\"Nodes\":[{\"NodeTotalSpeedLimit\":9,\"LimitConfig\":{\"EnableDynamicSpeedLimit\":true,"
         "\"DynamicSpeedLimitConfig\":{\"Traffic\":\"2GiB\",\"SpeedLimit\":20,\"WarnTimes\":2}}}]}");
     assert_string_equal(f.problem, "");
-    assert_int_equal(f.out.limits.total_mbps, 500);
+    assert_int_equal(f.out.limits.total_kbps, 500000);
     assert_true(config_limits_dynamic(&f.out.limits));
     assert_true(f.out.limits.dynamic_traffic == UINT64_C(2) << 30);
     assert_int_equal(f.out.limits.dynamic_period_s, 60);
@@ -155,11 +155,11 @@ static void limits_of_all_users_and_of_those_who_move_much(void **state)
           ",\"LimitConfig\":{\"NodeTotalSpeedLimit\":7},\"AutoSpeedLimitConfig\":{\"Limit\":10,"
           "\"WarnTimes\":3,\"LimitSpeed\":2,\"LimitDuration\":5}",
           "{\"Nodes\":[{\"EnableTFO\":true}]}");
-    assert_int_equal(f.out.limits.total_mbps, 7);
+    assert_int_equal(f.out.limits.total_kbps, 7000);
     assert_true(config_limits_dynamic(&f.out.limits));
     assert_int_equal(f.out.limits.dynamic_traffic, 10 * 125000 * 60);
     assert_int_equal(f.out.limits.dynamic_warnings, 3);
-    assert_int_equal(f.out.limits.dynamic_speed_mbps, 2);
+    assert_int_equal(f.out.limits.dynamic_speed_kbps, 2000);
     assert_int_equal(f.out.limits.dynamic_expire_s, 300);
     done(&f);
 

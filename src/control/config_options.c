@@ -75,9 +75,9 @@ void config_options_end(struct config_reader *r, struct config_options *o)
             c->key_file = default_file(r, c, "key");
     }
     struct config_limits *l = &o->limits;
-    if (l->dynamic_usual_mbps > 0) { /* XrayR has no other switch */
+    if (l->dynamic_usual_kbps > 0) { /* XrayR has no other switch */
         l->dynamic = true;
-        l->dynamic_traffic = (uint64_t)l->dynamic_usual_mbps * 125000 * l->dynamic_period_s;
+        l->dynamic_traffic = (uint64_t)l->dynamic_usual_kbps * 125 * l->dynamic_period_s;
     }
 }
 

@@ -71,6 +71,12 @@ static void put_number(struct printer *p, const char *key, uint64_t n)
     fprintf(p->to, "%llu", (unsigned long long)n);
 }
 
+static void put_mbps(struct printer *p, const char *key, uint32_t kbps)
+{
+    start_line(p, key);
+    fprintf(p->to, "%.10g", kbps / 1000.0);
+}
+
 static void put_bool(struct printer *p, const char *key, bool b)
 {
     start_line(p, key);
@@ -138,15 +144,15 @@ static void print_cert(struct printer *p, const struct config_cert *c)
 static void print_limits(struct printer *p, const struct config_limits *l)
 {
     open_group(p, "LimitConfig", '{');
-    put_number(p, "SpeedLimit", l->speed_mbps);
+    put_mbps(p, "SpeedLimit", l->speed_kbps);
     put_number(p, "DeviceLimit", l->device);
     put_number(p, "ConnLimit", l->conn);
-    put_number(p, "NodeTotalSpeedLimit", l->total_mbps);
+    put_mbps(p, "NodeTotalSpeedLimit", l->total_kbps);
     put_bool(p, "EnableDynamicSpeedLimit", l->dynamic);
     open_group(p, "DynamicSpeedLimitConfig", '{');
     put_ms(p, "Periodic", (uint64_t)l->dynamic_period_s * 1000);
     put_size(p, "Traffic", l->dynamic_traffic);
-    put_number(p, "SpeedLimit", l->dynamic_speed_mbps);
+    put_mbps(p, "SpeedLimit", l->dynamic_speed_kbps);
     put_ms(p, "ExpireTime", (uint64_t)l->dynamic_expire_s * 1000);
     put_number(p, "WarnTimes", l->dynamic_warnings);
     close_group(p, '}');

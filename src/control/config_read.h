@@ -78,6 +78,9 @@ bool config_bool(struct config_reader *r, const struct config_path *at, const st
                  bool *out);
 bool config_number(struct config_reader *r, const struct config_path *at, const struct json_t *v,
                    uint64_t min, uint64_t max, uint64_t *out);
+/* kbit/s from a number of Mbit/s, such as 100, 1.5 or "0.5"; at most @max_kbps. */
+bool config_rate(struct config_reader *r, const struct config_path *at, const struct json_t *v,
+                 uint32_t max_kbps, uint32_t *out);
 /* Milliseconds from a number in units of @unit_ms or a text such as "500ms", "30s", "5m", "2h",
  * "1d". */
 bool config_duration(struct config_reader *r, const struct config_path *at, const struct json_t *v,

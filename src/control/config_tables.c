@@ -14,6 +14,7 @@
 #define BOOL             .kind = KIND_BOOL
 #define TEXT             .kind = KIND_TEXT
 #define U32(lo, hi)      .kind = KIND_U32, .min = (lo), .max = (hi)
+#define MBPS             .kind = KIND_MBPS, .max = 1000000000u /* a terabit a second */
 #define CUSTOM(fn)       .kind = KIND_CUSTOM, .read = (fn)
 #define IGNORED(because) .kind = KIND_NONE, .state = KEY_IGNORED, .why = (because)
 
@@ -124,8 +125,7 @@ static const struct config_key dynamic_keys[] = {
     {"Periodic", P, .kind = KIND_SECONDS, .unit = 1000, .max = DAYS_MS(7),
      .offset = offsetof(struct config_limits, dynamic_period_s)},
     {"Traffic", P, CUSTOM(config_read_dynamic_traffic)},
-    {"SpeedLimit", P, U32(0, 1000000),
-     .offset = offsetof(struct config_limits, dynamic_speed_mbps)},
+    {"SpeedLimit", P, MBPS, .offset = offsetof(struct config_limits, dynamic_speed_kbps)},
     {"ExpireTime", P, .kind = KIND_SECONDS, .unit = 60000, .max = DAYS_MS(40),
      .offset = offsetof(struct config_limits, dynamic_expire_s)},
     {"WarnTimes", P, U32(0, 1000000), .offset = offsetof(struct config_limits, dynamic_warnings)},
@@ -135,10 +135,9 @@ static const struct config_scope dynamic_scope = {"DynamicSpeedLimitConfig", dyn
 
 /* XrayR's words for the same. */
 static const struct config_key auto_keys[] = {
-    {"Limit", P, U32(0, 1000000), .offset = offsetof(struct config_limits, dynamic_usual_mbps)},
+    {"Limit", P, MBPS, .offset = offsetof(struct config_limits, dynamic_usual_kbps)},
     {"WarnTimes", P, U32(0, 1000000), .offset = offsetof(struct config_limits, dynamic_warnings)},
-    {"LimitSpeed", P, U32(0, 1000000),
-     .offset = offsetof(struct config_limits, dynamic_speed_mbps)},
+    {"LimitSpeed", P, MBPS, .offset = offsetof(struct config_limits, dynamic_speed_kbps)},
     {"LimitDuration", P, .kind = KIND_SECONDS, .unit = 60000, .max = DAYS_MS(40),
      .offset = offsetof(struct config_limits, dynamic_expire_s)},
 };
@@ -146,12 +145,11 @@ static const struct config_scope auto_scope = {"AutoSpeedLimitConfig", auto_keys
                                                176};
 
 static const struct config_key limit_keys[] = {
-    {"SpeedLimit", P, U32(0, 1000000), .offset = offsetof(struct config_limits, speed_mbps)},
+    {"SpeedLimit", P, MBPS, .offset = offsetof(struct config_limits, speed_kbps)},
     {"DeviceLimit", .alias = "IPLimit", P, U32(0, 1000000),
      .offset = offsetof(struct config_limits, device)},
     {"ConnLimit", P, U32(0, 10000000), .offset = offsetof(struct config_limits, conn)},
-    {"NodeTotalSpeedLimit", P, U32(0, 1000000),
-     .offset = offsetof(struct config_limits, total_mbps)},
+    {"NodeTotalSpeedLimit", P, MBPS, .offset = offsetof(struct config_limits, total_kbps)},
     {"EnableRealtime", IGNORED("counts always follow what is open now")},
     {"EnableDynamicSpeedLimit", P, BOOL, .offset = offsetof(struct config_limits, dynamic)},
     {"DynamicSpeedLimitConfig", P, .kind = KIND_OBJECT, .scope = &dynamic_scope},
@@ -221,7 +219,7 @@ static const struct config_key node_keys[] = {
     {"TlsEngine", .part = PART_OPTION, W, CUSTOM(config_read_tls_engine)},
     {"HandshakesPerSource", OPT(source_max), W, U32(1, 1000000)},
     {"Workers", .part = PART_OPTION, LATER, .kind = KIND_NONE},
-    {"NodeTotalSpeedLimit", OPT(limits.total_mbps), P, U32(0, 1000000)},
+    {"NodeTotalSpeedLimit", OPT(limits.total_kbps), P, MBPS},
     {"SpeedLimitMode", .part = PART_OPTION, P, CUSTOM(config_read_speed_mode)},
     {"DeviceGrace", OPT(device_grace_s), P, .kind = KIND_SECONDS, .unit = 1000, .max = DAYS_MS(1)},
     {"DeviceIPv4Prefix", OPT(device_prefix4), P, U32(8, 32)},

@@ -393,7 +393,10 @@ static const struct {
     {"\"CertConfig\":{\"DNSEnv\":{\"A\":1}}",
      "CertConfig.DNSEnv.A: must be a text in double quotes"},
     {"\"CertConfig\":7", "CertConfig: must be an object in braces { }"},
-    {"\"LimitConfig\":{\"SpeedLimit\":\"fast\"}", "LimitConfig.SpeedLimit: must be a whole number"},
+    {"\"LimitConfig\":{\"SpeedLimit\":\"fast\"}",
+     "LimitConfig.SpeedLimit: must be a number of Mbit/s from 0 to 1000000"},
+    {"\"LimitConfig\":{\"SpeedLimit\":-1}",
+     "LimitConfig.SpeedLimit: must be a number of Mbit/s from 0 to 1000000"},
     {"\"Core\":\"hysteria2\"",
      "Core: \"hysteria2\" is no core of v2sp (xray, sing and v2sp all mean "
      "the one that is built in)"},

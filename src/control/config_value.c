@@ -54,6 +54,19 @@ bool config_number(struct config_reader *r, const struct config_path *at, const 
     return true;
 }
 
+bool config_rate(struct config_reader *r, const struct config_path *at, const struct json_t *v,
+                 uint32_t max_kbps, uint32_t *out)
+{
+    uint64_t kbps;
+    if (json_to_milli(v, *out, &kbps) != ST_OK || kbps > max_kbps) {
+        config_report(r, CONFIG_ERROR, at, "must be a number of Mbit/s from 0 to %u",
+                      max_kbps / 1000);
+        return false;
+    }
+    *out = (uint32_t)kbps;
+    return true;
+}
+
 struct unit {
     const char *name;
     uint64_t factor;

@@ -21,7 +21,7 @@ static void first_start(void **state)
     assert_string_equal(v->stages[0].ops->name, "vless");
     assert_int_equal(users(w), 2);
     assert_int_equal(find_user(w, UUID_A)->uid, 1);
-    assert_int_equal(find_user(w, UUID_A)->speed_mbps, 100);
+    assert_int_equal(find_user(w, UUID_A)->speed_kbps, 100000);
     assert_string_equal(status(w, 0).state, "running");
     assert_string_equal(status(w, 0).problem, "");
     assert_int_equal(status(w, 0).users, 2);
@@ -60,7 +60,7 @@ static void users_come_and_go(void **state)
     w->plane.hold_removed = true;
     pull(w);
     assert_ptr_equal(find_user(w, UUID_A), a); /* the object is his as long as he is */
-    assert_int_equal(a->speed_mbps, 20);
+    assert_int_equal(a->speed_kbps, 20000);
     assert_int_equal(find_user(w, UUID_C)->device_limit, 2);
     assert_null(find_user(w, UUID_B));
     assert_true(b->removed);
@@ -78,7 +78,7 @@ static void users_come_and_go(void **state)
     set_users(w, USER_A "," USER_C);
     pull(w);
     assert_int_equal(w->plane.nodes[0].published, published);
-    assert_int_equal(a->speed_mbps, 100);
+    assert_int_equal(a->speed_kbps, 100000);
     /* A new credential of the same user: another object, the old one goes. */
     set_users(w, "{\"id\":1,\"uuid\":\"" UUID_B "\"}," USER_C);
     pull(w);
@@ -302,8 +302,8 @@ static void reload(void **state)
     apply(w, node_text(w, 7, ",\"LimitConfig\":{\"SpeedLimit\":50,\"ConnLimit\":4}"));
     UNTIL(w, w->calls[ALIVELIST] > n);
     assert_int_equal(w->plane.nodes[0].published, 2);
-    assert_int_equal(find_user(w, UUID_A)->speed_mbps, 50);
-    assert_int_equal(find_user(w, UUID_B)->speed_mbps, 50);
+    assert_int_equal(find_user(w, UUID_A)->speed_kbps, 50000);
+    assert_int_equal(find_user(w, UUID_B)->speed_kbps, 50000);
     assert_int_equal(find_user(w, UUID_B)->conn_limit, 4);
 
     traffic(w, UUID_A, 9, 9);

@@ -12,7 +12,7 @@
 
 struct rule {
     uint32_t node;
-    uint32_t mbps, warnings;
+    uint32_t kbps, warnings;
     uint64_t traffic, period_ms, expire_ms;
 };
 
@@ -21,7 +21,7 @@ struct entry {
     struct entry *next; /* of the same place in the table */
     uint64_t uid;
     uint32_t node;
-    uint32_t mbps; /* 0: not limited */
+    uint32_t kbps; /* 0: not limited */
     uint64_t until_ms;
     uint64_t moved_ms;
     uint64_t quiet_ms; /* he was warned: not again before */
@@ -215,7 +215,7 @@ enum status dynamic_limits_rule(struct dynamic_limits *d, uint32_t node,
         return ST_E_NOMEM;
     if (on)
         *r = (struct rule){.node = node,
-                           .mbps = l->dynamic_speed_mbps,
+                           .kbps = l->dynamic_speed_kbps,
                            .warnings = l->dynamic_warnings,
                            .traffic = l->dynamic_traffic,
                            .period_ms = (uint64_t)l->dynamic_period_s * 1000,
@@ -229,9 +229,9 @@ enum status dynamic_limits_rule(struct dynamic_limits *d, uint32_t node,
             continue;
         if (!on) {
             end_limit(d, e);
-        } else if (e->mbps != l->dynamic_speed_mbps) {
-            e->mbps = l->dynamic_speed_mbps;
-            d->changed(d->arg, node, e->uid, e->mbps, 0);
+        } else if (e->kbps != l->dynamic_speed_kbps) {
+            e->kbps = l->dynamic_speed_kbps;
+            d->changed(d->arg, node, e->uid, e->kbps, 0);
         }
     }
     return ST_OK;
@@ -253,10 +253,10 @@ static void insert_limited(struct dynamic_limits *d, struct entry *e)
 static void limit(struct dynamic_limits *d, struct entry *e, const struct rule *r, uint64_t now_ms,
                   uint64_t bytes)
 {
-    e->mbps = r->mbps;
+    e->kbps = r->kbps;
     e->until_ms = now_ms + r->expire_ms;
     insert_limited(d, e);
-    d->changed(d->arg, e->node, e->uid, e->mbps, bytes);
+    d->changed(d->arg, e->node, e->uid, e->kbps, bytes);
 }
 
 void dynamic_limits_moved(struct dynamic_limits *d, uint32_t node, uint64_t uid, uint64_t bytes,
@@ -267,7 +267,7 @@ void dynamic_limits_moved(struct dynamic_limits *d, uint32_t node, uint64_t uid,
 
     if (r == NULL || bytes == 0 || (e == NULL && (e = add(d, node, uid)) == NULL))
         return;
-    if (e->mbps != 0)
+    if (e->kbps != 0)
         return;
     e->moved_ms = now_ms;
     list_del(&e->link);
@@ -314,5 +314,5 @@ uint32_t dynamic_limits_get(const struct dynamic_limits *d, uint32_t node, uint6
         return 0;
     if (until_ms != NULL)
         *until_ms = e->until_ms;
-    return e->mbps;
+    return e->kbps;
 }

@@ -21,9 +21,9 @@ struct dynamic_limits;
 
 #define DYNAMIC_LIMIT_USERS_MAX 1000000u /* more are not watched */
 
-/* A limit begins, its rate changes (@mbps), or it ends (0). @bytes: what he moved within the
+/* A limit begins, its rate changes (@kbps), or it ends (0). @bytes: what he moved within the
  * period, when it begins; else 0. */
-typedef void dynamic_limit_fn(void *arg, uint32_t node, uint64_t uid, uint32_t mbps,
+typedef void dynamic_limit_fn(void *arg, uint32_t node, uint64_t uid, uint32_t kbps,
                               uint64_t bytes);
 
 /* NULL: no memory. @changed is called from the functions below. */

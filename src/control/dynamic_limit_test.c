@@ -15,7 +15,7 @@
 /* 100 MB within a minute: 5 Mbit/s for ten. */
 static const struct config_limits usual = {.dynamic = true,
                                            .dynamic_period_s = 60,
-                                           .dynamic_speed_mbps = 5,
+                                           .dynamic_speed_kbps = 5000,
                                            .dynamic_expire_s = 600,
                                            .dynamic_traffic = 100 * MB};
 
@@ -24,19 +24,19 @@ struct world {
     uint64_t now_ms;
     unsigned calls;
     struct {
-        uint32_t node, mbps;
+        uint32_t node, kbps;
         uint64_t uid, bytes;
     } last;
 };
 
-static void on_changed(void *arg, uint32_t node, uint64_t uid, uint32_t mbps, uint64_t bytes)
+static void on_changed(void *arg, uint32_t node, uint64_t uid, uint32_t kbps, uint64_t bytes)
 {
     struct world *w = arg;
 
     w->calls++;
     w->last.node = node;
     w->last.uid = uid;
-    w->last.mbps = mbps;
+    w->last.kbps = kbps;
     w->last.bytes = bytes;
 }
 
@@ -91,9 +91,9 @@ static void it_begins_and_ends(void **state)
     assert_int_equal(w->calls, 1);
     assert_int_equal(w->last.node, NODE);
     assert_int_equal(w->last.uid, 1);
-    assert_int_equal(w->last.mbps, 5);
+    assert_int_equal(w->last.kbps, 5000);
     assert_int_equal(w->last.bytes, 100 * MB);
-    assert_int_equal(dynamic_limits_get(w->d, NODE, 1, &until), 5);
+    assert_int_equal(dynamic_limits_get(w->d, NODE, 1, &until), 5000);
     assert_int_equal(until, w->now_ms + 600000);
     assert_int_equal(dynamic_limits_next_ms(w->d), until);
     assert_int_equal(dynamic_limits_get(w->d, NODE + 1, 1, NULL), 0);
@@ -102,7 +102,7 @@ static void it_begins_and_ends(void **state)
     assert_int_equal(w->calls, 1);
     pass(w, 1);
     assert_int_equal(w->calls, 2);
-    assert_int_equal(w->last.mbps, 0);
+    assert_int_equal(w->last.kbps, 0);
     assert_int_equal(limit_of(w, 1), 0);
     moves(w, 1, 99 * MB); /* he begins anew */
     assert_int_equal(w->calls, 2);
@@ -136,7 +136,7 @@ static void warnings_are_for_periods_in_a_row(void **state)
     for (unsigned i = 0; i < 12; i++, pass(w, 5))
         moves(w, 1, 10 * MB);
     assert_int_equal(w->calls, 1);
-    assert_int_equal(limit_of(w, 1), 5);
+    assert_int_equal(limit_of(w, 1), 5000);
 }
 
 static void a_new_rule_counts_for_who_is_limited(void **state)
@@ -145,11 +145,11 @@ static void a_new_rule_counts_for_who_is_limited(void **state)
     struct config_limits rule = usual;
 
     moves(w, 1, 100 * MB);
-    rule.dynamic_speed_mbps = 9;
+    rule.dynamic_speed_kbps = 9000;
     rule.dynamic_expire_s = 5;
     assert_int_equal(dynamic_limits_rule(w->d, NODE, &rule), ST_OK);
     assert_int_equal(w->calls, 2);
-    assert_int_equal(w->last.mbps, 9);
+    assert_int_equal(w->last.kbps, 9000);
     assert_int_equal(w->last.bytes, 0);
     assert_int_equal(dynamic_limits_rule(w->d, NODE, &rule), ST_OK);
     assert_int_equal(w->calls, 2);
@@ -158,12 +158,12 @@ static void a_new_rule_counts_for_who_is_limited(void **state)
     pass(w, 5);
     assert_int_equal(w->calls, 4);
     assert_int_equal(w->last.uid, 2);
-    assert_int_equal(w->last.mbps, 0);
+    assert_int_equal(w->last.kbps, 0);
     rule.dynamic = false;
     assert_int_equal(dynamic_limits_rule(w->d, NODE, &rule), ST_OK);
     assert_int_equal(w->calls, 5);
     assert_int_equal(w->last.uid, 1);
-    assert_int_equal(w->last.mbps, 0);
+    assert_int_equal(w->last.kbps, 0);
     moves(w, 1, 1000 * MB);
     assert_int_equal(w->calls, 5);
 }
@@ -177,7 +177,7 @@ static void half_a_rule_is_none(void **state)
     assert_int_equal(dynamic_limits_rule(w->d, NODE, &rule), ST_OK);
     moves(w, 1, 1000 * MB);
     rule = usual;
-    rule.dynamic_speed_mbps = 0;
+    rule.dynamic_speed_kbps = 0;
     assert_int_equal(dynamic_limits_rule(w->d, NODE, &rule), ST_OK);
     moves(w, 1, 1000 * MB);
     assert_int_equal(w->calls, 0);
@@ -197,7 +197,7 @@ static void many_users_and_nodes(void **state)
     assert_int_equal(w->calls, 20000 / 3);
     unsigned limited = 0;
     for (uint64_t uid = 0; uid < 20000; uid++)
-        limited += dynamic_limits_get(w->d, 1 + (uint32_t)(uid % 100), uid, NULL) == 5;
+        limited += dynamic_limits_get(w->d, 1 + (uint32_t)(uid % 100), uid, NULL) == 5000;
     assert_int_equal(limited, 20000 / 3);
     for (unsigned s = 0; s < 300; s++) {
         pass(w, 1);

@@ -39,23 +39,23 @@ static void arm(struct dynamic_service *s)
         loop_timer_at(s->env->loop, &s->timer, next);
 }
 
-static void on_changed(void *arg, uint32_t store_node, uint64_t uid, uint32_t mbps, uint64_t bytes)
+static void on_changed(void *arg, uint32_t store_node, uint64_t uid, uint32_t kbps, uint64_t bytes)
 {
     struct dynamic_service *s = arg;
     struct node *n = find(s, store_node);
 
     if (n == NULL) /* it may come back */
         return;
-    users_hold(&n->users, uid, mbps);
+    users_hold(&n->users, uid, kbps);
     const struct log_about about = {.node = n->conf->tag, .user = uid};
     const struct config_limits *rule = &n->served->limits;
-    if (mbps == 0)
+    if (kbps == 0)
         log_line(s->env->lg, LOG_INFO, &about, "dynamic speed limit: over");
     else if (bytes > 0)
         log_line(s->env->lg, LOG_INFO, &about,
-                 "dynamic speed limit: %" PRIu64 " MB within %" PRIu32 " s: held to %" PRIu32
+                 "dynamic speed limit: %" PRIu64 " MB within %" PRIu32 " s: held to %g"
                  " Mbit/s for %" PRIu32 " s",
-                 bytes / MB, rule->dynamic_period_s, mbps, rule->dynamic_expire_s);
+                 bytes / MB, rule->dynamic_period_s, kbps / 1000.0, rule->dynamic_expire_s);
 }
 
 static void on_moved(void *arg, uint32_t store_node, uint64_t uid, uint64_t bytes)

@@ -159,7 +159,7 @@ static struct users_env users_env_of(const struct node *n, const struct served_n
                               .dynamic = n->env->dynamic,
                               .node_no = n->no,
                               .store_node = n->store_node,
-                              .speed_mbps = s->limits.speed_mbps,
+                              .speed_kbps = s->limits.speed_kbps,
                               .device_limit = s->limits.device,
                               .conn_limit = s->limits.conn,
                               .panel = n->panel,

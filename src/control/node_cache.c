@@ -115,10 +115,9 @@ enum status node_cache_rewrite(struct store *s, uint32_t node, const struct user
     }
     for (size_t i = 0; i < t->count && st == ST_OK; i++) {
         const struct user_rt *u = t->by_id[i];
-        uint32_t mbps = atomic_load_explicit(&u->speed_mbps, memory_order_relaxed);
         struct user_entry e = {
             .uid = u->uid,
-            .speed_kbps = mbps > UINT32_MAX / 1000 ? UINT32_MAX : mbps * 1000,
+            .speed_kbps = atomic_load_explicit(&u->speed_kbps, memory_order_relaxed),
             .device_limit = atomic_load_explicit(&u->device_limit, memory_order_relaxed),
             .conn_limit = atomic_load_explicit(&u->conn_limit, memory_order_relaxed),
         };

@@ -18,7 +18,7 @@ static void starts_from_cache(void **state)
     apply(w, node_text(w, 7, ""));
     UNTIL(w, status(w, 0).serving); /* before any call could have failed */
     assert_int_equal(users(w), 2);
-    assert_int_equal(find_user(w, UUID_A)->speed_mbps, 100);
+    assert_int_equal(find_user(w, UUID_A)->speed_kbps, 100000);
     UNTIL(w, status(w, 0).problem[0] != '\0');
     assert_non_null(strstr(status(w, 0).problem, "not reachable"));
     assert_string_equal(status(w, 0).state, "running");

@@ -1,6 +1,7 @@
 /* Counters and spool through many lives: random traffic, users who come and go, writes that fail,
  * a process that dies in the middle of one, a panel that books or does not and answers or does not.
- * In the end every byte is booked once. SPOOL_SIM_SEEDS=N tries N seeds, from SPOOL_SIM_FIRST on. */
+ * In the end every byte is booked once. SPOOL_SIM_SEEDS=N tries N seeds, from SPOOL_SIM_FIRST
+ * on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

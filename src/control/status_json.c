@@ -165,8 +165,8 @@ static void put_listen(struct json_out *o, const struct node *n)
 static void put_limits(struct json_out *o, const struct served_node *s)
 {
     json_out_object(o, "limits");
-    json_out_num(o, "speed_mbps", s != NULL ? s->limits.speed_mbps : 0);
-    json_out_num(o, "total_mbps", s != NULL ? s->limits.total_mbps : 0);
+    json_out_milli(o, "speed_mbps", s != NULL ? s->limits.speed_kbps : 0);
+    json_out_milli(o, "total_mbps", s != NULL ? s->limits.total_kbps : 0);
     json_out_num(o, "devices", s != NULL ? s->limits.device : 0);
     json_out_num(o, "connections", s != NULL ? s->limits.conn : 0);
     json_out_end_object(o);
@@ -237,8 +237,8 @@ static void put_user(struct json_out *o, const struct status_user *su)
     json_out_num(o, "devices", devices);
     json_out_num(o, "devices_elsewhere", elsewhere);
     json_out_num(o, "device_limit", atomic_load_explicit(&u->device_limit, memory_order_relaxed));
-    json_out_num(o, "speed_mbps", user_speed(u));
-    json_out_num(o, "dynamic_mbps", atomic_load_explicit(&u->dynamic_mbps, memory_order_relaxed));
+    json_out_milli(o, "speed_mbps", user_speed(u));
+    json_out_milli(o, "dynamic_mbps", atomic_load_explicit(&u->dynamic_kbps, memory_order_relaxed));
     json_out_end_object(o);
 }
 

@@ -275,9 +275,7 @@ struct limits {
 
 static struct limits limits_of(const struct user_entry *e, const struct users_env *env)
 {
-    uint32_t mbps = e->speed_kbps / 1000 + (e->speed_kbps % 1000 != 0);
-
-    return (struct limits){.speed = smaller(mbps, env->speed_mbps),
+    return (struct limits){.speed = smaller(e->speed_kbps, env->speed_kbps),
                            .device = smaller(e->device_limit, env->device_limit),
                            .conn = smaller(e->conn_limit, env->conn_limit)};
 }
@@ -291,7 +289,7 @@ static bool set_limits(struct user_rt *u, const struct limits *l)
         _Atomic uint32_t *at;
         uint32_t value;
     } all[] = {
-        {&u->speed_mbps, l->speed}, {&u->device_limit, l->device}, {&u->conn_limit, l->conn}};
+        {&u->speed_kbps, l->speed}, {&u->device_limit, l->device}, {&u->conn_limit, l->conn}};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (atomic_load_explicit(all[i].at, memory_order_relaxed) == all[i].value)
@@ -331,15 +329,15 @@ static bool change_limits(struct user_rt *u, const struct limits *lim, const str
 }
 
 /* The debts of the old rate are not paid at the new one. */
-static void hold(struct user_rt *u, uint32_t mbps)
+static void hold(struct user_rt *u, uint32_t kbps)
 {
-    if (atomic_exchange_explicit(&u->dynamic_mbps, mbps, memory_order_relaxed) == mbps)
+    if (atomic_exchange_explicit(&u->dynamic_kbps, kbps, memory_order_relaxed) == kbps)
         return;
     bucket_reset(&u->up);
     bucket_reset(&u->down);
 }
 
-void users_hold(const struct user_table *t, uint64_t uid, uint32_t mbps)
+void users_hold(const struct user_table *t, uint64_t uid, uint32_t kbps)
 {
     size_t lo = 0, hi = t->count;
 
@@ -351,7 +349,7 @@ void users_hold(const struct user_table *t, uint64_t uid, uint32_t mbps)
             hi = mid;
     }
     for (; lo < t->count && t->by_id[lo]->uid == uid; lo++)
-        hold(t->by_id[lo], mbps);
+        hold(t->by_id[lo], kbps);
 }
 
 size_t users_missing(const struct user_table *t, const struct user_list *l)

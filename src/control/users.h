@@ -83,7 +83,7 @@ struct users_env {
     const struct dynamic_limits *dynamic; /* who is held to something now; NULL: nobody */
     uint32_t node_no;                     /* in the workers' tables */
     uint32_t store_node;                  /* in the spool */
-    uint32_t speed_mbps, device_limit, conn_limit;
+    uint32_t speed_kbps, device_limit, conn_limit;
     struct device_panel *panel; /* counts the devices; NULL: nobody does */
     bool device_limit_kick;     /* a smaller device limit is one for those who are in, too */
 };
@@ -96,8 +96,8 @@ struct users_change {
     size_t device_limits; /* users who have one now or a smaller one */
 };
 
-/* Users of @t with that uid are held to @mbps for a while, 0: no more. */
-void users_hold(const struct user_table *t, uint64_t uid, uint32_t mbps);
+/* Users of @t with that uid are held to @kbps for a while, 0: no more. */
+void users_hold(const struct user_table *t, uint64_t uid, uint32_t kbps);
 /* How many uids of @t are not in @l (settled) under any credential. */
 size_t users_missing(const struct user_table *t, const struct user_list *l);
 /* Makes @t what @l (settled) says: new objects, changed limits in place, removed users marked.

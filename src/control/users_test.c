@@ -96,7 +96,7 @@ static const char *apply(struct world *w, const char *text)
     for (size_t i = 0; i < w->table.count; i++) {
         struct user_rt *u = w->table.by_id[i];
         at += (size_t)snprintf(out + at, sizeof(out) - at, " %u%c%u", (unsigned)u->uid, u->uuid[0],
-                               (unsigned)u->speed_mbps);
+                               (unsigned)u->speed_kbps / 1000);
     }
     assert_int_equal(node_cache_update(w->store, 1, &l, &w->change), ST_OK);
     user_list_fini(&l);
@@ -137,9 +137,9 @@ static void smaller_limit_counts(void **state)
 {
     struct world *w = *state;
 
-    w->env.speed_mbps = 10;
+    w->env.speed_kbps = 10000;
     assert_string_equal(apply(w, "1a5 2b0 3c50"), "0/3/0: 1a5 2b10 3c10");
-    w->env.speed_mbps = 0;
+    w->env.speed_kbps = 0;
     assert_string_equal(apply(w, "1a5 2b0 3c50"), "0/0/2: 1a5 2b0 3c50");
     struct user_list l;
     user_list_init(&l);
@@ -148,17 +148,17 @@ static void smaller_limit_counts(void **state)
     assert_int_equal(user_list_push(&l, &e), ST_OK);
     users_change_fini(&w->change);
     assert_int_equal(users_apply(&w->table, &l, &w->env, &w->change), ST_OK);
-    assert_int_equal(w->table.by_id[0]->speed_mbps, 1); /* never rounded to unlimited */
+    assert_int_equal(w->table.by_id[0]->speed_kbps, 1); /* 1 kbit/s is a limit */
     user_list_fini(&l);
 }
 
-static void on_changed(void *arg, uint32_t node, uint64_t uid, uint32_t mbps, uint64_t bytes)
+static void on_changed(void *arg, uint32_t node, uint64_t uid, uint32_t kbps, uint64_t bytes)
 {
     const struct world *w = arg;
 
     (void)bytes;
     assert_int_equal(node, 1);
-    users_hold(&w->table, uid, mbps);
+    users_hold(&w->table, uid, kbps);
 }
 
 static void who_is_held_to_a_rate_stays_so(void **state)
@@ -166,7 +166,7 @@ static void who_is_held_to_a_rate_stays_so(void **state)
     struct world *w = *state;
     const struct config_limits rule = {.dynamic = true,
                                        .dynamic_period_s = 60,
-                                       .dynamic_speed_mbps = 6,
+                                       .dynamic_speed_kbps = 6000,
                                        .dynamic_expire_s = 60,
                                        .dynamic_traffic = 1000};
     struct dynamic_limits *d = dynamic_limits_new(on_changed, w);
@@ -177,15 +177,15 @@ static void who_is_held_to_a_rate_stays_so(void **state)
     struct user_rt **u = w->table.by_id;
     dynamic_limits_moved(d, 1, 2, 1000, 1000);
     dynamic_limits_moved(d, 1, 1, 1000, 1000);
-    assert_int_equal(user_speed(u[0]), 5); /* the smaller one */
-    assert_int_equal(user_speed(u[1]), 6);
-    assert_int_equal(user_speed(u[2]), 6);
+    assert_int_equal(user_speed(u[0]), 5000); /* the smaller one */
+    assert_int_equal(user_speed(u[1]), 6000);
+    assert_int_equal(user_speed(u[2]), 6000);
     assert_int_equal(user_speed(u[3]), 0);
     apply(w, "1a0 3d0");
     apply(w, "1a0 2e0 3d0"); /* he is back, with another credential */
     u = w->table.by_id;
-    assert_int_equal(user_speed(u[0]), 6);
-    assert_int_equal(user_speed(u[1]), 6);
+    assert_int_equal(user_speed(u[0]), 6000);
+    assert_int_equal(user_speed(u[1]), 6000);
     assert_int_equal(user_speed(u[2]), 0);
     dynamic_limits_tick(d, 61000);
     assert_int_equal(user_speed(u[0]), 0);

@@ -164,12 +164,12 @@ static struct share_total *total_new(void)
     return t;
 }
 
-/* The view that is published limits all users of the node together to @mbps. */
-static void set_total(struct share_total *total, uint32_t mbps, const struct user_table *t)
+/* The view that is published limits all users of the node together to @kbps. */
+static void set_total(struct share_total *total, uint32_t kbps, const struct user_table *t)
 {
-    if (atomic_load_explicit(&total->mbps, memory_order_relaxed) == mbps)
+    if (atomic_load_explicit(&total->kbps, memory_order_relaxed) == kbps)
         return;
-    share_total_set(total, mbps);
+    share_total_set(total, kbps);
     for (size_t i = 0; i < t->count; i++) {
         share_reset(&t->by_id[i]->up_share);
         share_reset(&t->by_id[i]->down_share);
@@ -243,7 +243,7 @@ enum status views_publish(struct views *v, const struct plane *plane, uint32_t n
     b->v.generation = ++nv->generation;
     b->v.node = &s->node;
     b->v.total = nv->total;
-    set_total(nv->total, s->limits.total_mbps, t);
+    set_total(nv->total, s->limits.total_kbps, t);
     b->v.release = release;
     b->v.owner = b;
     atomic_store_explicit(&b->v.refs, 1, memory_order_relaxed);

@@ -1,19 +1,18 @@
 #include "policy/bucket.h"
 
 #define TICKS_US   16000u
-#define TICKS_MBPS 128000u /* of one byte at 1 Mbit/s: 8 us */
-#define BYTES_MS   125u    /* of 1 Mbit/s in a millisecond */
+#define TICKS_KBPS 128000000u /* of one byte at 1 kbit/s: 8 ms */
 #define QUANTUM_MS 10u
 #define BURST_MS   100u
 
-static uint64_t cost(uint64_t bytes, uint32_t mbps)
+static uint64_t cost(uint64_t bytes, uint32_t kbps)
 {
-    return bytes * TICKS_MBPS / mbps;
+    return bytes * TICKS_KBPS / kbps;
 }
 
-static uint32_t quantum(uint32_t mbps)
+static uint32_t quantum(uint32_t kbps)
 {
-    uint64_t n = (uint64_t)mbps * BYTES_MS * QUANTUM_MS;
+    uint64_t n = (uint64_t)kbps * QUANTUM_MS / 8;
 
     return n < BUCKET_QUANTUM_MIN   ? BUCKET_QUANTUM_MIN
            : n > BUCKET_QUANTUM_MAX ? BUCKET_QUANTUM_MAX
@@ -21,19 +20,19 @@ static uint32_t quantum(uint32_t mbps)
 }
 
 /* Ticks by which a rested user may run ahead of his rate. */
-static uint64_t burst(uint32_t mbps)
+static uint64_t burst(uint32_t kbps)
 {
-    uint64_t least = cost(BUCKET_BURST_MIN, mbps), usual = BURST_MS * 1000u * (uint64_t)TICKS_US;
+    uint64_t least = cost(BUCKET_BURST_MIN, kbps), usual = BURST_MS * 1000u * (uint64_t)TICKS_US;
 
     return least > usual ? least : usual;
 }
 
 /* Spends @bytes unless they would have to wait for more than @slack ticks (false). *@wait: ticks
  * before they may be used. */
-static bool spend(struct bucket *b, uint64_t bytes, uint32_t mbps, uint64_t now, uint64_t slack,
+static bool spend(struct bucket *b, uint64_t bytes, uint32_t kbps, uint64_t now, uint64_t slack,
                   uint64_t *wait)
 {
-    uint64_t ahead = burst(mbps), price = cost(bytes, mbps);
+    uint64_t ahead = burst(kbps), price = cost(bytes, kbps);
     uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed), from;
 
     do {
@@ -46,17 +45,17 @@ static bool spend(struct bucket *b, uint64_t bytes, uint32_t mbps, uint64_t now,
     return true;
 }
 
-uint64_t bucket_book(struct bucket *b, uint32_t mbps, uint32_t n, uint64_t now_us)
+uint64_t bucket_book(struct bucket *b, uint32_t kbps, uint32_t n, uint64_t now_us)
 {
     uint64_t wait;
 
-    (void)spend(b, n, mbps, now_us * TICKS_US, UINT64_MAX, &wait);
+    (void)spend(b, n, kbps, now_us * TICKS_US, UINT64_MAX, &wait);
     return now_us + (wait + TICKS_US - 1) / TICKS_US;
 }
 
-void bucket_unbook(struct bucket *b, uint32_t mbps, uint32_t n)
+void bucket_unbook(struct bucket *b, uint32_t kbps, uint32_t n)
 {
-    uint64_t back = cost(n, mbps), less;
+    uint64_t back = cost(n, kbps), less;
     uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed);
 
     do
@@ -65,25 +64,25 @@ void bucket_unbook(struct bucket *b, uint32_t mbps, uint32_t n)
                                                   memory_order_relaxed));
 }
 
-uint64_t bucket_wait_us(const struct bucket *b, uint32_t mbps, uint64_t now_us)
+uint64_t bucket_wait_us(const struct bucket *b, uint32_t kbps, uint64_t now_us)
 {
-    uint64_t free_at = now_us * TICKS_US + burst(mbps);
+    uint64_t free_at = now_us * TICKS_US + burst(kbps);
     uint64_t spent = atomic_load_explicit(&b->spent, memory_order_relaxed);
 
     return spent > free_at ? (spent - free_at) / TICKS_US : 0;
 }
 
-size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_us)
+size_t pace_room(struct pace *p, struct bucket *b, uint32_t kbps, uint64_t now_us)
 {
-    if (mbps != p->mbps) { /* booked at a rate that does not count any more */
+    if (kbps != p->kbps) { /* booked at a rate that does not count any more */
         p->granted = 0;
-        p->mbps = mbps;
+        p->kbps = kbps;
     }
-    if (mbps == 0)
+    if (kbps == 0)
         return SIZE_MAX;
     if (p->granted == 0) {
-        p->granted = quantum(mbps);
-        p->at_us = bucket_book(b, mbps, p->granted, now_us);
+        p->granted = quantum(kbps);
+        p->at_us = bucket_book(b, kbps, p->granted, now_us);
     }
     return p->at_us <= now_us ? p->granted : 0;
 }
@@ -94,8 +93,8 @@ void pace_take(struct pace *p, struct bucket *b, uint64_t n)
         p->granted -= (uint32_t)n;
         return;
     }
-    if (p->mbps != 0)
-        atomic_fetch_add_explicit(&b->spent, cost(n - p->granted, p->mbps), memory_order_relaxed);
+    if (p->kbps != 0)
+        atomic_fetch_add_explicit(&b->spent, cost(n - p->granted, p->kbps), memory_order_relaxed);
     p->granted = 0;
 }
 
@@ -108,16 +107,16 @@ uint64_t pace_wake_us(const struct pace *p, uint64_t now_us)
 
 void pace_end(struct pace *p, struct bucket *b)
 {
-    if (p->granted > 0 && p->mbps > 0)
-        bucket_unbook(b, p->mbps, p->granted);
+    if (p->granted > 0 && p->kbps > 0)
+        bucket_unbook(b, p->kbps, p->granted);
     *p = (struct pace){.granted = 0};
 }
 
-bool bucket_pass(struct bucket *b, uint32_t mbps, size_t n, uint64_t now_us, uint64_t slack_us)
+bool bucket_pass(struct bucket *b, uint32_t kbps, size_t n, uint64_t now_us, uint64_t slack_us)
 {
     uint64_t wait;
 
-    return mbps == 0 || spend(b, n, mbps, now_us * TICKS_US, slack_us * TICKS_US, &wait);
+    return kbps == 0 || spend(b, n, kbps, now_us * TICKS_US, slack_us * TICKS_US, &wait);
 }
 
 void bucket_reset(struct bucket *b)

@@ -6,7 +6,7 @@
  * polls, and there is no timer of the user. What one books is 10 ms of the rate, so a debt of many
  * sessions is short. After a pause a user may move 100 ms of his rate at once.
  *
- * Rates are in Mbit/s of 10^6 bits (125,000 bytes a second); 0 is no limit. Time is the loop's
+ * Rates are in kbit/s of 1000 bits (125 bytes a second); 0 is no limit. Time is the loop's
  * monotonic clock in microseconds. */
 #ifndef POLICY_BUCKET_H
 #define POLICY_BUCKET_H
@@ -30,12 +30,12 @@ struct bucket {
 struct pace {
     uint64_t at_us;   /* from when it may be used */
     uint32_t granted; /* bytes */
-    uint32_t mbps;    /* the rate it was booked at */
+    uint32_t kbps;    /* the rate it was booked at */
 };
 
 /* How many bytes the session may move now: SIZE_MAX without a limit; 0: none before
  * pace_wake_us. */
-size_t pace_room(struct pace *p, struct bucket *b, uint32_t mbps, uint64_t now_us);
+size_t pace_room(struct pace *p, struct bucket *b, uint32_t kbps, uint64_t now_us);
 /* @n bytes were moved. What is more than was granted becomes a debt of the bucket. */
 void pace_take(struct pace *p, struct bucket *b, uint64_t n);
 /* When to ask again, after pace_room was 0. */
@@ -44,15 +44,15 @@ uint64_t pace_wake_us(const struct pace *p, uint64_t now_us);
 void pace_end(struct pace *p, struct bucket *b);
 
 /* Books @n bytes however long they have to wait; returns from when they may be used. */
-uint64_t bucket_book(struct bucket *b, uint32_t mbps, uint32_t n, uint64_t now_us);
+uint64_t bucket_book(struct bucket *b, uint32_t kbps, uint32_t n, uint64_t now_us);
 /* @n bytes that were booked are not used. */
-void bucket_unbook(struct bucket *b, uint32_t mbps, uint32_t n);
+void bucket_unbook(struct bucket *b, uint32_t kbps, uint32_t n);
 /* How long who books now has to wait. */
-uint64_t bucket_wait_us(const struct bucket *b, uint32_t mbps, uint64_t now_us);
+uint64_t bucket_wait_us(const struct bucket *b, uint32_t kbps, uint64_t now_us);
 
 /* A datagram of @n bytes: true if it may pass now (and is paid for), false if it would have to wait
  * for more than @slack_us: drop it. */
-bool bucket_pass(struct bucket *b, uint32_t mbps, size_t n, uint64_t now_us, uint64_t slack_us);
+bool bucket_pass(struct bucket *b, uint32_t kbps, size_t n, uint64_t now_us, uint64_t slack_us);
 /* The rate has changed: the debts of the old one are forgotten. Any thread. */
 void bucket_reset(struct bucket *b);
 

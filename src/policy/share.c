@@ -5,9 +5,8 @@
 #define LEFT_MAX  ((1 << (LEFT_BITS - 1)) - 1)
 #define UNIT_US   128u
 
-#define BYTES_MS 125u   /* of 1 Mbit/s in a millisecond */
-#define TURN_MS  16u    /* of the rate, at most */
-#define HALF_US  16000u /* a round of that length: turns are half as long */
+#define TURN_MS 16u    /* of the rate, at most */
+#define HALF_US 16000u /* a round of that length: turns are half as long */
 /* A turn that begins may be used for so long, and for as long as the next one is away. */
 #define KEEP_US  100000u
 #define ROUND_US 10000000u /* longer ones are no round */
@@ -50,14 +49,14 @@ static uint64_t scale(uint64_t n, uint64_t by, uint64_t of)
  * turns. Where users have to wait, who had to wait longer than others since his last turn gets
  * more: which of those whom one tick of a timer wakes books first, and so jumps the queue, must
  * not matter, and it is more often the one with many sessions. */
-static uint32_t turn_size(struct share_queue *q, struct turn t, uint32_t mbps, uint64_t wait_us,
+static uint32_t turn_size(struct share_queue *q, struct turn t, uint32_t kbps, uint64_t wait_us,
                           uint64_t now_us)
 {
     uint64_t usual = atomic_load_explicit(&q->round_us, memory_order_relaxed);
     uint64_t his = now_us + wait_us - t.at_us;
     bool waited = wait_us > 0 && his < ROUND_US;
     uint64_t round = usual > wait_us ? usual : wait_us;
-    uint64_t n = (uint64_t)mbps * BYTES_MS * TURN_MS * HALF_US / (HALF_US + round);
+    uint64_t n = (uint64_t)kbps * TURN_MS / 8 * HALF_US / (HALF_US + round);
 
     /* Two workers may store at once: it is a hint. */
     usual = usual + (waited ? his : 0) / SMOOTH - usual / SMOOTH;
@@ -67,16 +66,16 @@ static uint32_t turn_size(struct share_queue *q, struct turn t, uint32_t mbps, u
     return n < SHARE_TURN_MIN ? SHARE_TURN_MIN : n > SHARE_TURN_MAX ? SHARE_TURN_MAX : (uint32_t)n;
 }
 
-static bool is_over(struct turn t, const struct share_queue *q, uint32_t mbps, uint64_t now_us)
+static bool is_over(struct turn t, const struct share_queue *q, uint32_t kbps, uint64_t now_us)
 {
     if (t.left <= 0)
         return true;
     uint64_t age = now_us > t.at_us ? now_us - t.at_us : 0;
-    return age > KEEP_US && age > KEEP_US + bucket_wait_us(&q->bucket, mbps, now_us);
+    return age > KEEP_US && age > KEEP_US + bucket_wait_us(&q->bucket, kbps, now_us);
 }
 
 /* Finds, or books, the user's turn. False: it begins after @by_us. */
-static bool have_turn(struct share *s, struct share_queue *q, uint32_t mbps, uint64_t now_us,
+static bool have_turn(struct share *s, struct share_queue *q, uint32_t kbps, uint64_t now_us,
                       uint64_t by_us, uint64_t *word, struct turn *out)
 {
     *word = atomic_load_explicit(&s->turn, memory_order_relaxed);
@@ -85,19 +84,19 @@ static bool have_turn(struct share *s, struct share_queue *q, uint32_t mbps, uin
         *out = t;
         if (t.at_us > by_us)
             return false;
-        if (!is_over(t, q, mbps, now_us))
+        if (!is_over(t, q, kbps, now_us))
             return true;
-        uint64_t wait_us = bucket_wait_us(&q->bucket, mbps, now_us);
-        uint32_t n = turn_size(q, t, mbps, wait_us, now_us);
+        uint64_t wait_us = bucket_wait_us(&q->bucket, kbps, now_us);
+        uint32_t n = turn_size(q, t, kbps, wait_us, now_us);
         int32_t debt = t.left < 0 ? t.left : 0;
-        struct turn next = {bucket_book(&q->bucket, mbps, n, now_us), debt + (int32_t)n};
+        struct turn next = {bucket_book(&q->bucket, kbps, n, now_us), debt + (int32_t)n};
         if (!replace(s, word, next)) { /* another worker was faster */
-            bucket_unbook(&q->bucket, mbps, n);
+            bucket_unbook(&q->bucket, kbps, n);
             continue;
         }
         *word = pack(next);
         if (t.left > 0)
-            bucket_unbook(&q->bucket, mbps, (uint32_t)t.left);
+            bucket_unbook(&q->bucket, kbps, (uint32_t)t.left);
     }
 }
 
@@ -112,17 +111,17 @@ static void add(struct share *s, int32_t n)
     } while (!replace(s, &word, t));
 }
 
-size_t stake_room(struct stake *k, struct share *s, struct share_queue *q, uint32_t mbps,
+size_t stake_room(struct stake *k, struct share *s, struct share_queue *q, uint32_t kbps,
                   size_t want, uint64_t now_us, uint64_t *wake_us)
 {
     uint64_t word, look = now_us + BUCKET_LOOK_US;
     struct turn t;
 
     stake_end(k, s, q, now_us);
-    k->mbps = mbps;
-    if (mbps == 0)
+    k->kbps = kbps;
+    if (kbps == 0)
         return SIZE_MAX;
-    while (have_turn(s, q, mbps, now_us, now_us, &word, &t)) {
+    while (have_turn(s, q, kbps, now_us, now_us, &word, &t)) {
         uint32_t n = want < (size_t)t.left ? (uint32_t)want : (uint32_t)t.left;
         if (replace(s, &word, (struct turn){t.at_us, t.left - (int32_t)n})) {
             k->bytes = n;
@@ -136,7 +135,7 @@ size_t stake_room(struct stake *k, struct share *s, struct share_queue *q, uint3
 
 void stake_take(struct stake *k, struct share *s, uint64_t n)
 {
-    if (n > k->bytes && k->mbps != 0) {
+    if (n > k->bytes && k->kbps != 0) {
         uint64_t more = n - k->bytes;
         add(s, more < LEFT_MAX ? -(int32_t)more : -LEFT_MAX);
     }
@@ -151,19 +150,19 @@ void stake_end(struct stake *k, struct share *s, struct share_queue *q, uint64_t
     if (k->bytes > 0)
         add(s, (int32_t)k->bytes);
     else if (k->all)
-        (void)have_turn(s, q, k->mbps, now_us, now_us, &word, &t);
+        (void)have_turn(s, q, k->kbps, now_us, now_us, &word, &t);
     k->bytes = 0;
     k->all = false;
 }
 
-bool share_pass(struct share *s, struct share_queue *q, uint32_t mbps, uint32_t n, uint64_t now_us,
+bool share_pass(struct share *s, struct share_queue *q, uint32_t kbps, uint32_t n, uint64_t now_us,
                 uint64_t slack_us)
 {
     uint64_t word;
     struct turn t;
 
-    while (mbps != 0) {
-        if (!have_turn(s, q, mbps, now_us, now_us + slack_us, &word, &t))
+    while (kbps != 0) {
+        if (!have_turn(s, q, kbps, now_us, now_us + slack_us, &word, &t))
             return false;
         if (replace(s, &word, (struct turn){t.at_us, t.left - (int32_t)n}))
             break;
@@ -176,9 +175,9 @@ void share_give_back(struct share *s, uint32_t n)
     add(s, (int32_t)n);
 }
 
-void share_total_set(struct share_total *t, uint32_t mbps)
+void share_total_set(struct share_total *t, uint32_t kbps)
 {
-    atomic_store_explicit(&t->mbps, mbps, memory_order_relaxed);
+    atomic_store_explicit(&t->kbps, kbps, memory_order_relaxed);
     bucket_reset(&t->down.bucket);
     bucket_reset(&t->up.bucket);
 }

@@ -12,7 +12,7 @@
  * record that had been read piece by piece) is a debt of the user: it costs him the turns that
  * follow, and nobody else.
  *
- * Rates are in Mbit/s of 10^6 bits; 0 is no limit. Time is the loop's monotonic clock in
+ * Rates are in kbit/s of 1000 bits; 0 is no limit. Time is the loop's monotonic clock in
  * microseconds. */
 #ifndef POLICY_SHARE_H
 #define POLICY_SHARE_H
@@ -35,7 +35,7 @@ struct share_queue {
 
 /* All users of a node. Outlives its views. Zeroed: no limit. */
 struct share_total {
-    _Atomic uint32_t mbps; /* read at every turn: on a cache line that is rarely written */
+    _Atomic uint32_t kbps; /* read at every turn: on a cache line that is rarely written */
     _Alignas(64) struct share_queue down; /* of both directions where they share */
     _Alignas(64) struct share_queue up;
 };
@@ -49,14 +49,14 @@ struct share {
 /* What one direction of one session took out of its user's turn. Zeroed: nothing. */
 struct stake {
     uint32_t bytes;
-    uint32_t mbps; /* the rate it was taken at */
+    uint32_t kbps; /* the rate it was taken at */
     bool all;      /* there was no more */
 };
 
 /* How many of @want bytes the session may move now; 0: none before *@wake_us (set only then). Asked
- * again without stake_end between, what was taken before is given back. SIZE_MAX where @mbps
+ * again without stake_end between, what was taken before is given back. SIZE_MAX where @kbps
  * is 0. */
-size_t stake_room(struct stake *k, struct share *s, struct share_queue *q, uint32_t mbps,
+size_t stake_room(struct stake *k, struct share *s, struct share_queue *q, uint32_t kbps,
                   size_t want, uint64_t now_us, uint64_t *wake_us);
 /* @n bytes were moved. */
 void stake_take(struct stake *k, struct share *s, uint64_t n);
@@ -66,13 +66,13 @@ void stake_end(struct stake *k, struct share *s, struct share_queue *q, uint64_t
 
 /* A datagram of @n bytes: true if it may pass now (and is paid for), false if it would have to wait
  * for more than @slack_us: drop it. */
-bool share_pass(struct share *s, struct share_queue *q, uint32_t mbps, uint32_t n, uint64_t now_us,
+bool share_pass(struct share *s, struct share_queue *q, uint32_t kbps, uint32_t n, uint64_t now_us,
                 uint64_t slack_us);
 /* A datagram that was let pass is not sent. */
 void share_give_back(struct share *s, uint32_t n);
 
 /* The rate has changed. Any thread: for the node first, then for each of its users. */
-void share_total_set(struct share_total *t, uint32_t mbps);
+void share_total_set(struct share_total *t, uint32_t kbps);
 void share_reset(struct share *s);
 
 #endif

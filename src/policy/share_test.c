@@ -10,6 +10,7 @@
 #include "policy/share.h"
 
 #define SECOND_US UINT64_C(1000000)
+#define MBIT      1000u  /* kbit/s */
 #define TICK_US   8000u  /* the resolution of a worker's timers */
 #define FIRST     16000u /* bytes of the first turn at 8 Mbit/s, when nobody else is there */
 #define USERS     1000
@@ -20,7 +21,7 @@
 struct user {
     struct share share;
     struct bucket own;
-    uint32_t mbps; /* his own limit; 0: none */
+    uint32_t kbps; /* his own limit; 0: none */
     uint64_t moved;
 };
 
@@ -50,21 +51,21 @@ static struct session *add(struct node *n, unsigned user)
     return s;
 }
 
-static struct node *node_new(uint32_t mbps)
+static struct node *node_new(uint32_t kbps)
 {
     size_t size = (sizeof(struct node) + 63) / 64 * 64;
     struct node *n = aligned_alloc(64, size);
 
     assert_non_null(n);
     memset(n, 0, size);
-    share_total_set(&n->total, mbps);
+    share_total_set(&n->total, kbps);
     n->now_us = SECOND_US;
     return n;
 }
 
 static uint32_t rate_of(const struct node *n)
 {
-    return atomic_load(&n->total.mbps);
+    return atomic_load(&n->total.kbps);
 }
 
 static void wait_until(struct node *n, struct session *s, uint64_t us)
@@ -78,8 +79,8 @@ static size_t room_of(struct node *n, struct session *s, size_t want, uint64_t *
     struct user *u = s->user;
     size_t room = want;
 
-    if (u->mbps != 0) {
-        room = pace_room(&s->pace, &u->own, u->mbps, n->now_us);
+    if (u->kbps != 0) {
+        room = pace_room(&s->pace, &u->own, u->kbps, n->now_us);
         *wake = pace_wake_us(&s->pace, n->now_us);
         room = room < want ? room : want;
     }
@@ -105,7 +106,7 @@ static void run(struct node *n, struct session *s)
         return;
     }
     stake_take(&s->stake, &s->user->share, used);
-    if (s->user->mbps != 0)
+    if (s->user->kbps != 0)
         pace_take(&s->pace, &s->user->own, used);
     stake_end(&s->stake, &s->user->share, &n->total.down, n->now_us);
     s->moved += used;
@@ -159,7 +160,7 @@ static uint64_t sum_of(const struct node *n)
 
 static uint64_t exact(const struct node *n, uint64_t us)
 {
-    return rate_of(n) * us / 8;
+    return rate_of(n) * us / 8000;
 }
 
 static void assert_near(const char *what, uint64_t is, uint64_t should, unsigned below,
@@ -170,7 +171,7 @@ static void assert_near(const char *what, uint64_t is, uint64_t should, unsigned
                  (unsigned long long)should);
 }
 
-static const uint32_t rates[] = {10, 100, 1000};
+static const uint32_t rates[] = {10 * MBIT, 100 * MBIT, 1000 * MBIT};
 
 static void ten_seconds(struct node *n)
 {
@@ -198,7 +199,7 @@ static void a_user_has_one_share_whatever_his_sessions(void **state)
         for (unsigned i = 0; i < 64; i++)
             least = n->sessions[i].moved < least ? n->sessions[i].moved : least;
         if (least < third / 64 / 2)
-            fail_msg("%u Mbit/s: a session of 64 had %llu bytes", rates[r],
+            fail_msg("%u kbit/s: a session of 64 had %llu bytes", rates[r],
                      (unsigned long long)least);
         free(n);
     }
@@ -210,7 +211,7 @@ static void hundreds_of_users_are_equal(void **state)
 
     (void)state;
     for (unsigned c = 0; c < 4; c++) {
-        struct node *n = node_new(100);
+        struct node *n = node_new(100 * MBIT);
         for (unsigned i = 0; i < counts[c]; i++)
             for (unsigned k = 0; k <= i % 2 && n->session_count < SESSIONS; k++)
                 add(n, i);
@@ -223,10 +224,10 @@ static void hundreds_of_users_are_equal(void **state)
 
 static void what_one_leaves_is_the_others(void **state)
 {
-    struct node *n = node_new(100);
+    struct node *n = node_new(100 * MBIT);
 
     (void)state;
-    n->users[0].mbps = 10;
+    n->users[0].kbps = 10 * MBIT;
     for (unsigned i = 0; i < 4; i++)
         for (unsigned k = 0; k < 4; k++)
             add(n, i);
@@ -244,11 +245,11 @@ static void what_one_leaves_is_the_others(void **state)
 
 static void limits_below_the_share_are_reached_in_a_crowd(void **state)
 {
-    struct node *n = node_new(100);
+    struct node *n = node_new(100 * MBIT);
 
     (void)state;
     for (unsigned i = 0; i < 100; i++) {
-        n->users[i].mbps = i < 50 ? 1 : 0; /* of 1: just what their share would be */
+        n->users[i].kbps = i < 50 ? 1 * MBIT : 0; /* of 1: just what their share would be */
         add(n, i);
     }
     for (unsigned i = 0; i < 25; i++)
@@ -264,7 +265,7 @@ static void limits_below_the_share_are_reached_in_a_crowd(void **state)
 
 static void who_needs_little_gets_it_soon_and_costs_little(void **state)
 {
-    struct node *n = node_new(100);
+    struct node *n = node_new(100 * MBIT);
 
     (void)state;
     for (unsigned i = 0; i < 10; i++)
@@ -283,7 +284,7 @@ static void who_needs_little_gets_it_soon_and_costs_little(void **state)
 
 static void a_debt_is_its_makers(void **state)
 {
-    struct node *n = node_new(10);
+    struct node *n = node_new(10 * MBIT);
     uint64_t wake;
 
     (void)state;
@@ -292,8 +293,8 @@ static void a_debt_is_its_makers(void **state)
     go(n, n->now_us + SECOND_US);
     forget(n);
     /* A megabyte at once: his next eight tenths of a second. */
-    (void)stake_room(&n->sessions[0].stake, &n->users[0].share, &n->total.down, 10, 1, n->now_us,
-                     &wake);
+    (void)stake_room(&n->sessions[0].stake, &n->users[0].share, &n->total.down, 10 * MBIT, 1,
+                     n->now_us, &wake);
     stake_take(&n->sessions[0].stake, &n->users[0].share, 1000000);
     go(n, n->now_us + SECOND_US);
     assert_near("the other", n->users[1].moved, exact(n, SECOND_US) / 2, 10, 15);
@@ -305,13 +306,13 @@ static void a_debt_is_its_makers(void **state)
 
 static void a_new_rate_counts_at_once(void **state)
 {
-    struct node *n = node_new(1);
+    struct node *n = node_new(1 * MBIT);
 
     (void)state;
     for (unsigned i = 0; i < 100; i++)
         add(n, i);
     go(n, n->now_us + 5 * SECOND_US);
-    share_total_set(&n->total, 1000);
+    share_total_set(&n->total, 1000 * MBIT);
     for (unsigned i = 0; i < 100; i++)
         share_reset(&n->users[i].share);
     forget(n);
@@ -333,18 +334,18 @@ static void what_is_taken_and_not_used_comes_back(void **state)
     uint64_t wake = 0;
 
     (void)state;
-    assert_int_equal(stake_room(&a, &s, &t.down, 8, SIZE_MAX, SECOND_US, &wake), FIRST);
+    assert_int_equal(stake_room(&a, &s, &t.down, 8 * MBIT, SIZE_MAX, SECOND_US, &wake), FIRST);
     uint64_t spent = atomic_load(&t.down.bucket.spent);
     stake_take(&a, &s, 4000);
     stake_end(&a, &s, &t.down, SECOND_US);
     stake_end(&a, &s, &t.down, SECOND_US);
-    assert_int_equal(stake_room(&b, &s, &t.down, 8, 5000, SECOND_US, &wake), 5000);
-    assert_int_equal(stake_room(&b, &s, &t.down, 8, 17000, SECOND_US, &wake), FIRST - 4000);
+    assert_int_equal(stake_room(&b, &s, &t.down, 8 * MBIT, 5000, SECOND_US, &wake), 5000);
+    assert_int_equal(stake_room(&b, &s, &t.down, 8 * MBIT, 17000, SECOND_US, &wake), FIRST - 4000);
     stake_end(&b, &s, &t.down, SECOND_US);
     assert_int_equal(atomic_load(&t.down.bucket.spent), spent);
     /* Long after, the rest goes back to the node, which has forgotten it. */
-    assert_int_equal(stake_room(&b, &s, &t.down, 8, SIZE_MAX, 60 * SECOND_US, &wake), FIRST);
-    assert_true(stake_room(&a, &s, &t.down, 8, SIZE_MAX, 60 * SECOND_US, &wake) > 0);
+    assert_int_equal(stake_room(&b, &s, &t.down, 8 * MBIT, SIZE_MAX, 60 * SECOND_US, &wake), FIRST);
+    assert_true(stake_room(&a, &s, &t.down, 8 * MBIT, SIZE_MAX, 60 * SECOND_US, &wake) > 0);
     assert_true(atomic_load(&t.down.bucket.spent) <= (60 * SECOND_US + 40000) * 16000);
 }
 
@@ -358,7 +359,7 @@ static void datagrams_are_dropped_fairly(void **state)
     /* 8 Mbit/s: each sends more than its quarter, the last one ten times as much. */
     for (unsigned i = 0; i < 200000; i++, now += 50) {
         unsigned u = i % 16 < 3 ? i % 16 : 3;
-        if (share_pass(&users[u], &t.down, 8, 1000, now, 50000)) {
+        if (share_pass(&users[u], &t.down, 8 * MBIT, 1000, now, 50000)) {
             passed[u] += 1000;
             bytes += 1000;
         }

@@ -31,8 +31,8 @@ struct user_rt {
     _Atomic uint32_t refs;
     _Atomic uint32_t sessions; /* open now, over all workers */
     _Atomic bool removed;      /* no new session; open ones end within a second */
-    _Atomic uint32_t speed_mbps, device_limit, conn_limit; /* 0 = unlimited */
-    _Atomic uint32_t dynamic_mbps;     /* what he is held to for a while; 0 = nothing */
+    _Atomic uint32_t speed_kbps, device_limit, conn_limit; /* 0 = unlimited */
+    _Atomic uint32_t dynamic_kbps;     /* what he is held to for a while; 0 = nothing */
     struct bucket up, down;            /* of user_speed */
     struct share up_share, down_share; /* of the node's total */
     /* policy/user_devices.h, shared with his like on other nodes; set once, NULL: no device limit
@@ -41,11 +41,11 @@ struct user_rt {
     _Atomic(struct user_live *) live; /* policy/user_live.h; NULL: nothing to share yet */
 };
 
-/* His speed limit in Mbit/s, the smaller of the two; 0: none. */
+/* His speed limit in kbit/s, the smaller of the two; 0: none. */
 static inline uint32_t user_speed(const struct user_rt *u)
 {
-    uint32_t usual = atomic_load_explicit(&u->speed_mbps, memory_order_relaxed);
-    uint32_t now = atomic_load_explicit(&u->dynamic_mbps, memory_order_relaxed);
+    uint32_t usual = atomic_load_explicit(&u->speed_kbps, memory_order_relaxed);
+    uint32_t now = atomic_load_explicit(&u->dynamic_kbps, memory_order_relaxed);
 
     return usual - 1 < now - 1 ? usual : now; /* 0 counts as the largest */
 }

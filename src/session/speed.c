@@ -13,7 +13,7 @@ static uint64_t now_us(const struct session *s)
 
 /* What one direction of a user counts against. */
 struct limits {
-    uint32_t user_mbps, total_mbps;
+    uint32_t user_kbps, total_kbps;
     struct bucket *own;
     struct share_queue *total; /* NULL without a node's */
     struct share *share;
@@ -23,12 +23,12 @@ static struct limits limits_of(const struct view *v, struct user_rt *u, bool up)
 {
     struct share_total *t = v->total;
     bool apart = up && !v->node->speed_shared;
-    struct limits l = {.user_mbps = user_speed(u),
+    struct limits l = {.user_kbps = user_speed(u),
                        .own = apart ? &u->up : &u->down,
                        .share = apart ? &u->up_share : &u->down_share};
 
     if (t != NULL) {
-        l.total_mbps = atomic_load_explicit(&t->mbps, memory_order_relaxed);
+        l.total_kbps = atomic_load_explicit(&t->kbps, memory_order_relaxed);
         l.total = apart ? &t->up : &t->down;
     }
     return l;
@@ -49,9 +49,9 @@ static size_t user_part(struct session *s, bool up, const struct limits *l)
     struct pace *p = up ? &s->up_pace : &s->down_pace;
     uint64_t now = now_us(s);
 
-    if (l->user_mbps == 0 && p->mbps == 0)
+    if (l->user_kbps == 0 && p->kbps == 0)
         return SIZE_MAX;
-    size_t room = pace_room(p, l->own, l->user_mbps, now);
+    size_t room = pace_room(p, l->own, l->user_kbps, now);
     if (room == 0)
         session_wake_by(s, pace_wake_us(p, now) / 1000 + 1);
     return room;
@@ -62,9 +62,9 @@ static size_t total_part(struct session *s, bool up, const struct limits *l, siz
     struct stake *k = up ? &s->up_stake : &s->down_stake;
     uint64_t wake = 0;
 
-    if (l->total_mbps == 0 && k->mbps == 0)
+    if (l->total_kbps == 0 && k->kbps == 0)
         return SIZE_MAX;
-    size_t room = stake_room(k, l->share, l->total, l->total_mbps, want, now_us(s), &wake);
+    size_t room = stake_room(k, l->share, l->total, l->total_kbps, want, now_us(s), &wake);
     if (room == 0)
         session_wake_by(s, wake / 1000 + 1);
     return room;
@@ -108,12 +108,12 @@ void speed_read(struct session *s, bool up, size_t n)
 
 static void count(struct session *s, bool up, struct pace *p, struct stake *k, uint64_t n)
 {
-    if (n == 0 || (p->mbps == 0 && k->mbps == 0))
+    if (n == 0 || (p->kbps == 0 && k->kbps == 0))
         return;
     struct limits l = limits_of(s->view, s->user, up);
-    if (p->mbps != 0)
+    if (p->kbps != 0)
         pace_take(p, l.own, n);
-    if (k->mbps != 0)
+    if (k->kbps != 0)
         stake_take(k, l.share, n);
 }
 
@@ -126,11 +126,11 @@ void speed_count(struct session *s, uint64_t up, uint64_t down)
 /* May a datagram of @n bytes pass now? */
 static bool pass(const struct limits *l, uint32_t n, uint64_t now)
 {
-    if (!share_pass(l->share, l->total, l->total_mbps, n, now, DATAGRAM_SLACK_US))
+    if (!share_pass(l->share, l->total, l->total_kbps, n, now, DATAGRAM_SLACK_US))
         return false;
-    if (bucket_pass(l->own, l->user_mbps, n, now, DATAGRAM_SLACK_US))
+    if (bucket_pass(l->own, l->user_kbps, n, now, DATAGRAM_SLACK_US))
         return true;
-    if (l->total_mbps != 0)
+    if (l->total_kbps != 0)
         share_give_back(l->share, n);
     return false;
 }
@@ -143,7 +143,7 @@ void speed_filter(struct worker_node *wn, struct user_rt *user, bool up, struct 
     if (user == NULL || n <= paid)
         return;
     struct limits l = limits_of(wn->view, user, up);
-    if (l.user_mbps == 0 && l.total_mbps == 0)
+    if (l.user_kbps == 0 && l.total_kbps == 0)
         return;
     uint64_t now = loop_now_us(wn->worker->loop);
     for (uint32_t i = 0; i < n; i++) {
