@@ -16,7 +16,7 @@ enum config_kind {
     KIND_NONE,
     KIND_BOOL,    /* bool */
     KIND_U32,     /* uint32_t, min..max */
-    KIND_MBPS,    /* uint32_t kbit/s, of a number of Mbit/s that may have a fraction; max in them */
+    KIND_MBPS,    /* uint32_t kbit/s, of Mbit/s with a fraction or not; max in kbit/s */
     KIND_MS,      /* uint32_t milliseconds; unit: of a bare number; min..max in ms */
     KIND_SECONDS, /* uint32_t seconds, likewise (min..max in ms) */
     KIND_BYTES,   /* uint64_t; unit: bytes a bare number counts; max in bytes */
@@ -59,8 +59,7 @@ struct config_draft {
     struct config_api api;
     struct config_options opt;
     const char *name, *core, *core_name;
-    bool enable_vless;
-    bool reality_off; /* RealityConfig is there and not meant */
+    bool enable_vless, reality_off; /* off: RealityConfig is there and not meant */
 };
 
 /* A core while it is read. */
@@ -143,7 +142,7 @@ void config_include(struct config_reader *r, struct config_nodes *ns, const stru
  * is served. */
 void config_source_add(struct config_reader *r, const char *path);
 void config_source_add_node(struct config_reader *r, const struct config_node *n);
-/* All bytes of a file, malloc'ed and NUL-terminated; NULL with errno (EFBIG over JSON_SIZE_MAX). */
+/* All of a file, malloc'ed and NUL-terminated; NULL with errno (EFBIG over JSON_SIZE_MAX). */
 char *config_slurp(const char *path, size_t *len);
 /* Prints one node as a JSON object; @open shows secrets too (for the digest). */
 void config_print_node(const struct config_node *n, FILE *to, bool open);
