@@ -22,7 +22,7 @@ struct fake_plane {
         struct view *view;
         unsigned published, removed_nodes;
         bool tell_listening, tell_gone, tell_alive, tell_counted;
-        unsigned ended_devices;
+        unsigned ended_devices, closed_removed;
     } nodes[FAKE_NODES];
     struct user_rt *leaving[256];
     size_t leaving_count;
@@ -108,6 +108,11 @@ static inline void fake_count_devices(void *self, uint32_t no)
     loop_task_add(p->loop, &p->later);
 }
 
+static inline void fake_close_removed(void *self, uint32_t no)
+{
+    ((struct fake_plane *)self)->nodes[no].closed_removed++;
+}
+
 static inline void fake_end_devices(void *self, uint32_t no)
 {
     ((struct fake_plane *)self)->nodes[no].ended_devices++;
@@ -135,6 +140,7 @@ static inline void fake_plane_init(struct fake_plane *p, struct loop *l)
                               .workers = 2,
                               .publish = fake_publish,
                               .remove = fake_remove,
+                              .close_removed = fake_close_removed,
                               .collect_alive = fake_collect,
                               .count_devices = fake_count_devices,
                               .end_devices = fake_end_devices,

@@ -317,6 +317,66 @@ static void kill_in_retirement(void **state)
     close_side(&d);
 }
 
+static int lock(const char *path, int flags, int how)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, how | LOCK_NB), 0);
+    return fd;
+}
+
+/* The same of the old process of an upgrade, when the new one has reported the sums already: the
+ * account was gone, and what is found in the file was new. */
+static void kill_in_retirement_beside_another(void **state)
+{
+    (void)state;
+    struct side d;
+    struct spool_batch b;
+    char path[128];
+
+    killed(retire_and_die);
+    copy("kept", "counters-1");
+    snprintf(path, sizeof(path), "%s/counters-1", dir);
+    int file = lock(path, O_RDWR, LOCK_EX), database = lock(dir, O_RDONLY, LOCK_SH);
+    open_side(&d);
+    assert_true(counters_has_others(d.c));
+    expect_pending(&d, 10, 20);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
+    expect_pending(&d, 0, 0);
+    counters_recover(d.c);
+    assert_true(counters_has_others(d.c)); /* it lives */
+    close(file);
+    close(database);
+    counters_recover(d.c);
+    assert_false(counters_has_others(d.c));
+    assert_int_equal(access(path, F_OK), -1);
+    expect_pending(&d, 0, 0);
+    close_side(&d);
+}
+
+/* The old process of an upgrade is killed: what it had not put is there at once, not at the next
+ * start. */
+static void killed_beside_another(void **state)
+{
+    (void)state;
+    struct side d;
+    char path[128];
+
+    killed(only_traffic);
+    snprintf(path, sizeof(path), "%s/counters-1", dir);
+    int file = lock(path, O_RDWR, LOCK_EX), database = lock(dir, O_RDONLY, LOCK_SH);
+    open_side(&d);
+    expect_pending(&d, 0, 0);
+    close(file);
+    close(database);
+    counters_recover(d.c);
+    uint64_t up = 0, down = 0;
+    assert_int_equal(spool_pending(d.s, d.node, &up, &down), ST_OK);
+    assert_true(up + down > 0);
+    close_side(&d);
+}
+
 static void slot_is_reused_from_zero(void **state)
 {
     (void)state;
@@ -651,6 +711,8 @@ int main(void)
         TEST(kill_loses_nothing),
         TEST(kill_in_recovery),
         TEST(kill_in_retirement),
+        TEST(kill_in_retirement_beside_another),
+        TEST(killed_beside_another),
         TEST(slot_is_reused_from_zero),
         TEST(small_sums_wait),
         TEST(small_sums_do_not_wait_for_a_clock_set_back),

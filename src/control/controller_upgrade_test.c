@@ -1,0 +1,209 @@
+/* Two controllers on one database: an upgrade without sockets and processes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/fake_world.h"
+
+/* The new process's half. The old one's is the world. */
+struct next {
+    struct fake_plane plane;
+    struct controller *c;
+    unsigned listens, removed;
+    struct controller_user gone;
+    bool stopped;
+};
+
+static void on_listens(void *arg)
+{
+    ((struct next *)arg)->listens++;
+}
+
+static void on_removed(void *arg, const struct controller_user *list, size_t count)
+{
+    struct next *n = arg;
+    n->removed += (unsigned)count;
+    n->gone = list[count - 1];
+}
+
+static void on_next_stopped(void *arg)
+{
+    ((struct next *)arg)->stopped = true;
+}
+
+static void start_next(struct world *w, struct next *n)
+{
+    *n = (struct next){.listens = 0};
+    struct controller_setup setup = {.loop = w->loop,
+                                     .log = &lg,
+                                     .plane = &n->plane.plane,
+                                     .state_dir = w->dir,
+                                     .held = true,
+                                     .listens = on_listens,
+                                     .removed = on_removed,
+                                     .arg = n};
+    fake_plane_init(&n->plane, w->loop);
+    n->c = controller_new(&setup);
+    assert_non_null(n->c);
+    n->plane.controller = n->c;
+    assert_int_equal(controller_apply(n->c, w->cfg), ST_OK);
+    assert_true(controller_state_id(n->c) != 0);
+    assert_true(controller_state_id(n->c) == controller_state_id(w->c));
+}
+
+static void end_next(struct next *n)
+{
+    fake_plane_fini(&n->plane);
+    controller_free(n->c);
+}
+
+static unsigned all_calls(const struct world *w)
+{
+    unsigned n = 0;
+    for (int i = 0; i < ACTIONS; i++)
+        n += w->calls[i];
+    return n;
+}
+
+static void go_round(struct world *w)
+{
+    for (int i = 0; i < 20; i++)
+        loop_once(w->loop, 0);
+}
+
+static void leave(struct world *w)
+{
+    controller_close_ports(w->c);
+    controller_leave(w->c, on_stopped, w);
+}
+
+/* It serves what is cached, and nobody hears of it before it is its turn. */
+static void the_new_one_waits(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    uint32_t rows[VIEW_NODES_MAX], other = 12345;
+    run(w);
+    assert_int_equal(controller_listening(w->c, rows), 1);
+    unsigned calls = all_calls(w);
+    start_next(w, &n);
+    assert_true(controller_waits_for(n.c, rows, 1));
+    assert_false(controller_waits_for(n.c, &other, 1)); /* not configured here: not waited for */
+    UNTIL(w, n.listens > 0);
+    assert_false(controller_waits_for(n.c, rows, 1));
+    assert_int_equal(n.plane.nodes[0].view->users->count, 2);
+    go_round(w);
+    assert_int_equal(all_calls(w), calls);
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n); /* the upgrade has failed */
+    UNTIL(w, n.stopped);
+    end_next(&n);
+    assert_int_equal(all_calls(w), calls);
+}
+
+/* The sums of both, each once, and all of them by the new one. */
+static void one_reports_for_both(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    run(w);
+    traffic(w, UUID_A, 100, 200);
+    start_next(w, &n);
+    unsigned pushes = w->calls[PUSH];
+    traffic(w, UUID_A, 10, 20);
+    leave(w);
+    UNTIL(w, w->stopped);
+    assert_false(controller_is_pushing(w->c));
+    end(w);
+    assert_int_equal(w->calls[PUSH], pushes);
+    unsigned pulls = w->calls[CONFIG];
+    controller_begin(n.c, w->cfg);
+    UNTIL(w, w->calls[CONFIG] > pulls);
+    assert_int_equal(w->calls[PUSH], pushes);
+    controller_report(n.c);
+    UNTIL(w, w->calls[PUSH] > pushes);
+    assert_non_null(strstr(w->body[PUSH], "\"1\":[110,220]"));
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+}
+
+/* A push is under way when the other takes over: that one must not send the same batch. */
+static void a_push_under_way_is_told(void **state)
+{
+    struct world *w = *state;
+    run(w);
+    traffic(w, UUID_A, 1, 1);
+    assert_false(controller_is_pushing(w->c));
+    unsigned pushes = w->calls[PUSH];
+    controller_poke(w->c);
+    assert_true(controller_is_pushing(w->c));
+    leave(w);
+    assert_true(controller_is_pushing(w->c));
+    UNTIL(w, w->stopped);
+    assert_false(controller_is_pushing(w->c));
+    assert_int_equal(w->calls[PUSH], pushes + 1);
+    end(w);
+}
+
+/* Three in a row: the second has not been told that the first does not push any more when it is
+ * replaced itself. Neither may it tell so, nor end. */
+static void the_right_to_report_is_passed_on(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    run(w);
+    start_next(w, &n);
+    UNTIL(w, n.listens > 0);
+    controller_begin(n.c, w->cfg);
+    controller_leave(n.c, on_next_stopped, &n);
+    go_round(w);
+    assert_true(controller_is_pushing(n.c));
+    assert_false(n.stopped);
+    controller_report(n.c);
+    assert_false(controller_is_pushing(n.c));
+    UNTIL(w, n.stopped);
+    end_next(&n);
+}
+
+/* The new one hears of it, the old one has the session. */
+static void removed_users_go_in_the_old_one_too(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    run(w);
+    struct user_rt *b = find_user(w, UUID_B), *a = find_user(w, UUID_A);
+    start_next(w, &n);
+    UNTIL(w, n.listens > 0);
+    controller_begin(n.c, w->cfg);
+    set_users(w, USER_A);
+    controller_poke(n.c);
+    UNTIL(w, n.removed > 0);
+    assert_int_equal(n.removed, 1);
+    controller_remove_users(w->c, &n.gone, 1);
+    assert_true(b->removed);
+    assert_false(a->removed);
+    assert_int_equal(w->plane.nodes[0].closed_removed, 1);
+    n.gone.row++; /* of another node */
+    n.gone.uid = 1;
+    memcpy(n.gone.uuid, a->uuid, UUID_LEN);
+    controller_remove_users(w->c, &n.gone, 1);
+    assert_false(a->removed);
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_new_one_waits),
+        TEST(one_reports_for_both),
+        TEST(a_push_under_way_is_told),
+        TEST(the_right_to_report_is_passed_on),
+        TEST(removed_users_go_in_the_old_one_too),
+    };
+    return cmocka_run_group_tests_name("controller in an upgrade", tests, NULL, NULL);
+}
