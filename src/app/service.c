@@ -129,6 +129,8 @@ static void on_signal(struct signals *sig, int signo)
     case SIGUSR2:
         if (s->upgrade)
             upgrade_start(s->upgrade, NULL, UPGRADE_READY_MS, NULL, NULL);
+        else
+            log_line(&s->log, LOG_WARNING, NULL, "SIGUSR2: only v2sp run can be upgraded");
         return;
     default:
         service_stop(s);

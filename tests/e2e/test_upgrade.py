@@ -84,7 +84,7 @@ def test_an_upgrade_that_fails_changes_nothing(serve, node, origin):
     with vless.Session(node, ALICE, origin) as alice:
         alice.say()
         for args, why in ((["/bin/false"], "check"), ([none], "cannot start"), ([s.directory + "/missing"], "No such file"),
-                          (["/bin/true"], "ended with status 0"), ([hangs, "--timeout", "1"], "not ready in time")):
+                          (["/bin/true"], "ended with status 0"), ([hangs, "--timeout", "3"], "not ready in time")):
             second = threading.Thread(target=lambda: (s.process.wait_log(f"{hangs} is started"),
                                                       s.process.signal(signal.SIGUSR2)))
             if hangs in args:
