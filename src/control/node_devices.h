@@ -25,8 +25,8 @@ struct node_alivelist {
  * in this process last reported themselves, each address once. Users who are neither in this list
  * nor in the one before cost nothing. @own_users: heap. */
 void node_devices_take(struct node *n, struct node_online *own_users, size_t count);
-/* After every pull: a list that is too old counts no more. Then what the nodes see themselves is all
- * that is known. */
+/* After every pull: a list that is too old counts no more. Then what the nodes see themselves is
+ * all that is known. */
 void node_devices_age(struct node *n);
 
 #endif

@@ -166,8 +166,8 @@ static enum status feed_alive(void *arg, const void *data, size_t len)
     return v2sp_alive_list_feed(&p->reader.alive, data, len, &p->err);
 }
 
-/* The users are served whatever becomes of this: a failure of its own does not make the pull one. It
- * leaves the last good list, with its age: no answer must not mean no limits. */
+/* The users are served whatever becomes of this: a failure of its own does not make the pull
+ * one. It leaves the last good list, with its age: no answer must not mean no limits. */
 static void on_alive(void *arg, const struct panel_reply *r)
 {
     struct pull *p = arg;
