@@ -287,6 +287,7 @@ static void print_options(struct printer *p, const struct config_node *n)
     print_reality(p, o);
     put_bool(p, "AllowPrivate", o->allow_private);
     put_bool(p, "MassDeleteGuard", o->mass_delete_guard);
+    put_text(p, "ReportPolicy", o->at_most_once ? "at-most-once" : "at-least-once");
     put_ms(p, "DrainTimeout", o->drain_ms);
     put_number(p, "HandshakesPerSource", o->source_max);
     put_text(p, "SpeedLimitMode", o->speed_shared ? "shared" : "each");
