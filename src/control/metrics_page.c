@@ -90,6 +90,12 @@ static bool count_rejected(const struct metrics_setup *m, const struct node *n, 
     return true;
 }
 
+static bool count_dropped(const struct metrics_setup *m, const struct node *n, uint64_t *out)
+{
+    *out = sums_of(m, n).dropped;
+    return true;
+}
+
 static bool last_pull(const struct metrics_setup *m, const struct node *n, uint64_t *out)
 {
     (void)m;
@@ -120,6 +126,8 @@ static const struct {
      count_accepted},
     {"v2sp_node_connections_rejected_total", "counter",
      "Connections turned down: limits, handshakes that failed, unknown users.", count_rejected},
+    {"v2sp_node_limited_datagrams_total", "counter", "Datagrams dropped by speed limits.",
+     count_dropped},
     {"v2sp_panel_last_success_timestamp_seconds", "gauge",
      "When the panel last gave configuration and users.", last_pull},
     {"v2sp_certificate_expiry_timestamp_seconds", "gauge", "When the node's certificate ends.",

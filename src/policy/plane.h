@@ -12,6 +12,7 @@
 struct plane_stats {
     uint64_t accepted, rejected, open, handshaking; /* connections */
     uint64_t served, diverted; /* a user's request; given to a fallback or REALITY's target */
+    uint64_t dropped;          /* datagrams over a speed limit */
     uint64_t up, down;         /* payload bytes since start */
 };
 

@@ -148,10 +148,12 @@ void speed_filter(struct worker_node *wn, struct user_rt *user, bool up, struct 
     uint64_t now = loop_now_us(wn->worker->loop);
     for (uint32_t i = 0; i < n; i++) {
         struct span *d = bufq_pop(q);
-        if (i < paid || pass(&l, d->len, now))
+        if (i < paid || pass(&l, d->len, now)) {
             bufq_push(q, d);
-        else
-            span_free(wn->worker->pool, d);
+            continue;
+        }
+        span_free(wn->worker->pool, d);
+        worker_count(&wn->stats->dropped, 1);
     }
 }
 

@@ -29,7 +29,7 @@ struct xudp_table;
 /* Sums of one node in one worker: written by the worker, read by the control thread at any time,
  * so they outlive the worker_node. */
 struct worker_stats {
-    _Atomic uint64_t accepted, rejected, open, handshaking, served, diverted, up, down;
+    _Atomic uint64_t accepted, rejected, open, handshaking, served, diverted, dropped, up, down;
 };
 
 /* What a worker does for one node. */

@@ -25,6 +25,7 @@ void workers_plane_stats(void *self, uint32_t node_no, struct plane_stats *out)
             out->handshaking += load(&st->handshaking);
             out->served += load(&st->served);
             out->diverted += load(&st->diverted);
+            out->dropped += load(&st->dropped);
             out->up += load(&st->up);
             out->down += load(&st->down);
         }
