@@ -14,7 +14,7 @@
 #include "panel/v2sp/alive_list.h"
 #include "panel/v2sp/user_list.h"
 
-#define CONFIG_MAX      (1024u * 1024)
+#define CONFIG_MAX      (8u * 1024 * 1024) /* 100,000 block rules are 3 MB */
 #define USERS_BYTES_MAX (256u * 1024 * 1024)
 #define ALIVE_BYTES_MAX (32u * 1024 * 1024)
 #define ALIVE_OFF_S     3600

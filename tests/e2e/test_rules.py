@@ -47,6 +47,7 @@ def test_routes_of_the_panel(serve, node, origin):
             {"id": 3, "action": "block_port", "match": f"{other.port}", "action_value": None},
             {"id": 4, "action": "dns", "match": []}]
         s.process.wait_log("block rules: 3 of the panel", timeout=30)
+        s.process.wait_port(node.port)
         s.process.wait_log(r'routes: route 1, "regexp:ab\(c": .* at character 4: skipped')
         s.process.wait_log(r'routes: route 1, "geosite:cn": .*: skipped')
         s.process.wait_log(r'1 route with action "dns"')
@@ -73,6 +74,17 @@ def test_rules_change_while_a_session_runs(serve, node, origin):
         wait.until(lambda: blocked(node, origin.host, origin), 20, "the rule holds")
         alice.say(5000)
     assert s.process.log().count("serving vless") == 1
+
+
+def test_a_hundred_thousand_rules(serve, node, origin):
+    """A list as long as there are: the node starts with it, and knows its last entry."""
+    s = serve(node, wait_port=False)
+    names = [f"domain:n{i}.host{i % 977}.example" for i in range(100_000)]
+    s.panel.nodes[1].config["routes"] = [{"id": 1, "action": "block", "match": names + ["127.0.0.1"]}]
+    s.process.wait_log("block rules: 100001 of the panel", timeout=30)
+    s.process.wait_port(node.port)
+    wait.until(lambda: blocked(node, origin.host, origin), 20, "the last rule holds")
+    assert not blocked(node, "localhost", origin)
 
 
 def test_check_names_bad_lines(tmp_path):
