@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from harness import admin, paths, vless, wait
+from harness import admin, paths, v2sp, vless, wait
 from harness import panel as behaviours
 from harness.spec import ALICE
 
@@ -143,6 +143,20 @@ def test_socket_is_private_and_replaced(named):
     s.restart(kill=True)
     wait.until(lambda: os.stat(path).st_ino != old, 10, "a new socket")
     seen(s, pull_is_done, "an answer", "--no-rates")
+
+
+def test_two_on_one_socket(named):
+    """The second leaves the first its socket, says so, and takes it over when the first has ended."""
+    s = named()
+    second = v2sp.start(s.directory, s.config, name="second")
+    try:
+        second.wait_log("control.sock: another process serves it")
+        assert admin.status(s.config, "--no-rates")["process"]["pid"] == s.process.pid
+        assert s.process.stop() == 0
+        second.wait_log("control.sock: served by us now")
+        assert admin.status(s.config, "--no-rates")["process"]["pid"] == second.pid
+    finally:
+        second.stop()
 
 
 @pytest.mark.sanitizer
