@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from harness import crowd, origins, paths, ports, process, spec, upgrades, v2sp, vless, wait
+from harness import crowd, origins, paths, ports, process, shadowsocks, socks5, spec, upgrades, v2sp, vless, wait
 from harness.spec import ALICE, BOB
 
 
@@ -170,6 +170,28 @@ def test_a_removed_user_is_cut_in_the_old_process_too(serve, node, origin):
         assert old.alive()
         alice.say()
     s.panel.wait_sum(2, bob.up, bob.down)
+
+
+def test_native_udp_moves_at_once(serve, stage):
+    """Shadowsocks: the next datagram of a session is the new process's, answers come back, sums are whole. (Once: clients
+    of the 2022 editions take no more than one new session of the server within a minute.)"""
+    node = spec.Node(port=ports.free_port(), protocol="shadowsocks", settings=shadowsocks.node("2022-blake3-aes-128-gcm"),
+                     users=[(1, ALICE), (2, BOB)])
+    s = serve(node)
+    wait.until(lambda: wait.udp_bound(node.port), 10, "the UDP port")
+    proxy = stage.client("xray", node, spec.Client(user=ALICE))
+    moved = 0
+    with origins.UdpEcho() as o, socks5.Udp(proxy) as u:
+        for number in range(20):
+            data = os.urandom(1 + 40 * number)
+            u.sendto(data, o.address)
+            assert u.recvfrom() == (data, o.address)
+            moved += len(data)
+            if number == 10:
+                upgrades.upgrade(s)
+        assert len(o.peers) == 2, "a port for each process"
+    upgrades.wait_all_left(s)
+    s.panel.wait_sum(1, moved, moved)
 
 
 def test_pid_file_and_ports_of_the_control_plane(stage, node):
