@@ -30,6 +30,7 @@ struct redis_link {
     unsigned waiting; /* commands whose callbacks have not been called */
     struct redis_guard guard;
     unsigned fails;               /* in a row */
+    unsigned addresses;           /* of its name */
     bool is_up, has_said, ending; /* ending: it goes, nothing is made again */
     char sha[SHA_LEN + 1];
     char reason[REASON_MAX]; /* why the connection ends; "" = hiredis knows */
@@ -74,6 +75,12 @@ static void is_down(struct redis_link *l)
     loop_timer_del(l->conf.loop, &l->late);
     if (l->ending)
         return;
+    if (!was_up && l->fails + 1 < l->addresses) {
+        l->fails++;
+        l->reason[0] = '\0';
+        loop_timer_in(l->conf.loop, &l->retry, 0); /* the next address */
+        return;
+    }
     if (!l->has_said)
         log_line(l->conf.log, LOG_WARNING, NULL,
                  "DeviceStore %.100s: %s; devices are counted without it until it is back",
@@ -340,10 +347,14 @@ static void on_resolved(struct resolve_req *req, const struct resolve_answer *a)
 
     loop_timer_del(l->conf.loop, &l->late);
     if (a->status != ST_OK) {
+        l->addresses = 0;
         drop(l, "its name cannot be found");
         return;
     }
-    attach(l, redisAsyncConnect(addr_ip_str(&a->addrs[0], ip), l->store.port));
+    /* One address may lead nowhere from here: each try takes the next. */
+    l->addresses = (unsigned)a->count;
+    const struct addr *to = &a->addrs[l->fails % a->count];
+    attach(l, redisAsyncConnect(addr_ip_str(to, ip), l->store.port));
 }
 
 /* hiredis would look a name up by a call that blocks. */
