@@ -429,6 +429,7 @@ void upgrade_free(struct upgrade *u)
 {
     if (u == NULL)
         return;
+    tell(u, false, "this process ends");
     if (u->state == STARTING || u->state == ABORTING)
         end_child(u);
     loop_timer_del(u->setup.loop, &u->push);

@@ -1,6 +1,7 @@
 """Reload and upgrade under load: nobody is dropped, no byte is wrong, every byte is reported once."""
 import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -200,11 +201,18 @@ def test_pid_file_and_ports_of_the_control_plane(stage, node):
     s = v2sp.Served(node, stage.subdirectory("v2sp"), top={"Metrics": {"Listen": f"127.0.0.1:{port}"}})
     stage.watch_served(s)
     pid_file = os.path.join(s.directory, "v2sp.pid")
-    s.process = process.Process("v2sp", [paths.v2sp(), "run", "-c", s.config, "--pid-file", pid_file], s.directory)
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(os.path.join(s.directory, "notify"))
+    systemd.settimeout(20)
+    s.process = process.Process("v2sp", [paths.v2sp(), "run", "-c", s.config, "--pid-file", pid_file], s.directory,
+                                env={"NOTIFY_SOCKET": systemd.getsockname()})
     s.process.wait_port(node.port)
+    assert systemd.recv(1000).decode().split() == ["READY=1", f"MAINPID={s.process.pid}"]
     with open(pid_file) as f:
         assert int(f.read()) == s.process.pid
     upgrades.upgrade(s)
+    assert systemd.recv(1000).decode().split() == ["READY=1", f"MAINPID={s.process.pid}"]
+    systemd.close()
 
     def in_file():
         with open(pid_file) as f:
