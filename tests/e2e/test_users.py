@@ -1,4 +1,6 @@
 """Users come, change and go at the panel; the sessions of all others do not notice."""
+import contextlib
+
 import pytest
 
 from harness import panel as behaviours
@@ -117,6 +119,43 @@ def test_mass_delete_needs_a_second_answer(serve, node, origin):
         applied(s.panel)
         alice.say()
         assert alice.ended(20), "believed the second time"
+
+
+@pytest.mark.slow
+def test_another_short_list_is_no_second_answer(serve, node, origin):
+    """MassDeleteGuard: whoever is missing must be missing twice in the same list."""
+    crowd = [(i, f"00000000-0000-4000-8000-{i:012d}") for i in range(10, 60)]
+    node.users = [(1, ALICE)] + crowd
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        for short in (users((2, BOB)), users((3, CAROL)), users(*crowd)):
+            s.panel.set_users(1, short)
+            alice.say()
+            applied(s.panel)
+        assert alice.ended(20), "most users are there again, and she is not: no reason for doubt"
+        assert s.process.log().count("MassDeleteGuard") == 2
+
+
+def test_a_tenth_of_many_users_is_replaced(serve, node, origin):
+    """One answer takes 300 of 3,000 users away and brings 300 others; only the sessions of those who went end."""
+    crowd = [(i, f"00000000-0000-4000-8000-{i:012d}") for i in range(1, 3001)]
+    node.users = crowd
+    s = serve(node)
+    with contextlib.ExitStack() as open_sessions:
+        sessions = {i: open_sessions.enter_context(vless.Session(node, u, origin)) for i, u in crowd[4::50]}
+        for session in sessions.values():
+            session.say(1000)
+        s.panel.set_users(1, users(*((i, u) if i > 300 else (i + 5000, u.replace("4000", "4001")) for i, u in crowd)))
+        gone = {i: session for i, session in sessions.items() if i <= 300}
+        assert len(gone) == 6
+        for session in gone.values():
+            assert session.ended(20), "the session of a removed user goes on"
+        rest = {i: session for i, session in sessions.items() if i > 300}
+        for session in rest.values():
+            session.say(500)
+        with first_session(node, crowd[0][1].replace("4000", "4001"), origin):
+            for i, session in sessions.items():
+                s.panel.wait_sum(i, session.up, session.down)
 
 
 def test_bad_users_are_skipped(serve, node, origin):
