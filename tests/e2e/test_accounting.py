@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness import upgrades
 from harness.schedule import World, Wrong
 
 SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer)")
@@ -34,6 +35,7 @@ def outcome(directory, seed):
 
 
 def run(tmp_path, seeds, at_once):
+    upgrades.adopt_orphans()
     with ThreadPoolExecutor(at_once) as pool:
         wrong = [x for x in pool.map(lambda seed: outcome(tmp_path / f"{seed}", seed), seeds) if x]
     assert not wrong, f"{len(wrong)} of {len(seeds)} seeds\n" + "\n\n".join(wrong[:3])

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 
-from . import books, clock, disk, flows, muxcool, panel, sites, tally, v2sp
+from . import books, clock, disk, flows, muxcool, panel, paths, process, sites, tally, upgrades, v2sp
 
 SHAPES = (flows.RAW, flows.RAW, flows.TLS, flows.WS)
 LIVE_MAX = 12                       # sessions at a time
@@ -50,7 +50,7 @@ class World:
         self.sites = self._make_sites()
         self.top = {"DrainTimeout": 1, "Workers": workers}
         self.config = None
-        self.process = None
+        self.process, self.earlier, self.left_behind = None, [], []     # the latter two: see upgrades.py
         self.restarts = itertools.count()
         self.write_config()
 
@@ -72,6 +72,8 @@ class World:
         self.config = v2sp.write_config(self.directory, [s.entry() for s in self.sites if s.configured], **self.top)
 
     def start(self):
+        self.left_behind += self.earlier
+        self.earlier = []
         self.process = v2sp.start(self.directory, self.config, f"v2sp-{next(self.restarts)}", env=self.clock.env,
                                   wrapper=self.disk.enter if self.disk else ())
         self.processes.append(self.process)
@@ -93,7 +95,9 @@ class World:
         if kill:
             for f in self.flows:
                 f.killed = f.killed or not f.over
-            self.process.kill()
+            for p in [self.process, *(self.earlier if kill == "all" else ())]:
+                p.stopped = True
+                p.kill()
         else:
             status = self.process.stop(60)
             if status != 0:
@@ -153,6 +157,8 @@ class World:
             f.close()
         self.check_spool()
         self.end_process()
+        self.earlier += self.left_behind
+        upgrades.wait_all_left(self, 60)
         for variant in (0, 1, 0, 1):     # a second time only for a report that did not make it in its five seconds
             for s in self.sites:
                 s.configured, s.variant = True, variant if variant in s.variants else s.variant
@@ -173,8 +179,9 @@ class World:
         self.release.set()
         for f in self.live():
             f.over = True
-        if self.process:
-            self.process.kill()
+        for p in [self.process, *self.earlier, *self.left_behind]:
+            if p:
+                p.kill()
         for s in self.sites:
             s.close()
         if self.disk:
@@ -204,7 +211,7 @@ class World:
         for s in self.sites:
             booked = s.reported()
             if s.repeated():
-                if not s.unknown or s.at_most_once():
+                if not s.unknown or (s.at_most_once() and not s.replayed):
                     raise Wrong(f"{s.name}: a batch came twice; {'at-most-once' if s.unknown else 'no answer was lost'}")
                 if not s.keys:
                     continue
@@ -444,12 +451,35 @@ class World:
         s.embedded.process.kill()
         s.embedded.serve()
 
-    def kill(self, _rng):
+    def kill(self, rng):
         # What was sent and not answered is sent again under its key by the next start.
         for s in self.sites:
             s.unknown = True
-        self.end_process(kill=True)
+        which = rng.choice(("all", "the newest"))
+        self.end_process(kill=which)
         self.start()
+        return which
+
+    def command(self, *words):
+        """v2sp WORDS, for the service that runs: (exit status, what it printed)."""
+        return process.run([*(self.disk.enter if self.disk else ()), paths.v2sp(), *words, "-c", self.config], 90)
+
+    def upgrade(self, _rng):
+        """Another process takes over; this one ends when its sessions have. It fails where a port moves just then."""
+        if self.disk:
+            self.disk.free()
+        status, text = self.command("upgrade", "--timeout", "10")
+        if status == 0:
+            upgrades.follow(self, timeout=60)
+        return text.strip()
+
+    def report_now(self, rng):
+        """v2sp spool replay: what waits of a node is due, with keys also what is parked."""
+        s = self._site(rng, configured=True)
+        if s.at_most_once() and not s.keys:
+            return f"{s.name}: not twice"
+        s.replayed = True
+        return s.name, self.command("spool", "replay", "--node", s.name)
 
     def restart(self, _rng):
         for s in self.sites:
@@ -485,6 +515,6 @@ STEPS = {"connect": (26, World.connect), "transfer": (16, World.transfer), "burs
          "leaves or returns": (5, World.remove_or_return), "new uuid": (3, World.new_uuid), "new uid": (3, World.new_uid),
          "moves": (4, World.move), "configure": (4, World.configure), "identity": (2, World.identity),
          "options": (4, World.options), "push fails": (12, World.push_fails), "pull fails": (3, World.pull_fails),
-         "away": (4, World.away_or_back), "panel killed": (2, World.panel_killed), "kill -9": (3, World.kill),
+         "away": (4, World.away_or_back), "panel killed": (2, World.panel_killed), "kill -9": (3, World.kill), "upgrade": (4, World.upgrade), "report now": (8, World.report_now),
          "restart": (2, World.restart), "clock": (3, World.clock_jumps), "disk": (4, World.disk_full_or_not)}
 NAMES, WEIGHTS = list(STEPS), [w for w, _ in STEPS.values()]

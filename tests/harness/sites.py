@@ -33,7 +33,7 @@ class Person:
 
 class Site:
     """`endpoints` are (shape, port), the panel's newest first. `variant` makes one of two identities of the node. `unknown`:
-    the node may have had to send a batch twice."""
+    the node may have had to send a batch twice; `replayed`: it was asked to."""
     keys, node_id, protocol, uids_change = True, 1, "vless", True
 
     def __init__(self, name, first_uid, shape):
@@ -41,12 +41,12 @@ class Site:
         self.persons = [Person(f"{name}-{i}", first_uid + i) for i in range(3)]
         self.endpoints = [(shape, ports.free_port())]
         self.configured, self.variant, self.variants, self.options = True, 0, {0}, {}
-        self.next_uid, self.unknown = 1000 * first_uid, False
+        self.next_uid, self.unknown, self.replayed = 1000 * first_uid, False, False
 
     def entry(self):
         """The element of Nodes[]."""
         e = {"ApiHost": self.panel.url, "ApiKey": v2sp.TOKEN, "NodeID": self.node_id, "ListenIP": "127.0.0.1",
-             "AllowPrivate": True, "Timeout": 2, "CertConfig": CERT, **self.options}
+             "AllowPrivate": True, "Timeout": 2, "Name": self.name, "CertConfig": CERT, **self.options}
         if self.variant:
             e["NodeType"] = self.protocol
         return e
