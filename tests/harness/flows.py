@@ -16,7 +16,7 @@ import threading
 from . import muxcool, ssudp, vless, websocket
 from .tally import ASK, CHUNK, EXCHANGE, NAME, REPLY
 
-TIMEOUT = 30
+TIMEOUT, LOST = 30, 5               # seconds; a datagram that has not come back by then will not come
 RAW, TLS, WS = "raw", "tls", "ws"
 _numbers = itertools.count(int.from_bytes(os.urandom(4), "big") << 24)
 
@@ -152,6 +152,7 @@ class _VlessUdp:
 
     def __init__(self, stream):
         self.stream, self.close = stream, stream.close
+        stream.socket.settimeout(LOST)
 
     def send(self, data):
         self.stream.send(struct.pack("!H", len(data)) + data)
@@ -232,6 +233,7 @@ class XudpWay:
 
     def move(self, shape, address, user):
         old, mux = self.stream, Mux(shape, address, user)
+        mux.carrier.socket.settimeout(LOST)
         self.stream = mux.stream(muxcool.UDP, self.udp_address, self.global_id)
         self.send, self.recv = self.stream.send, self.stream.recv
         return old
@@ -247,7 +249,7 @@ def xudp(shape, address, user):
 class _SsUdp:
     def __init__(self, address, password, target):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.settimeout(5)
+        self.socket.settimeout(LOST)
         self.socket.connect(address)
         self.password, self.target, self.close = password, target, self.socket.close
 

@@ -61,7 +61,7 @@ class World:
                 sites.EmbeddedSite("embedded", shape(), self.directory),
                 sites.ScriptedSite("packets", 300, flows.RAW, protocol="shadowsocks", panel=with_keys.panel, node_id=2)]
         for s in made:
-            s.options.update(ReportMinTraffic=self.rng.choice((0, 0, 300)), DrainTimeout=self.rng.choice((0, 1, 30)))
+            s.options.update(ReportMinTraffic=self.rng.choice((0, 0, 300)), DrainTimeout=self.rng.choice((0, 1, 6)))
             if self.rng.random() < 0.4:
                 s.options["ReportPolicy"] = "at-most-once"
         return made
@@ -468,7 +468,7 @@ class World:
         """Another process takes over; this one ends when its sessions have. It fails where a port moves just then."""
         if self.disk:
             self.disk.free()
-        status, text = self.command("upgrade", "--timeout", "10")
+        status, text = self.command("upgrade", "--timeout", "5")
         if status == 0:
             upgrades.follow(self, timeout=60)
         return text.strip()

@@ -24,5 +24,8 @@ class Client:
         part, self._left = self._left[:n], self._left[n:]
         return part
 
+    def settimeout(self, seconds):
+        self.socket.settimeout(seconds)
+
     def close(self):
         self.socket.close()
