@@ -27,6 +27,7 @@ def reload(s, number):
     s.process.wait_log(r"read again: 1 nodes", count=seen + 1)
 
 
+@pytest.mark.sanitizer
 def test_nobody_notices_reloads_and_upgrades(serve, stage, node, origin):
     """200 connections, some of them a real client's, through 20 reloads and 5 upgrades: none fails, no byte is wrong, and
     afterwards the panel has been told every byte once."""
@@ -69,7 +70,6 @@ def test_the_command(serve, node, origin):
     s.panel.wait_sum(1, alice.up, alice.down)
 
 
-@pytest.mark.sanitizer
 def test_an_upgrade_that_fails_changes_nothing(serve, node, origin):
     """A program that ends, one that hangs (a second upgrade is refused meanwhile), one that is none, a wrong configuration:
     the old process goes on, says why, and the next upgrade succeeds."""
