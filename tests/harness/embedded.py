@@ -2,7 +2,7 @@
 import json
 import os
 
-from . import paths
+from . import paths, ports
 from .process import Process, run
 
 
@@ -21,8 +21,9 @@ class EmbeddedPanel:
     def json(self, *args):
         return json.loads(self.call(*args, "--json"))
 
-    def serve(self, listen="127.0.0.1:0"):
+    def serve(self, listen=None):
         """Starts to answer nodes; the address of the first time stays."""
+        listen = listen or f"127.0.0.1:{ports.free_port()}"
         self.process = Process("panel", [paths.v2sp(), "panel", "serve", "--state", self.state, "--rate", "0",
                                          "--listen", self.listen or listen], self.directory)
         found = self.process.wait_log(r"(http://\S+?:\d+)(/\S*)?")

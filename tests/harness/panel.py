@@ -14,7 +14,7 @@ import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from . import wait
+from . import ports, wait
 
 
 # -- behaviours: called with (handler, answer); answer() does the work and returns (status, headers, body)
@@ -98,7 +98,8 @@ class Panel:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._server = None
-        self.host, self.port = host, port
+        # No port that an outgoing connection of anybody may have while the panel is away.
+        self.host, self.port = host, port or ports.free_port()
         self.away = False                # a note of whoever closes and opens it
         self.open()
 
