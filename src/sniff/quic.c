@@ -256,7 +256,8 @@ static enum status judge(const struct sniff_quic *q, struct sniff *out)
 }
 
 /* All packets of a datagram, which are of one connection (RFC 9000 section 12.2): so keys are
- * derived once a datagram at most. */
+ * derived once a datagram at most. Once the server has answered its connection id stands where the
+ * first one did, but the keys stay (RFC 9001 section 5.2): what was lost of a hello comes so. */
 static void read_packets(struct sniff_quic *q, struct crypto_ctx *cc, const uint8_t *p, size_t n)
 {
     uint8_t payload[PACKET_MAX];
@@ -267,10 +268,14 @@ static void read_packets(struct sniff_quic *q, struct crypto_ctx *cc, const uint
     for (; n > 0 && read_header(p, n, &h); p += h.size, n -= h.size) {
         if (!h.initial)
             continue; /* 0-RTT may come first, when the network changed the order */
-        if (!is_of(q, &h) && (derived || !begin(q, cc, &h)))
-            return;
+        bool ours = q->version == h.version && open_packet(q, cc, p, &h, payload, &len);
+        if (!ours && !is_of(q, &h)) {
+            if (derived || !begin(q, cc, &h))
+                return;
+            ours = open_packet(q, cc, p, &h, payload, &len);
+        }
         derived = true;
-        if (open_packet(q, cc, p, &h, payload, &len)) {
+        if (ours) {
             q->opened = true;
             read_frames(q, payload, len);
         }

@@ -175,6 +175,23 @@ static void another_connection_begins_anew(void **state)
     assert_found(feed(&d, p, part(p, TEST_INITIAL_V1, 1, 0, 500), &out), &out);
 }
 
+/* The second datagram was lost; the server has answered the first one meanwhile. */
+static void what_is_sent_again_after_an_answer(void **state)
+{
+    uint8_t p[4096], frames[4096];
+    struct sniff_datagrams d = {0};
+    struct sniff out;
+
+    (void)state;
+    for (unsigned versions = 0; versions < 2; versions++) {
+        uint32_t version = versions ? TEST_INITIAL_V2 : TEST_INITIAL_V1;
+        assert_int_equal(feed(&d, p, part(p, version, 0, 0, 500), &out), ST_MORE);
+        size_t n = test_initial_crypto(frames, 500, hello + 500, hello_len - 500);
+        n = test_initial_seal_answered(&cc, version, 2, frames, n, p);
+        assert_found(feed(&d, p, n, &out), &out);
+    }
+}
+
 static void frames_of_all_kinds_are_stepped_over(void **state)
 {
     static const uint8_t ack[] = {2, 0x40, 9, 1, 2, 0, 1, 1, 1, 1, /* two ranges */
@@ -284,6 +301,7 @@ int main(void)
         cmocka_unit_test(packets_behind_each_other),
         cmocka_unit_test(a_packet_that_overtook_the_first),
         cmocka_unit_test(another_connection_begins_anew),
+        cmocka_unit_test(what_is_sent_again_after_an_answer),
         cmocka_unit_test(frames_of_all_kinds_are_stepped_over),
         cmocka_unit_test(a_hello_that_never_ends_is_quic_without_a_name),
         cmocka_unit_test(packets_that_cannot_be_opened_are_none),

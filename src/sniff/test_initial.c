@@ -6,7 +6,10 @@
 #include "crypto/aead.h"
 #include "crypto/aes_block.h"
 
-static const uint8_t dcid[8] = {0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08};
+#define ID_LEN 8u
+
+static const uint8_t first_id[ID_LEN] = {0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08};
+static const uint8_t servers_id[ID_LEN] = {1, 2, 3, 4, 5, 6, 7, 8};
 
 struct keys {
     uint8_t key[16], iv[12], hp[16];
@@ -28,8 +31,8 @@ static const struct keys v2 = {
      0xa9},
 };
 
-size_t test_initial_seal(struct crypto_ctx *cc, uint32_t version, uint16_t pn,
-                         const uint8_t *frames, size_t n, uint8_t *out)
+static size_t seal(struct crypto_ctx *cc, uint32_t version, const uint8_t id[ID_LEN], uint16_t pn,
+                   const uint8_t *frames, size_t n, uint8_t *out)
 {
     const struct keys *k = version == TEST_INITIAL_V2 ? &v2 : &v1;
     uint8_t iv[12], mask[AES_BLOCK_LEN];
@@ -39,9 +42,9 @@ size_t test_initial_seal(struct crypto_ctx *cc, uint32_t version, uint16_t pn,
     out[at++] = version == TEST_INITIAL_V2 ? 0xd1 : 0xc1; /* Initial, a number of two bytes */
     put_be32(out + at, version);
     at += 4;
-    out[at++] = sizeof(dcid);
-    memcpy(out + at, dcid, sizeof(dcid));
-    at += sizeof(dcid);
+    out[at++] = ID_LEN;
+    memcpy(out + at, id, ID_LEN);
+    at += ID_LEN;
     out[at++] = 0; /* no source connection id, no token */
     out[at++] = 0;
     put_be16(out + at, (uint16_t)(0x4000 | (2 + n + AEAD_TAG_LEN)));
@@ -62,6 +65,18 @@ size_t test_initial_seal(struct crypto_ctx *cc, uint32_t version, uint16_t pn,
     out[pn_at] ^= mask[1];
     out[pn_at + 1] ^= mask[2];
     return at + n + AEAD_TAG_LEN;
+}
+
+size_t test_initial_seal(struct crypto_ctx *cc, uint32_t version, uint16_t pn,
+                         const uint8_t *frames, size_t n, uint8_t *out)
+{
+    return seal(cc, version, first_id, pn, frames, n, out);
+}
+
+size_t test_initial_seal_answered(struct crypto_ctx *cc, uint32_t version, uint16_t pn,
+                                  const uint8_t *frames, size_t n, uint8_t *out)
+{
+    return seal(cc, version, servers_id, pn, frames, n, out);
 }
 
 size_t test_initial_crypto(uint8_t *out, size_t at, const uint8_t *data, size_t n)

@@ -16,6 +16,9 @@
 /* Writes a packet with number @pn and @n (>= 4) bytes of frames at @frames. Returns its size. */
 size_t test_initial_seal(struct crypto_ctx *cc, uint32_t version, uint16_t pn,
                          const uint8_t *frames, size_t n, uint8_t *out);
+/* The same once the server has answered: sent to the connection id that it chose. */
+size_t test_initial_seal_answered(struct crypto_ctx *cc, uint32_t version, uint16_t pn,
+                                  const uint8_t *frames, size_t n, uint8_t *out);
 /* Writes a CRYPTO frame at @out (n + 9 bytes). Returns its size. */
 size_t test_initial_crypto(uint8_t *out, size_t at, const uint8_t *data, size_t n);
 /* A ClientHello for @name in one TLS record at @out (name + 80 bytes); the message, which QUIC
