@@ -44,7 +44,7 @@ static void on_changed(void *arg, uint32_t store_node, uint64_t uid, uint32_t kb
     struct dynamic_service *s = arg;
     struct node *n = find(s, store_node);
 
-    if (n == NULL) /* it may come back */
+    if (n == NULL || n->served == NULL) /* it may come back; its users learn of it then */
         return;
     users_hold(&n->users, uid, kbps);
     const struct log_about about = {.node = n->conf->tag, .user = uid};
