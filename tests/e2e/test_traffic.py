@@ -146,6 +146,17 @@ def test_last_report_at_sigterm(serve, node, origin):
     assert s.panel.sum(1) == (alice.up, alice.down)
 
 
+def test_small_traffic_of_a_user_who_leaves(serve, node, origin):
+    """Below ReportMinTraffic he waits; when he is taken out of the list it is reported with the next push."""
+    s = serve(node, extra={"ReportMinTraffic": 100_000})
+    with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+        alice.say(1000)
+        bob.say(1000)
+        s.panel.set_users(1, [{"id": 2, "uuid": BOB}])
+        s.panel.wait_sum(1, alice.up, alice.down)
+        assert s.panel.sum(2) == (0, 0), "bob is still here and has moved as little"
+
+
 def test_open_session_at_sigterm(serve, node, origin):
     """Also those of a session that is open and that the end of the process cuts."""
     s = serve(node, push=3600, top={"DrainTimeout": 1})

@@ -6,7 +6,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 def v2sp():
     """The binary under test: $V2SP_BIN, else build/v2sp."""
-    return os.environ.get("V2SP_BIN") or os.path.join(ROOT, "build", "v2sp")
+    return os.path.abspath(os.environ.get("V2SP_BIN") or os.path.join(ROOT, "build", "v2sp"))
 
 
 def peer(name):
