@@ -228,6 +228,7 @@ static void start_from_cache(struct node *n)
     }
     n->config_text = text;
     n->config_len = len;
+    n->alivelist.earlier_until_s = loop_unix_s(n->env->loop) + NODE_DEVICES_EARLIER_S;
     node_log(n, LOG_INFO, "starts with the configuration and the %zu user%s of the last run",
              n->users.count, n->users.count == 1 ? "" : "s");
 out:

@@ -48,6 +48,19 @@ static void weigh(struct device_panel *p, uint64_t uid, uint32_t all, int64_t sa
     device_user_weigh(u);
 }
 
+/* May the panel count as elsewhere what its nodes here had reported before this process began? */
+static bool counts_earlier(const struct node *n, int64_t now)
+{
+    LIST_FOREACH(l, tmp, &n->panel->nodes)
+    {
+        const struct node *k = LIST_ENTRY(l, struct node, panel_link);
+        if (now < k->alivelist.earlier_until_s &&
+            !reporter_told_before(k->reporter, n->alivelist.asked_ms))
+            return true;
+    }
+    return false;
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct node_online *x = a, *y = b;
@@ -59,6 +72,8 @@ void node_devices_take(struct node *n, struct node_online *own_users, size_t cou
     struct node_alivelist *l = &n->alivelist;
     int64_t now = loop_unix_s(n->env->loop);
 
+    if (counts_earlier(n, now))
+        count = 0;
     if (count > 1)
         qsort(own_users, count, sizeof(*own_users), compare);
     for (size_t i = 0, k = 0; i < l->count; i++) {
@@ -89,5 +104,7 @@ void node_devices_age(struct node *n)
             weigh(n->panel, l->users[i].uid, 0, u->panel_said_s);
     }
     free(l->users);
-    *l = (struct node_alivelist){.off_s = l->off_s};
+    l->users = NULL;
+    l->count = 0;
+    l->said_s = 0;
 }

@@ -200,6 +200,7 @@ static void pull_alive(struct node *n)
     user_list_fini(&n->pulling->list);
     n->pulling->err.text[0] = '\0';
     restart_alive(n->pulling);
+    n->alivelist.asked_ms = loop_now_ms(n->env->loop);
     start_call(n, V2SP_ALIVELIST, &q);
 }
 

@@ -45,7 +45,8 @@ struct reporter {
     size_t shown_count;
     uint64_t *known; /* users the panel may believe online, sorted */
     size_t known_count;
-    bool asked; /* the plane has been asked who is online */
+    bool asked;       /* the plane has been asked who is online */
+    uint64_t told_ms; /* when the panel first acknowledged a report; 0 = not yet */
 };
 
 struct body {
@@ -419,6 +420,11 @@ bool reporter_has_shown(const struct reporter *r, uint64_t uid, const struct add
     return false;
 }
 
+bool reporter_told_before(const struct reporter *r, uint64_t at_ms)
+{
+    return r->told_ms != 0 && r->told_ms <= at_ms;
+}
+
 bool reporter_is_pushing(const struct reporter *r)
 {
     return r->push.call != NULL || r->acked_seq != 0;
@@ -528,6 +534,8 @@ static void on_alive_sent(void *arg, const struct panel_reply *reply)
         if (i == 0 || r->shown[i].uid != r->shown[i - 1].uid)
             r->known[n++] = r->shown[i].uid; /* known has room for them: it holds them already */
     r->known_count = n;
+    if (r->told_ms == 0)
+        r->told_ms = loop_now_ms(r->n->env->loop);
     node_job_done(r->n, &r->alive, "alive", alive_interval(r));
     alive_again(r);
 }

@@ -20,6 +20,8 @@ struct reporter;
 /* NULL: no memory. */
 struct reporter *reporter_new(struct node *n);
 void reporter_free(struct reporter *r); /* NULL is fine */
+/* Was the panel told who is online before this time of the loop, and has it acknowledged that? */
+bool reporter_told_before(const struct reporter *r, uint64_t at_ms);
 /* A push is on its way, or applied and not yet noted: nobody else may send that batch. */
 bool reporter_is_pushing(const struct reporter *r);
 /* From now on reports, first what an earlier run has left. */

@@ -223,3 +223,23 @@ def test_pid_file_and_ports_of_the_control_plane(stage, node):
     assert in_file() == s.process.pid
     s.stop()
     assert not os.path.exists(pid_file)
+
+
+def test_devices_the_old_process_has_reported_are_our_own(serve, node, origin):
+    """The panel counts what this node has told it before the upgrade, or before a crash: not devices elsewhere."""
+    node.limits = {1: {"device_limit": 1}}
+    node.options = {"DeviceCountPrivate": True}
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say(1000)
+        wait.until(lambda: s.panel.online.get(1, {}).get("1"), 30, "alice to be reported")
+        s.panel.alive = {"1": 1}
+        asked = s.panel.count("alivelist")
+        upgrades.upgrade(s)
+        wait.until(lambda: s.panel.count("alivelist") > asked, 20, "the new process to ask")
+        assert not vless.refused(node, ALICE, origin)
+        alice.say(1000)
+    upgrades.wait_all_left(s)
+    s.restart(kill=True)
+    s.panel.wait_calls("alivelist")
+    assert not vless.refused(node, ALICE, origin)
