@@ -1,4 +1,7 @@
-"""How close a limited user comes to his limit: the average of ten seconds over many connections, at many rates."""
+"""How close a limited user comes to his limit: the average of ten seconds over many connections, at many rates. Then how
+a total of the node is kept and shared, how soon a changed limit counts, and what a limit costs."""
+import glob
+import signal
 import socket
 import threading
 import time
@@ -36,16 +39,22 @@ class Reader(threading.Thread):
                 pass
 
 
-def measure(proxy, web, connections):
-    """Bytes a second over SECONDS, after one second in which what a rested user has saved is gone."""
-    readers = [Reader(proxy, web) for _ in range(connections)]
+def measure(loads, web):
+    """Bytes a second over SECONDS, after a while in which what a rested user has saved is gone: one number for each of
+    `loads`, which are a proxy and how many connections go through it."""
+    loads = [[Reader(proxy, web) for _ in range(n)] for proxy, n in loads]
+
+    def moved():
+        return [sum(r.moved for r in load) for load in loads]
+
     try:
         time.sleep(2)
-        start, before = time.monotonic(), sum(r.moved for r in readers)
+        start, before = time.monotonic(), moved()
         time.sleep(SECONDS)
-        return (sum(r.moved for r in readers) - before) / (time.monotonic() - start)
+        seconds = time.monotonic() - start
+        return [(m - b) / seconds for m, b in zip(moved(), before)]
     finally:
-        for r in readers:
+        for r in sum(loads, []):
             r.over = True
 
 
@@ -53,22 +62,100 @@ def run(runs, work, results):
     origins = rig.Origins(work / "origins-limits")
     try:
         for i in range(runs):
-            for mbps in RATES:
-                node = spec.Node(port=ports.free_port(), limits={1: {"speed_limit": mbps}})
-                directory = work / f"limits-{i}-{mbps}"
-                directory.mkdir()
-                with v2sp.Served(node, directory, push=60, pull=60, top={"Log": {"Level": "warning"}}):
-                    for n in CONNECTIONS:
-                        _one(node, directory / str(n), origins.web, mbps, n, results)
+            _users(work / f"limits-{i}", origins, results)
+            _totals(work / f"totals-{i}", origins, results)
+            _changes(work / f"changes-{i}", origins, results)
+            _costs(work / f"costs-{i}", origins, results)
     finally:
         origins.stop()
 
 
-def _one(node, directory, web, mbps, connections, results):
-    directory.mkdir()
-    client, proxy = xray.start_client(node, spec.Client(), directory, loglevel="error")
-    try:
-        rate = measure(proxy, web, connections)
-        results.add("limits", "v2sp", f"% of {mbps} Mbit/s, {connections}", 100 * rate / (mbps * MBIT))
-    finally:
-        client.stop()
+class Rig:
+    """A node in `directory` and one client for each of its users; `panel` is the node's."""
+
+    def __init__(self, directory, **node):
+        directory.mkdir(parents=True)
+        self.node = spec.Node(port=ports.free_port(), **node)
+        self.served = v2sp.Served(self.node, directory, push=60, pull=60, top={"Log": {"Level": "warning"}}).start()
+        self.clients, self.proxies = [], []
+        for uid, user in self.node.users:
+            (directory / str(uid)).mkdir()
+            client, proxy = xray.start_client(self.node, spec.Client(user=user), directory / str(uid), loglevel="error")
+            self.clients.append(client)
+            self.proxies.append(proxy)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for c in self.clients:
+            c.stop()
+        self.served.stop()
+
+
+def _users(directory, origins, results):
+    for mbps in RATES:
+        for n in CONNECTIONS:
+            with Rig(directory / f"{mbps}-{n}", limits={1: {"speed_limit": mbps}}) as r:
+                rate = sum(measure([(r.proxies[0], n)], origins.web))
+                results.add("limits", "v2sp", f"% of {mbps} Mbit/s, {n}", 100 * rate / (mbps * MBIT))
+
+
+def _totals(directory, origins, results):
+    """Two users, one with 64 connections, one with one; the second's part of what they have together should be a
+    half."""
+    for mbps in RATES[1:]:
+        with Rig(directory / str(mbps), users=[(1, spec.USER), (2, spec.BOB)],
+                 options={"NodeTotalSpeedLimit": mbps}) as r:
+            many, one = measure(zip(r.proxies, (64, 1)), origins.web)
+            results.add("limits", "v2sp", f"% of a node's {mbps} Mbit/s", 100 * (many + one) / (mbps * MBIT))
+            results.add("limits", "v2sp", f"% of it the one of 65 has, {mbps}", 100 * one / (many + one))
+
+
+def _moves_at(reader, least, most, seconds=5):
+    """Seconds until the reader's rate, over a tenth of a second, is between the two for the first time."""
+    start = time.monotonic()
+    while time.monotonic() < start + seconds:
+        at, before = time.monotonic(), reader.moved
+        time.sleep(0.1)
+        if least <= (reader.moved - before) / (time.monotonic() - at) <= most:
+            return at - start
+    return seconds
+
+
+def _changes(directory, origins, results):
+    """From the SIGHUP on, so the time to read the file is in it; a spliced download that goes on all the time."""
+    limits = {"unlimited to 20": 20, "20 to unlimited": 0}
+    with Rig(directory) as r:
+        reader = Reader(r.proxies[0], origins.web)
+        time.sleep(2)
+        for what, mbps in limits.items():
+            r.served.reconfigure(extra={"LimitConfig": {"NodeTotalSpeedLimit": mbps}})
+            r.served.process.signal(signal.SIGHUP)
+            seconds = _moves_at(reader, 0, 25 * MBIT) if mbps else _moves_at(reader, 200 * MBIT, 1e12)
+            results.add("limits", "v2sp", f"s from {what} Mbit/s", seconds)
+            time.sleep(1)
+        reader.over = True
+
+
+def _cpu(pid):
+    return sum(int(open(t).read().split()[0]) for t in glob.glob(f"/proc/{pid}/task/*/schedstat")) / 1e9
+
+
+def _costs(directory, origins, results):
+    """CPU time of the server alone, and of client, server and web server together: with a limit the kernel sends in the
+    server's time what else it sends when the client says that it has read, in the client's time."""
+    for what, mbps in (("unlimited", 0), ("limited to 1000", 1000)):
+        with Rig(directory / str(mbps), limits={1: {"speed_limit": mbps}}) as r:
+            nginx = origins.nginx.process.pid
+            workers = open(f"/proc/{nginx}/task/{nginx}/children").read().split()
+            pids = [r.served.process.pid, r.clients[0].pid, *workers]
+            reader = Reader(r.proxies[0], origins.web)
+            time.sleep(2)
+            before, moved = [_cpu(p) for p in pids], reader.moved
+            time.sleep(SECONDS / 2)
+            cpu = [_cpu(p) - b for p, b in zip(pids, before)]
+            gb = (reader.moved - moved) / rig.GB
+            reader.over = True
+            results.add("limits", "v2sp", f"CPU-s/GB {what}", cpu[0] / gb)
+            results.add("limits", "v2sp", f"CPU-s/GB of all {what}", sum(cpu) / gb)

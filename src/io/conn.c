@@ -74,6 +74,25 @@ enum status conn_connected(struct conn *c, int *err)
     return ST_OK;
 }
 
+void conn_mute(struct conn *c)
+{
+    const uint32_t events = LOOP_OUT | LOOP_HUP | LOOP_EDGE;
+
+    if (c->readable && !c->muted && conn_is_open(c))
+        c->muted = loop_watch_mod(c->loop, &c->watch, events) == ST_OK;
+}
+
+void conn_drained(struct conn *c)
+{
+    const uint32_t events = LOOP_IN | LOOP_OUT | LOOP_HUP | LOOP_EDGE;
+
+    c->readable = false;
+    /* What came since the read is reported at once. */
+    if (c->muted && loop_watch_mod(c->loop, &c->watch, events) != ST_OK)
+        c->readable = true; /* read again, as long as nothing would be heard */
+    c->muted = c->readable;
+}
+
 /* The socket is dead; what the relay does about it depends on whose it is. */
 static enum status broken(struct conn *c, int err)
 {
@@ -130,11 +149,11 @@ enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p
     }
     if (got == 0) {
         c->eof = true;
-        c->readable = false;
+        conn_drained(c);
         return ST_EOF;
     }
     if (got < 0) {
-        c->readable = false;
+        conn_drained(c);
         if (saved == EAGAIN || saved == EWOULDBLOCK)
             return ST_MORE;
         *err = saved;
@@ -143,7 +162,8 @@ enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p
     bool full = (size_t)got == (size_t)n * blk;
     /* A short read has drained the socket (epoll(7)), but a FIN seen before it still lies behind
      * the bytes. */
-    c->readable = full || c->hup;
+    if (!full && !c->hup)
+        conn_drained(c);
     if (full && c->read_hint < 6 && n == 1u << c->read_hint)
         c->read_hint = (uint8_t)(c->read_hint + 2 > 6 ? 6 : c->read_hint + 2);
     else if (c->read_hint > 0 && (size_t)got <= (size_t)n * BLK_READ / 4)

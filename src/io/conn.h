@@ -23,6 +23,7 @@ struct conn {
     bool eof;          /* read returned 0 */
     bool fin_sent;     /* conn_shutdown was called */
     bool broken;       /* a read or write failed: nothing more goes either way */
+    bool muted;        /* see conn_mute; only while readable */
     uint8_t read_hint; /* log2 of how many blks the next read offers, grown by full reads */
 };
 
@@ -44,6 +45,11 @@ NODISCARD enum status conn_connected(struct conn *c, int *err);
  * ST_E_NOMEM: no blk, nothing lost; ST_E_CLOSED: reset (*@err errno); ST_E_IO. */
 NODISCARD enum status conn_read(struct conn *c, struct bufq *q, size_t max, struct pool *p,
                                 int *err);
+/* The owner will not read for a while: what arrives meanwhile is not worth an event each. Does
+ * nothing unless readable, which stays so; reports go on with the read that finds nothing more. */
+void conn_mute(struct conn *c);
+/* A read found nothing more: clears readable. For io/splice.c. */
+void conn_drained(struct conn *c);
 /* Writes from @q until it is empty or the socket is full, obeying SPAN_EDGE and SPAN_ALONE. *@sent
  * (may be NULL) counts bytes. ST_OK: @q is empty;
  * ST_FULL: writable is cleared; ST_E_CLOSED or ST_E_IO with *@err. */

@@ -108,6 +108,51 @@ static void a_connect_that_failed_says_why(void **state)
     assert_int_equal(err, ECONNRESET);
 }
 
+static void look(struct bench *b)
+{
+    loop_once(b->loop, 0);
+    loop_once(b->loop, 0);
+}
+
+static void what_comes_while_muted_is_not_told_of(void **state)
+{
+    struct bench *b = *state;
+    struct bufq q;
+    struct pool *pool = pool_new(1u << 20);
+    int err = 0, fd = start(b);
+
+    assert_int_equal(conn_open(&b->c, b->loop, fd, true, on_news), ST_OK);
+    assert_int_equal(await(b, &err), ST_OK);
+    conn_mute(&b->c);
+    assert_false(b->c.muted); /* nothing to read: it has to be told */
+    assert_int_equal(send(b->peer, "one", 3, 0), 3);
+    while (!b->c.readable)
+        loop_once(b->loop, -1);
+    conn_mute(&b->c);
+    conn_mute(&b->c);
+    assert_true(b->c.muted && b->c.readable);
+    look(b);
+    b->news = 0;
+    assert_int_equal(send(b->peer, "two", 3, 0), 3);
+    look(b);
+    assert_int_equal(b->news, 0);
+
+    bufq_init(&q, UINT32_MAX);
+    while (b->c.readable)
+        assert_true(conn_read(&b->c, &q, BLK_READ, pool, &err) >= 0);
+    assert_int_equal(q.bytes, 6);
+    assert_false(b->c.muted);
+    assert_int_equal(send(b->peer, "three", 5, 0), 5);
+    while (!b->c.readable)
+        loop_once(b->loop, -1);
+    conn_mute(&b->c);
+    assert_int_equal(shutdown(b->peer, SHUT_WR), 0); /* an end is always told of */
+    while (!b->c.hup)
+        loop_once(b->loop, -1);
+    bufq_clear(&q, pool);
+    pool_free(pool);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -115,6 +160,7 @@ int main(void)
         CASE(a_connect_that_worked),
         CASE(a_connect_to_who_has_left_already),
         CASE(a_connect_that_failed_says_why),
+        CASE(what_comes_while_muted_is_not_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,18 +104,18 @@ static enum status fill(struct splice_pipe *p, struct conn *src, size_t max, siz
     }
     if (n == 0) {
         src->eof = true;
-        src->readable = false;
+        conn_drained(src);
         return ST_EOF;
     }
     if (errno == EAGAIN) {
         /* With bytes in the pipe EAGAIN may mean that the pipe's slots are used up, not that the
          * socket is drained. */
         if (p->held == 0)
-            src->readable = false;
+            conn_drained(src);
         return ST_MORE;
     }
     *err = errno;
-    src->readable = false;
+    conn_drained(src);
     return broken(src, errno);
 }
 

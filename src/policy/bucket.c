@@ -2,7 +2,8 @@
 
 #define TICKS_US   16000u
 #define TICKS_KBPS 128000000u /* of one byte at 1 kbit/s: 8 ms */
-#define QUANTUM_MS 10u
+#define QUANTUM_MS 32u        /* of the rate, for one who is alone */
+#define HALF_US    64000u     /* of queue, at which quanta are half as long */
 #define BURST_MS   100u
 
 static uint64_t cost(uint64_t bytes, uint32_t kbps)
@@ -10,9 +11,10 @@ static uint64_t cost(uint64_t bytes, uint32_t kbps)
     return bytes * TICKS_KBPS / kbps;
 }
 
-static uint32_t quantum(uint32_t kbps)
+/* A turn that begins in @wait_us: the longer the queue, the shorter. */
+static uint32_t quantum(uint32_t kbps, uint64_t wait_us)
 {
-    uint64_t n = (uint64_t)kbps * QUANTUM_MS / 8;
+    uint64_t n = (uint64_t)kbps * QUANTUM_MS / 8 * HALF_US / (HALF_US + wait_us);
 
     return n < BUCKET_QUANTUM_MIN   ? BUCKET_QUANTUM_MIN
            : n > BUCKET_QUANTUM_MAX ? BUCKET_QUANTUM_MAX
@@ -81,7 +83,7 @@ size_t pace_room(struct pace *p, struct bucket *b, uint32_t kbps, uint64_t now_u
     if (kbps == 0)
         return SIZE_MAX;
     if (p->granted == 0) {
-        p->granted = quantum(kbps);
+        p->granted = quantum(kbps, bucket_wait_us(b, kbps, now_us));
         p->at_us = bucket_book(b, kbps, p->granted, now_us);
     }
     return p->at_us <= now_us ? p->granted : 0;

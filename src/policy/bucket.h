@@ -3,8 +3,9 @@
  * A bucket is the virtual time up to which its rate is spent (GCRA) in one 64-bit word. A direction
  * of a session books a quantum with one compare-and-swap, even when that makes a debt: the quantum
  * says itself when it may be used. So sessions take turns in the order in which they asked, nobody
- * polls, and there is no timer of the user. What one books is 10 ms of the rate, so a debt of many
- * sessions is short. After a pause a user may move 100 ms of his rate at once.
+ * polls, and there is no timer of the user. What one books is 32 ms of the rate, and less the more
+ * sessions wait, so that none waits for long. After a pause a user may move 100 ms of his rate at
+ * once.
  *
  * Rates are in kbit/s of 1000 bits (125 bytes a second); 0 is no limit. Time is the loop's
  * monotonic clock in microseconds. */
@@ -16,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BUCKET_QUANTUM_MIN 2048u          /* less is not worth a turn */
-#define BUCKET_QUANTUM_MAX (1024u * 1024) /* a bulk turn of the relay */
+#define BUCKET_QUANTUM_MIN 2048u /* less is not worth a turn */
+#define BUCKET_QUANTUM_MAX (4096u * 1024)
 #define BUCKET_BURST_MIN   (16u * 1024) /* bytes that a rested user may move at once, at any rate */
 #define BUCKET_LOOK_US     250000u      /* who waits looks again after that: rates change */
 

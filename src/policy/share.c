@@ -5,8 +5,8 @@
 #define LEFT_MAX  ((1 << (LEFT_BITS - 1)) - 1)
 #define UNIT_US   128u
 
-#define TURN_MS 16u    /* of the rate, at most */
-#define HALF_US 16000u /* a round of that length: turns are half as long */
+#define TURN_MS  32u    /* of the rate, at most */
+#define SHORT_US 12500u /* rounds that are longer: turns are shorter in proportion */
 /* A turn that begins may be used for so long, and for as long as the next one is away. */
 #define KEEP_US  100000u
 #define ROUND_US 10000000u /* longer ones are no round */
@@ -56,11 +56,13 @@ static uint32_t turn_size(struct share_queue *q, struct turn t, uint32_t kbps, u
     uint64_t his = now_us + wait_us - t.at_us;
     bool waited = wait_us > 0 && his < ROUND_US;
     uint64_t round = usual > wait_us ? usual : wait_us;
-    uint64_t n = (uint64_t)kbps * TURN_MS / 8 * HALF_US / (HALF_US + round);
+    uint64_t n = (uint64_t)kbps * TURN_MS / 8;
 
     /* Two workers may store at once: it is a hint. */
     usual = usual + (waited ? his : 0) / SMOOTH - usual / SMOOTH;
     atomic_store_explicit(&q->round_us, (uint32_t)usual, memory_order_relaxed);
+    if (round > SHORT_US)
+        n = n * SHORT_US / round;
     if (waited)
         n = scale(n, his, usual);
     return n < SHARE_TURN_MIN ? SHARE_TURN_MIN : n > SHARE_TURN_MAX ? SHARE_TURN_MAX : (uint32_t)n;

@@ -12,7 +12,7 @@
 #define SECOND_US UINT64_C(1000000)
 #define MBIT      1000u  /* kbit/s */
 #define TICK_US   8000u  /* the resolution of a worker's timers */
-#define FIRST     16000u /* bytes of the first turn at 8 Mbit/s, when nobody else is there */
+#define FIRST     32000u /* bytes of the first turn at 8 Mbit/s, when nobody else is there */
 #define USERS     1000
 #define SESSIONS  1500
 
@@ -340,13 +340,13 @@ static void what_is_taken_and_not_used_comes_back(void **state)
     stake_end(&a, &s, &t.down, SECOND_US);
     stake_end(&a, &s, &t.down, SECOND_US);
     assert_int_equal(stake_room(&b, &s, &t.down, 8 * MBIT, 5000, SECOND_US, &wake), 5000);
-    assert_int_equal(stake_room(&b, &s, &t.down, 8 * MBIT, 17000, SECOND_US, &wake), FIRST - 4000);
+    assert_int_equal(stake_room(&b, &s, &t.down, 8 * MBIT, 40000, SECOND_US, &wake), FIRST - 4000);
     stake_end(&b, &s, &t.down, SECOND_US);
     assert_int_equal(atomic_load(&t.down.bucket.spent), spent);
     /* Long after, the rest goes back to the node, which has forgotten it. */
     assert_int_equal(stake_room(&b, &s, &t.down, 8 * MBIT, SIZE_MAX, 60 * SECOND_US, &wake), FIRST);
     assert_true(stake_room(&a, &s, &t.down, 8 * MBIT, SIZE_MAX, 60 * SECOND_US, &wake) > 0);
-    assert_true(atomic_load(&t.down.bucket.spent) <= (60 * SECOND_US + 40000) * 16000);
+    assert_true(atomic_load(&t.down.bucket.spent) <= (60 * SECOND_US + 80000) * 16000);
 }
 
 static void datagrams_are_dropped_fairly(void **state)

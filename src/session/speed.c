@@ -80,10 +80,13 @@ size_t speed_room(struct session *s, bool up, size_t want)
     struct limits l = limits_of(s->view, s->user, up);
     part = user_part(s, up, &l);
     room = part < room ? part : room;
+    if (room > 0) {
+        part = total_part(s, up, &l, room);
+        room = part < room ? part : room;
+    }
     if (room == 0)
-        return 0;
-    part = total_part(s, up, &l, room);
-    return part < room ? part : room;
+        conn_mute(up ? &s->client : &s->target);
+    return room;
 }
 
 static void end_stake(struct session *s, bool up, struct stake *k)
