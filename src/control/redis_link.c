@@ -32,6 +32,8 @@ struct redis_link {
     unsigned fails;               /* in a row */
     unsigned addresses;           /* of its name */
     bool is_up, has_said, ending; /* ending: it goes, nothing is made again */
+    bool proven;                  /* a command was answered since it is up */
+    bool doubted; /* it took the script, but no command: a replica, a full one, no Redis at all */
     char sha[SHA_LEN + 1];
     char reason[REASON_MAX]; /* why the connection ends; "" = hiredis knows */
 };
@@ -65,12 +67,23 @@ static void try_later(struct redis_link *l)
     loop_timer_in(l->conf.loop, &l->retry, pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS);
 }
 
+static void works(struct redis_link *l)
+{
+    l->doubted = false;
+    l->fails = 0;
+    log_line(l->conf.log, LOG_INFO, NULL, "DeviceStore %.100s: %s", l->store.address,
+             l->has_said ? "works again" : "connected");
+    l->has_said = false;
+}
+
 /* There is no connection (any more). */
 static void is_down(struct redis_link *l)
 {
     bool was_up = l->is_up;
 
-    l->is_up = false;
+    l->doubted = l->doubted || (was_up && !l->proven && l->waiting > 0);
+    l->waiting = 0;
+    l->is_up = l->proven = false;
     l->sha[0] = '\0';
     loop_timer_del(l->conf.loop, &l->late);
     if (l->ending)
@@ -174,7 +187,6 @@ static void on_cleanup(void *data)
         set_reason(l, l->ac->errstr);
     loop_watch_del(l->conf.loop, &l->watch);
     l->ac = NULL;
-    l->waiting = 0;
     is_down(l);
 }
 
@@ -185,21 +197,25 @@ static void on_reply(redisAsyncContext *ac, void *r, void *privdata)
     struct command *c = privdata;
     struct redis_link *l = c->link;
     const struct redisReply *reply = r;
-    enum status st = ST_OK;
+    bool asked = l->is_up; /* it was for a command, not for becoming ready */
+    enum status st = c->fn(c->arg, reply);
 
     (void)ac;
-    if (reply != NULL) {
-        l->waiting--;
-        if (l->waiting > 0)
-            expect_answer(l);
-        else
-            loop_timer_del(l->conf.loop, &l->late);
-    }
-    st = c->fn(c->arg, reply);
     free(c);
-    if (reply == NULL || st == ST_OK)
+    if (reply == NULL)
         return;
-    drop(l, reply->type == REDIS_REPLY_ERROR ? reply->str : "it answers something else");
+    if (st != ST_OK) {
+        drop(l, reply->type == REDIS_REPLY_ERROR ? reply->str : "it answers something else");
+        return;
+    }
+    l->waiting--;
+    if (l->waiting > 0)
+        expect_answer(l);
+    else
+        loop_timer_del(l->conf.loop, &l->late);
+    l->proven = l->proven || asked;
+    if (asked && l->doubted)
+        works(l);
 }
 
 static enum status send(struct redis_link *l, int argc, const char **argv, const size_t *len,
@@ -262,10 +278,8 @@ static enum status on_script(void *arg, const struct redisReply *r)
     memcpy(l->sha, r->str, SHA_LEN);
     l->sha[SHA_LEN] = '\0';
     l->is_up = true;
-    l->fails = 0;
-    log_line(l->conf.log, LOG_INFO, NULL, "DeviceStore %.100s: %s", l->store.address,
-             l->has_said ? "works again" : "connected");
-    l->has_said = false;
+    if (!l->doubted)
+        works(l);
     l->conf.up(l->conf.arg);
     return ST_OK;
 }

@@ -339,14 +339,41 @@ static void an_answer_nobody_understands_ends_it(void **state)
     assert_non_null(strstr(w->line, "it answers something else"));
 }
 
+/* A replica takes the script and refuses every command: said once, and not asked for ever more. */
+static void it_takes_only_the_script(void **state)
+{
+    static const char *const refusing[] = {
+        LOADED, "-READONLY a replica\r\n", LOADED, "-READONLY a replica\r\n", "", NULL};
+    static const char *const working[] = {LOADED, "+PONG\r\n", NULL};
+    struct world *w = *state;
+
+    begin(w, refusing, "", PATIENT);
+    for (unsigned i = 1; i <= 2; i++) {
+        UNTIL(w, w->ups == i);
+        w->like = ST_E_PROTO;
+        assert_int_equal(ask(w), ST_OK);
+        UNTIL(w, w->downs == i);
+    }
+    assert_non_null(strstr(w->line, "READONLY"));
+    assert_int_equal(w->warnings, 1);
+    assert_int_equal(w->infos, 1);
+    w->script = working;
+    w->like = ST_OK;
+    UNTIL(w, w->ups == 3);
+    assert_int_equal(w->infos, 1);
+    assert_int_equal(ask(w), ST_OK);
+    UNTIL(w, w->infos == 2); /* works again */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_question_is_answered), TEST(it_says_nothing),
-        TEST(only_so_many_at_a_time), TEST(it_is_no_store),
-        TEST(nobody_is_there),        TEST(an_answer_nobody_understands_ends_it),
+        TEST(a_question_is_answered),   TEST(it_says_nothing),
+        TEST(only_so_many_at_a_time),   TEST(it_is_no_store),
+        TEST(nobody_is_there),          TEST(an_answer_nobody_understands_ends_it),
+        TEST(it_takes_only_the_script),
     };
     return cmocka_run_group_tests_name("redis_link", tests, NULL, NULL);
 }
