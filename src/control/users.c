@@ -319,12 +319,15 @@ static bool change_limits(struct user_rt *u, const struct limits *lim, const str
 {
     uint32_t had = atomic_load_explicit(&u->device_limit, memory_order_relaxed);
     bool lower = lim->device > 0 && (had == 0 || lim->device < had);
+    bool higher = had > 0 && (lim->device == 0 || lim->device > had);
 
     attach_devices(u, lim->device, env);
     struct user_devices *ud = atomic_load_explicit(&u->devices, memory_order_relaxed);
     change->device_limits += lower;
     if (lower && ud != NULL && env->device_limit_kick)
         device_panel_lowered(env->panel, ud, lim->device, env->node_no);
+    if (higher && ud != NULL)
+        devices_raise(&ud->set, lim->device > 0 ? lim->device : DEVICES_NO_LIMIT);
     return set_limits(u, lim);
 }
 

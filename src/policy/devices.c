@@ -226,6 +226,14 @@ uint32_t devices_trim(struct devices *d, uint32_t limit, uint32_t now_s)
     return gone;
 }
 
+void devices_raise(struct devices *d, uint32_t limit)
+{
+    spin_lock(&d->lock);
+    for (struct device *dev = d->first; dev != NULL; dev = dev->next)
+        dev->limit = dev->limit > limit ? dev->limit : limit;
+    spin_unlock(&d->lock);
+}
+
 bool devices_put_out(struct devices *d, const struct device_seen *gone, uint32_t now_s)
 {
     bool found = false;

@@ -32,7 +32,8 @@ struct device {
     uint8_t bits;              /* of @ip */
     _Atomic bool said;         /* whoever watches the set has heard of this one */
     uint32_t grace_s;          /* of the rule it was last seen by */
-    uint32_t limit;            /* the largest of all rules since it came, or devices_trim's */
+    uint32_t limit;            /* the largest of all rules since it came, or what devices_trim or
+                       devices_raise said */
 };
 
 /* Zeroed: no device. */
@@ -74,6 +75,8 @@ size_t devices_list(struct devices *d, uint32_t now_s, struct device_seen *out, 
 /* The limit is @limit now, for all of them: the least quiet ones keep their places, the rest lose
  * them. Returns how many did. */
 uint32_t devices_trim(struct devices *d, uint32_t limit, uint32_t now_s);
+/* The limit is @limit now, and was smaller: also for those who are in. */
+void devices_raise(struct devices *d, uint32_t limit);
 /* @gone loses its place. True: it had one. */
 bool devices_put_out(struct devices *d, const struct device_seen *gone, uint32_t now_s);
 /* Unlinks all objects for the caller to free; nobody may hold one any more. */
