@@ -30,7 +30,7 @@ struct device_user {
     uint32_t lowered_to, lowered_by; /* the limit; number of the node */
     uint32_t panel_says;             /* devices elsewhere by the panel's alivelist ... */
     uint32_t store_says;             /* ... and by the store */
-    int64_t panel_said_s;            /* when the panel did, unix */
+    int64_t panel_said_s;            /* when the panel did, monotonic */
     /* device_sync.h */
     struct list due;           /* linked while the store is to be asked */
     uint64_t due_ms;           /* when */

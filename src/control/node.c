@@ -228,7 +228,8 @@ static void start_from_cache(struct node *n)
     }
     n->config_text = text;
     n->config_len = len;
-    n->alivelist.earlier_until_s = loop_unix_s(n->env->loop) + NODE_DEVICES_EARLIER_S;
+    n->alivelist.earlier_until_s =
+        (int64_t)(loop_now_ms(n->env->loop) / 1000) + NODE_DEVICES_EARLIER_S;
     node_log(n, LOG_INFO, "starts with the configuration and the %zu user%s of the last run",
              n->users.count, n->users.count == 1 ? "" : "s");
 out:
@@ -368,6 +369,7 @@ void node_free(struct node *n)
     node_pull_cancel(n);
     node_target_stop(n);
     node_tails_forget(n);
+    node_devices_forget(n);
     device_panel_leave(n);
     reporter_free(n->reporter);
     node_hits_unref(n->hits);
@@ -378,7 +380,6 @@ void node_free(struct node *n)
     users_table_fini(&n->users);
     served_node_unref(n->served);
     free(n->config_text);
-    free(n->alivelist.users);
     views_give_no(n->env->views, n->no);
     config_unref(n->config);
     free(n);
@@ -445,6 +446,7 @@ void node_drain(struct node *n, uint32_t drain_ms)
         return;
     enter(n, NODE_DRAINING);
     node_pull_cancel(n);
+    node_devices_forget(n);
     node_target_stop(n);
     loop_timer_del(n->env->loop, &n->pull.timer);
     loop_timer_del(n->env->loop, &n->listen_timer);

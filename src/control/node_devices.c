@@ -6,7 +6,14 @@
 #include "control/node.h"
 #include "control/reporter.h"
 
+#define ALIVE_OFF_S 3600
 #define STALE_PULLS 3 /* a list older than so many intervals says nothing any more */
+
+/* Monotonic: a clock that is set neither ends a list nor keeps it. */
+static int64_t now_s(const struct node *n)
+{
+    return (int64_t)(loop_now_ms(n->env->loop) / 1000);
+}
 
 static int64_t stale_s(const struct node *n)
 {
@@ -70,7 +77,7 @@ static int compare(const void *a, const void *b)
 void node_devices_take(struct node *n, struct node_online *own_users, size_t count)
 {
     struct node_alivelist *l = &n->alivelist;
-    int64_t now = loop_unix_s(n->env->loop);
+    int64_t now = now_s(n);
 
     if (counts_earlier(n, now))
         count = 0;
@@ -90,10 +97,18 @@ void node_devices_take(struct node *n, struct node_online *own_users, size_t cou
     l->said_s = now;
 }
 
+static void clear(struct node_alivelist *l)
+{
+    free(l->users);
+    l->users = NULL;
+    l->count = 0;
+    l->said_s = 0;
+}
+
 void node_devices_age(struct node *n)
 {
     struct node_alivelist *l = &n->alivelist;
-    int64_t now = loop_unix_s(n->env->loop), limit = stale_s(n);
+    int64_t now = now_s(n), limit = stale_s(n);
 
     if (l->said_s == 0 || now - l->said_s < limit)
         return;
@@ -103,8 +118,43 @@ void node_devices_age(struct node *n)
         if (u != NULL && now - u->panel_said_s >= limit)
             weigh(n->panel, l->users[i].uid, 0, u->panel_said_s);
     }
-    free(l->users);
-    l->users = NULL;
-    l->count = 0;
-    l->said_s = 0;
+    clear(l);
+}
+
+static bool is_listed(const struct node *n, uint64_t uid)
+{
+    const struct node_online key = {.uid = uid};
+    const struct node_alivelist *l = &n->alivelist;
+
+    return l->count > 0 && bsearch(&key, l->users, l->count, sizeof(key), compare) != NULL;
+}
+
+void node_devices_forget(struct node *n)
+{
+    struct node_alivelist *l = &n->alivelist;
+
+    for (size_t i = 0; i < l->count; i++) {
+        const struct device_user *u = device_panel_find(n->panel, l->users[i].uid);
+        bool listed = false;
+        if (u == NULL)
+            continue;
+        LIST_FOREACH(k, tmp, &n->panel->nodes)
+        {
+            const struct node *other = LIST_ENTRY(k, struct node, panel_link);
+            listed = listed || (other != n && is_listed(other, l->users[i].uid));
+        }
+        if (!listed)
+            weigh(n->panel, l->users[i].uid, 0, u->panel_said_s);
+    }
+    clear(l);
+}
+
+bool node_devices_wanted(const struct node *n)
+{
+    return now_s(n) >= n->alivelist.off_s;
+}
+
+void node_devices_unknown(struct node *n)
+{
+    n->alivelist.off_s = now_s(n) + ALIVE_OFF_S;
 }

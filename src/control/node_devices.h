@@ -3,6 +3,7 @@
 #ifndef CONTROL_NODE_DEVICES_H
 #define CONTROL_NODE_DEVICES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,11 +18,11 @@ struct node_online {
 struct node_alivelist {
     struct node_online *users; /* sorted by uid; heap */
     size_t count;
-    int64_t said_s;          /* when it did, unix; 0 = never, or too long ago */
+    int64_t said_s;          /* when it did, monotonic; 0 = never, or too long ago */
     int64_t off_s;           /* it is not asked before this time: it has no such list */
     uint64_t asked_ms;       /* when it was asked last (loop) */
-    int64_t earlier_until_s; /* unix: until then it may count what an earlier process of this node
-                                has reported; 0 = there was none */
+    int64_t earlier_until_s; /* until then it may count what an earlier process of this node has
+                                reported; 0 = there was none */
 };
 
 #define NODE_DEVICES_EARLIER_S 300 /* panels forget addresses after 90 to 300 s */
@@ -35,5 +36,10 @@ void node_devices_take(struct node *n, struct node_online *own_users, size_t cou
 /* After every pull: a list that is too old counts no more. Then what the nodes see themselves is
  * all that is known. */
 void node_devices_age(struct node *n);
+/* @n asks no more: what only it was told of users counts no more. */
+void node_devices_forget(struct node *n);
+/* The panel has no such list: it is not asked for an hour. */
+void node_devices_unknown(struct node *n);
+bool node_devices_wanted(const struct node *n);
 
 #endif

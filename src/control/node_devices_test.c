@@ -174,6 +174,29 @@ static void an_old_list_counts_no_more(void **state)
     fake_open(&w->panel, w->loop);
 }
 
+/* What a node heard before it went must not count for ever. */
+static void what_only_a_gone_node_was_told_counts_no_more(void **state)
+{
+    struct world *w = *state;
+
+    run_two(w);
+    w->act[ALIVELIST] = (struct act){.status = 200, .body = "{\"alive\":{\"3\":2}}", .times = 1};
+    pull_both(w);
+    assert_int_equal(elsewhere(w), 2);
+    uint64_t heard = 0;
+    const struct device_user *u = (const struct device_user *)devices_of(w, 0);
+    LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes)
+    {
+        const struct node *n = LIST_ENTRY(l, struct node, panel_link);
+        assert_int_equal(n->alivelist.count, 1);
+        heard = n->alivelist.users[0].uid == 3 ? n->conf->api.node_id : heard;
+    }
+    assert_true(heard == 7 || heard == 8);
+    struct user_devices *ud = devices_of(w, 0); /* of both */
+    apply(w, node_text(w, heard == 7 ? 8 : 7, ""));
+    UNTIL(w, ud->refs == 1 && atomic_load(&ud->elsewhere) == 0);
+}
+
 static void a_panel_without_the_list_is_not_asked_again(void **state)
 {
     struct world *w = *state;
@@ -190,7 +213,7 @@ static void a_panel_without_the_list_is_not_asked_again(void **state)
     assert_string_equal(status(w, 0).problem, "");
 }
 
-static void lower(struct world *w, unsigned limit)
+static void limit_to(struct world *w, unsigned limit)
 {
     char user[160];
 
@@ -210,13 +233,36 @@ static void a_smaller_limit_ends_devices(void **state)
     struct user_devices *ud = devices_of(w, 0);
     struct device *a = enter(ud, "1.1.1.1"), *b = enter(ud, "2.2.2.2");
     atomic_store(&a->active_s, 200);
-    lower(w, 2);
-    lower(w, 3);
+    limit_to(w, 2);
+    limit_to(w, 3);
     assert_int_equal(w->plane.nodes[0].ended_devices, 0);
-    lower(w, 1);
+    limit_to(w, 1);
     UNTIL(w, w->plane.nodes[0].ended_devices == 1);
     assert_true(b->out);
     assert_false(a->out);
+}
+
+/* What the store is asked for: a long session does not keep the limit it began with. */
+static void a_larger_limit_counts_for_those_who_are_in(void **state)
+{
+    struct world *w = *state;
+    struct device_rule one = {.limit = 1, .bits4 = 32, .bits6 = 64};
+    struct device_seen seen;
+    struct device *dev;
+    struct addr from;
+
+    set_users(w, "{\"id\":3,\"uuid\":\"" UUID_C "\",\"device_limit\":1}");
+    apply(w, node_text(w, 7, ""));
+    UNTIL(w, w->calls[ALIVELIST] > 0 && status(w, 0).serving);
+    struct user_devices *ud = devices_of(w, 0);
+    assert_int_equal(addr_parse_ip(&from, "1.1.1.1", 7), ST_OK);
+    assert_int_equal(user_devices_enter(ud, &from, &one, 100, &dev), ST_OK);
+    limit_to(w, 3);
+    assert_int_equal(devices_list(&ud->set, 100, &seen, 1), 1);
+    assert_int_equal(seen.limit, 3);
+    limit_to(w, 0);
+    assert_int_equal(devices_list(&ud->set, 100, &seen, 1), 1);
+    assert_int_equal(seen.limit, DEVICES_NO_LIMIT);
 }
 
 static void a_smaller_limit_leaves_them_where_that_is_the_rule(void **state)
@@ -229,8 +275,8 @@ static void a_smaller_limit_leaves_them_where_that_is_the_rule(void **state)
     struct user_devices *ud = devices_of(w, 0);
     enter(ud, "1.1.1.1");
     enter(ud, "2.2.2.2");
-    lower(w, 1);
-    lower(w, 1);
+    limit_to(w, 1);
+    limit_to(w, 1);
     assert_int_equal(w->plane.nodes[0].ended_devices, 0);
     assert_int_equal(devices_count(&ud->set, 100), 2);
 }
@@ -241,8 +287,10 @@ int main(int argc, char **argv)
         TEST(nodes_of_a_panel_share_a_user),
         TEST(what_the_nodes_reported_together_is_not_elsewhere),
         TEST(an_old_list_counts_no_more),
+        TEST(what_only_a_gone_node_was_told_counts_no_more),
         TEST(a_panel_without_the_list_is_not_asked_again),
         TEST(a_smaller_limit_ends_devices),
+        TEST(a_larger_limit_counts_for_those_who_are_in),
         TEST(a_smaller_limit_leaves_them_where_that_is_the_rule),
     };
     if (argc > 1)

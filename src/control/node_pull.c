@@ -17,7 +17,6 @@
 #define CONFIG_MAX      (8u * 1024 * 1024) /* 100,000 block rules are 3 MB */
 #define USERS_BYTES_MAX (256u * 1024 * 1024)
 #define ALIVE_BYTES_MAX (32u * 1024 * 1024)
-#define ALIVE_OFF_S     3600
 #define GUARD_MIN       20u /* a list may lose that many users without being doubted */
 
 /* One pull: config -> user -> alivelist. */
@@ -175,7 +174,7 @@ static void on_alive(void *arg, const struct panel_reply *r)
 
     n->pull.call = NULL;
     if (v2sp_outcome_of(r->http, r->sent, true) == V2SP_NO_ACTION) {
-        n->alivelist.off_s = loop_unix_s(n->env->loop) + ALIVE_OFF_S;
+        node_devices_unknown(n);
     } else if (r->http != 200 || r->status != ST_OK ||
                v2sp_alive_list_end(&p->reader.alive, &p->err) != ST_OK) {
         node_log(n, LOG_DEBUG, "alivelist: no usable answer (HTTP %ld)", r->http);
@@ -193,7 +192,7 @@ static void pull_alive(struct node *n)
                               .restart = restart_alive,
                               .done = on_alive};
 
-    if (loop_unix_s(n->env->loop) < n->alivelist.off_s) {
+    if (!node_devices_wanted(n)) {
         done(n);
         return;
     }
