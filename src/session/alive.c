@@ -46,10 +46,13 @@ void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint6
 {
     if (ip->family == ADDR_NONE)
         return;
-    if (t->count * 3 >= t->size * 2 && (t->count >= ALIVE_MAX || !grow(t)))
+    if (t->size == 0 && !grow(t))
         return;
     struct plane_alive *e = find(t, uid, ip);
     if (is_free(e)) {
+        if (t->count == ALIVE_MAX || (t->count * 3 >= t->size * 2 && !grow(t)))
+            return;
+        e = find(t, uid, ip);
         e->uid = uid;
         e->ip = *ip;
         e->ip.port = 0;

@@ -9,7 +9,7 @@
 
 /* Grows from nothing; open addressing over (uid, ip). */
 struct alive_table {
-    struct plane_alive *slots; /* uid 0 and bytes 0 and family 0 = free */
+    struct plane_alive *slots; /* an ip of ADDR_NONE: free */
     size_t size, count;
 };
 
@@ -17,8 +17,7 @@ struct alive_table {
  * for this report: a state that the next one repairs. */
 void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint64_t bytes,
                enum plane_presence presence);
-/* Empties @t into a fresh array of *@n entries that the caller frees; NULL when empty or without
- * memory. */
+/* Empties @t into an array of *@n entries that the caller frees; NULL when it was empty. */
 struct plane_alive *alive_take(struct alive_table *t, size_t *n);
 void alive_fini(struct alive_table *t);
 
