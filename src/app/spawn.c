@@ -105,8 +105,10 @@ static int start(const char *path, char **argv, char **envp, int fd, pid_t *pid)
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    /* Everything else is close-on-exec. */
     rc = posix_spawn_file_actions_adddup2(&files, fd, CHILD_FD);
+    /* libcurl's sockets are not close-on-exec. */
+    if (rc == 0)
+        rc = posix_spawn_file_actions_addclosefrom_np(&files, CHILD_FD + 1);
     if (rc == 0)
         rc = posix_spawn(pid, path, &files, &attr, argv, envp);
     posix_spawnattr_destroy(&attr);

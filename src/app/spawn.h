@@ -15,8 +15,8 @@
 NODISCARD enum status spawn_own_path(const char *argv0, char *dst);
 
 /* Starts @path with the arguments of this process, its environment and @fd as the environment
- * variable @name says, no signal blocked or ignored. ST_OK with *@pid; ST_E_IO with *@err the
- * errno (also of the exec itself). */
+ * variable @name says; but for 0 to 2 no other descriptor is open there, no signal blocked or
+ * ignored. ST_OK with *@pid; ST_E_IO with *@err the errno (also of the exec itself). */
 NODISCARD enum status spawn_again(const char *path, const char *name, int fd, pid_t *pid, int *err);
 
 #endif

@@ -113,6 +113,22 @@ static void starts_a_program_as_this_one_was_started(void **state)
     assert_string_equal(got, "0 3 kept SigBlk:\t0000000000000000\n");
 }
 
+static void leaves_it_no_other_descriptor(void **state)
+{
+    (void)state;
+    int ends[2], err, status = 0;
+    pid_t pid;
+    put("prog", "#!/bin/sh\n[ -e /proc/$$/fd/3 ] && ! [ -e /proc/$$/fd/63 ]\n", 0755);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(dup2(ends[0], 63), 63); /* stays open at an exec */
+    assert_int_equal(spawn_again(at("prog"), "V2SP_TEST_FD", ends[1], &pid, &err), ST_OK);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    close(63);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void says_why_it_cannot(void **state)
 {
     (void)state;
@@ -154,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(finds_its_own_file),
         CASE(starts_a_program_as_this_one_was_started),
+        CASE(leaves_it_no_other_descriptor),
         CASE(says_why_it_cannot),
         CASE(a_pid_file_is_its_writers),
     };
