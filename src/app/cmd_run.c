@@ -43,6 +43,7 @@ struct running {
     struct service service; /* first: callbacks get the service */
     const char *path, *pid_file;
     bool wants_watch;
+    bool serving; /* systemd is told of this process, and of no other */
     struct file_watch *watch;
 };
 
@@ -113,38 +114,61 @@ static void reload(struct service *s)
     const struct config *cfg = load(r->path);
     if (cfg == NULL)
         return;
-    notify_reloading();
-    if (service_log_findings(&s->log, cfg)) {
+    if (r->serving)
+        notify_reloading();
+    bool good = service_log_findings(&s->log, cfg);
+    /* A file without a node is one that is not written yet, as at the start. */
+    if (good && cfg->node_count > 0) {
         service_apply(s, cfg);
         follow_files(r, cfg);
         log_line(&s->log, LOG_INFO, NULL, "%s read again: %zu nodes", r->path, cfg->node_count);
     } else {
-        log_line(&s->log, LOG_ERROR, NULL, "%s has errors: going on with the old configuration",
-                 r->path);
+        log_line(&s->log, LOG_ERROR, NULL, "%s has %s: going on with the old configuration",
+                 r->path, good ? "no node" : "errors");
     }
     config_unref(cfg);
-    notify_ready();
+    if (r->serving)
+        notify_ready();
 }
 
 static void on_serving(struct service *s)
 {
-    const struct running *r = running_of(s);
+    struct running *r = running_of(s);
+    r->serving = true;
     if (r->pid_file != NULL && pid_file_write(r->pid_file) != ST_OK)
         log_line(&s->log, LOG_ERROR, NULL, "cannot write %s: %s", r->pid_file, strerror(errno));
     notify_ready();
 }
 
-static void on_replaced(struct service *s)
+static void stop_watching(struct running *r)
 {
-    struct running *r = running_of(s);
     file_watch_free(r->watch);
     r->watch = NULL;
 }
 
+static void on_replaced(struct service *s)
+{
+    struct running *r = running_of(s);
+    stop_watching(r);
+    r->serving = false;
+}
+
+/* systemd does not see the end of a process that is our child, and would wait for ever. */
+static void on_lost(struct service *s)
+{
+    if (!notify_is_heard())
+        return;
+    log_line(&s->log, LOG_ERROR, NULL, "this process ends as failed, for systemd to start another");
+    notify_ready();
+    service_stop(s);
+}
+
 static void on_stop(struct service *s)
 {
-    on_replaced(s);
-    notify_stopping();
+    struct running *r = running_of(s);
+    stop_watching(r);
+    if (r->serving)
+        notify_stopping();
 }
 
 /* ---- life ---- */
@@ -188,6 +212,7 @@ static int serve_config(struct running *r, const struct config *cfg, const char 
     s->on_reload = reload;
     s->on_serving = on_serving;
     s->on_replaced = on_replaced;
+    s->on_lost = on_lost;
     s->on_stop = on_stop;
     if (st == ST_OK) {
         service_log_findings(&s->log, cfg);
@@ -198,10 +223,11 @@ static int serve_config(struct running *r, const struct config *cfg, const char 
         loop_run(s->loop);
     file_watch_free(r->watch);
     r->watch = NULL;
+    bool failed = st != ST_OK || s->lost;
     service_fini(s);
     if (r->pid_file != NULL)
         pid_file_remove(r->pid_file);
-    return st == ST_OK ? 0 : 1;
+    return failed ? 1 : 0;
 }
 
 static int serve(struct running *r, const char *argv0)

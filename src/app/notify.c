@@ -56,10 +56,14 @@ void notify_stopping(void)
     notify("STOPPING=1\n");
 }
 
+bool notify_is_heard(void)
+{
+    return getenv("NOTIFY_SOCKET") != NULL;
+}
+
 bool notify_allows_upgrade(void)
 {
     const char *pid = getenv("SYSTEMD_EXEC_PID");
 
-    return getenv("NOTIFY_SOCKET") != NULL || pid == NULL ||
-           strtol(pid, NULL, 10) != (long)getpid();
+    return notify_is_heard() || pid == NULL || strtol(pid, NULL, 10) != (long)getpid();
 }

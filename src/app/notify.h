@@ -13,5 +13,7 @@ void notify_stopping(void);
 /* False: systemd has started this process and does not listen to it (Type=simple): it would take
  * its end for the end of the service, and end a successor as well. */
 bool notify_allows_upgrade(void);
+/* systemd, or who stands for it, listens. */
+bool notify_is_heard(void);
 
 #endif

@@ -269,6 +269,14 @@ static void on_left(void *arg)
     loop_stop(s->loop);
 }
 
+static void on_lost(void *arg)
+{
+    struct service *s = arg;
+    s->lost = true;
+    if (s->on_lost)
+        s->on_lost(s);
+}
+
 static void begin(void *arg)
 {
     struct service *s = arg;
@@ -312,6 +320,7 @@ static enum status offer_upgrade(struct service *s)
                                         .argv0 = s->argv0,
                                         .ended = on_upgrade_ended,
                                         .on_left = on_left,
+                                        .on_lost = on_lost,
                                         .arg = s};
     if (s->argv0 == NULL)
         return ST_OK;

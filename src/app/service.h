@@ -43,10 +43,12 @@ struct service {
     const struct config *waiting; /* what it begins with when the other process stops accepting */
     struct upgrade *upgrade;
     bool reload_later;                    /* asked for while an upgrade was under way */
+    bool lost;                            /* the process that served in our place has failed */
     void (*on_reload)(struct service *);  /* SIGHUP; NULL: nothing to reload */
     void (*on_serving)(struct service *); /* told once when connections are accepted; may be NULL */
     void (*on_stop)(struct service *);    /* told once when stopping begins; may be NULL */
     void (*on_replaced)(struct service *); /* told when another process serves in our place */
+    void (*on_lost)(struct service *);     /* told when that one has failed; may be NULL */
 };
 
 /* Raises the limit of open files, makes the loop, the log and the signals as @cfg says. ST_OK,

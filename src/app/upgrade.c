@@ -27,6 +27,7 @@ enum state { IDLE, EXPORTING, STARTING, YIELDING, LEAVING, ABORTING };
 struct upgrade {
     struct upgrade_setup setup;
     enum state state;
+    bool stopping; /* this process is to end */
     char binary[SPAWN_PATH_MAX];
     struct handoff *handoff;
     struct watch socket, child; /* fd -1: none */
@@ -307,9 +308,6 @@ static void on_child(struct watch *w, uint32_t events)
         fail(u, exit_text(text, status));
         return;
     }
-    if (was == LEAVING || was == YIELDING)
-        log_line(u->setup.log, LOG_ERROR, NULL, "the process that serves in our place is gone: %s",
-                 exit_text(text, status));
     close_watch(u, &u->child);
     close_watch(u, &u->socket);
     if (u->state == ABORTING) {
@@ -317,6 +315,13 @@ static void on_child(struct watch *w, uint32_t events)
         unshare(u);
         u->state = IDLE;
     }
+    if (was != LEAVING && was != YIELDING)
+        return;
+    if (status == 0)
+        return; /* told to, or replaced in its turn */
+    log_line(u->setup.log, LOG_ERROR, NULL, "the process that serves in our place is gone: %s",
+             exit_text(text, status));
+    u->setup.on_lost(u->setup.arg);
 }
 
 /* ---- starting it ----------------------------------------------------------------------------- */
@@ -384,6 +389,10 @@ void upgrade_start(struct upgrade *u, const char *binary, uint32_t ready_ms,
     };
     const char *why = refusals[u->state];
 
+    if (why == NULL && u->stopping)
+        why = "this process is stopping";
+    if (why == NULL && getpid() == 1)
+        why = "this is process 1 of a container, which ends with it: start a new container";
     if (why == NULL && controller_state_id(u->setup.controller) == 0)
         why = "the state lives in memory (look at StateDir), a new process would know no users";
     if (why == NULL && !notify_allows_upgrade())
@@ -439,6 +448,7 @@ void upgrade_free(struct upgrade *u)
 
 void upgrade_abort(struct upgrade *u)
 {
+    u->stopping = true;
     if (u->state == STARTING)
         fail(u, "this process is told to stop");
     if (u->state != EXPORTING)

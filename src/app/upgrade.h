@@ -29,6 +29,7 @@ struct upgrade_setup {
     const char *argv0;                      /* as the program was started */
     void (*ended)(void *arg, bool leaving); /* it is over: the new process serves, or has failed */
     void (*on_left)(void *arg);             /* nothing is left to do here */
+    void (*on_lost)(void *arg);             /* the process that served in our place has failed */
     void *arg;
 };
 
@@ -41,7 +42,7 @@ void upgrade_free(struct upgrade *u);
  * to get ready. @done (may be NULL) is told the outcome in words, once, perhaps from within. */
 void upgrade_start(struct upgrade *u, const char *binary, uint32_t ready_ms,
                    void (*done)(void *arg, bool ok, const char *text), void *arg);
-/* This process is to stop: a new one that is not ready yet ends. */
+/* This process is to stop: a new one that is not ready yet ends, and none is started any more. */
 void upgrade_abort(struct upgrade *u);
 /* Nobody waits for the outcome any more. */
 void upgrade_forget(struct upgrade *u);

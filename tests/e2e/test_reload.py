@@ -16,8 +16,8 @@ def expected_reloads(s, more=1):
 
 
 def test_a_changed_file_acts_by_itself(serve, node, origin):
-    """No signal: the file is replaced as an editor does it. Sessions do not notice. A broken file changes nothing and is
-    said once; the next good one acts."""
+    """No signal: the file is replaced as an editor does it. Sessions do not notice. A broken file, or one without a node,
+    changes nothing and is said once; the next good one acts."""
     s = serve(node)
     s.process.wait_log(r"watching \d+ files")
     with vless.Session(node, ALICE, origin) as alice:
@@ -28,13 +28,16 @@ def test_a_changed_file_acts_by_itself(serve, node, origin):
         alice.say()
         with open(s.config, "w") as f:
             f.write("{ nothing of the kind")
-        s.process.wait_log(r"going on with the old configuration")
+        s.process.wait_log(r"has errors: going on with the old configuration")
+        with open(s.config, "w") as f:
+            f.write("{}")
+        s.process.wait_log(r"has no node: going on with the old configuration")
         alice.say()
         assert not vless.refused(node, ALICE, origin)        # the limit closes alice's session for it
         goal = expected_reloads(s)
         s.reconfigure()
         s.process.wait_log(r"read again: 1 nodes", count=goal)
-    assert len(re.findall(r"going on with the old configuration", s.process.log())) == 1
+    assert len(re.findall(r"going on with the old configuration", s.process.log())) == 2
     assert not vless.refused(node, ALICE, origin)
 
 

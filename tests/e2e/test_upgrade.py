@@ -152,7 +152,7 @@ def test_kill_9_loses_nothing(serve, node, origin, who):
             alice.say(1_000)         # the old one goes on with what it has
             alice.close()
             bob.close()
-            upgrades.wait_all_left(s)
+            assert old.wait(40) == 1, "the service has failed"
             s.start()
     s.panel.wait_sum(1, alice.up, alice.down)
     s.panel.wait_sum(2, bob.up + late.up, bob.down + late.down)
@@ -195,24 +195,106 @@ def test_native_udp_moves_at_once(serve, stage):
     s.panel.wait_sum(1, moved, moved)
 
 
+class Systemd:
+    """Starts `s` as systemd does, with a socket that hears what it is told."""
+
+    def __init__(self, s, *args):
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(os.path.join(s.directory, "notify"))
+        s.process = process.Process("v2sp", [paths.v2sp(), "run", "-c", s.config, *args], s.directory,
+                                    env={"NOTIFY_SOCKET": self._socket.getsockname()})
+        s.process.wait_port(s.node.port)
+        assert self.hear() == serves(s.process)
+
+    def hear(self):
+        self._socket.settimeout(20)
+        return self._socket.recv(1000).decode().split()
+
+    def hears_nothing(self):
+        self._socket.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            self._socket.recv(1000)
+
+
+def serves(proc):
+    return ["READY=1", f"MAINPID={proc.pid}"]
+
+
+def child_of(proc):
+    with open(f"/proc/{proc.pid}/task/{proc.pid}/children") as f:
+        return int(f.read())
+
+
+def test_systemd_hears_nothing_of_an_upgrade_that_fails(stage, node):
+    """The new process is never ready, reads its configuration again, and is told to stop. That the service stops, or has
+    another main process, would end it."""
+    s = v2sp.Served(node, stage.subdirectory("v2sp"))
+    stage.watch_served(s)
+    systemd = Systemd(s, "--watch=false")
+    with socket.create_server((node.listen, 0)) as stranger:
+        s.reconfigure(extra={"Port": stranger.getsockname()[1]})
+        s.process.signal(signal.SIGUSR2)
+        s.process.wait_log("is in use by another program")
+        new = child_of(s.process)
+        os.kill(new, signal.SIGHUP)
+        s.process.wait_log("read again: 1 nodes")
+        os.kill(new, signal.SIGTERM)
+        s.process.wait_log("upgrade failed.*ended with status 0")
+    systemd.hears_nothing()
+
+
+def test_systemd_is_told_when_the_new_process_crashes(stage, node, origin):
+    """It is the child of the old one, so systemd does not see its end: the old one is the main process again, and fails."""
+    s = v2sp.Served(node, stage.subdirectory("v2sp"))
+    s.expected_to_end = True
+    stage.watch_served(s)
+    systemd = Systemd(s)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        old = upgrades.upgrade(s)
+        assert systemd.hear() == serves(s.process)
+        s.process.kill()
+        assert systemd.hear() == serves(old)
+        assert old.wait() == 1
+
+
+def test_a_service_that_stops_is_not_upgraded(serve, node, origin):
+    """While its last sessions end: a new process would serve on."""
+    s = serve(node, top={"DrainTimeout": 60})
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        s.process.stopped = True
+        s.process.signal(signal.SIGTERM)
+        s.process.wait_log("stopping: no new connections")
+        s.process.signal(signal.SIGUSR2)
+        s.process.wait_log("no upgrade: this process is stopping")
+        alice.say()
+    assert s.process.wait() == 0
+
+
+def test_process_1_is_not_upgraded(serve, node):
+    """All of a container ends with it."""
+    as_root = [] if os.geteuid() == 0 else ["-r"]
+    s = serve(node, wrapper=("unshare", *as_root, "-pf"))
+    status, text = command(s, paths.v2sp())
+    assert status == 1 and "process 1 of a container" in text, text
+    assert wait.connectable(node.listen, node.port)
+    s.process.stopped = True
+    os.kill(child_of(s.process), signal.SIGTERM)
+    assert s.process.wait() == 0
+
+
 def test_pid_file_and_ports_of_the_control_plane(stage, node):
     """They are the new process's as soon as it serves."""
     port = ports.free_port()
     s = v2sp.Served(node, stage.subdirectory("v2sp"), top={"Metrics": {"Listen": f"127.0.0.1:{port}"}})
     stage.watch_served(s)
     pid_file = os.path.join(s.directory, "v2sp.pid")
-    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    systemd.bind(os.path.join(s.directory, "notify"))
-    systemd.settimeout(20)
-    s.process = process.Process("v2sp", [paths.v2sp(), "run", "-c", s.config, "--pid-file", pid_file], s.directory,
-                                env={"NOTIFY_SOCKET": systemd.getsockname()})
-    s.process.wait_port(node.port)
-    assert systemd.recv(1000).decode().split() == ["READY=1", f"MAINPID={s.process.pid}"]
+    systemd = Systemd(s, "--pid-file", pid_file)
     with open(pid_file) as f:
         assert int(f.read()) == s.process.pid
     upgrades.upgrade(s)
-    assert systemd.recv(1000).decode().split() == ["READY=1", f"MAINPID={s.process.pid}"]
-    systemd.close()
+    assert systemd.hear() == serves(s.process)
 
     def in_file():
         with open(pid_file) as f:

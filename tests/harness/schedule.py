@@ -95,6 +95,8 @@ class World:
         if kill:
             for f in self.flows:
                 f.killed = f.killed or not f.over
+            for p in self.earlier:
+                p.forsaken = True
             for p in [self.process, *(self.earlier if kill == "all" else ())]:
                 p.stopped = True
                 p.kill()
