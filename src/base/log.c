@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/utf8.h"
+
 #define LINE_MAX_LEN 2048u
 
 /* A line under construction: everything past the end is dropped, the newline always fits. */
@@ -42,13 +44,20 @@ static void put_end(struct line *l, const char *s)
     l->len += n;
 }
 
-/* Text from outside: control characters would let a peer forge lines, quotes would break JSON. */
+/* Text from outside: control characters would let a peer forge lines, quotes would break JSON, and
+ * what is no UTF-8, or was cut in a character, would keep readers of JSON and of the journal from
+ * the whole line. */
 static void put_escaped(struct line *l, const char *s, bool json)
 {
-    for (; *s; s++) {
+    for (size_t left = strlen(s), n; left > 0; s += n, left -= n) {
         unsigned char c = (unsigned char)*s;
         char esc[8];
-        if (c < 0x20 || c == 0x7f) {
+        n = utf8_char((const uint8_t *)s, left);
+        if (n == 0) {
+            n = 1;
+            snprintf(esc, sizeof(esc), json ? "\\ufffd" : "\\x%02x", c);
+            put_whole(l, esc, strlen(esc));
+        } else if (c < 0x20 || c == 0x7f) {
             snprintf(esc, sizeof(esc), json ? "\\u%04x" : "\\x%02x", c);
             put_whole(l, esc, strlen(esc));
         } else if (json && (c == '"' || c == '\\')) {
@@ -56,7 +65,7 @@ static void put_escaped(struct line *l, const char *s, bool json)
             esc[1] = (char)c;
             put_whole(l, esc, 2);
         } else {
-            put_raw(l, s, 1);
+            put_whole(l, s, n);
         }
     }
 }

@@ -77,6 +77,19 @@ static void long_lines_are_cut(void **state)
     assert_string_equal(c.text + strlen(c.text) - 9, "\\u000a\"}\n");
 }
 
+static void what_is_no_utf8_is_escaped(void **state)
+{
+    (void)state;
+    struct capture c = {.sink = {keep}};
+    struct log lg = {.sink = &c.sink, .level = LOG_INFO, .wall_us = fixed_time};
+    static const char text[] = "a\xe8\xa7\x84 \xb9\xe6 \xe8\xa7"; /* GBK; cut in a character */
+    log_line(&lg, LOG_INFO, NULL, "%s", text);
+    assert_non_null(strstr(c.text, ": a\xe8\xa7\x84 \\xb9\\xe6 \\xe8\\xa7\n"));
+    lg.json = true;
+    log_line(&lg, LOG_INFO, NULL, "%s", text);
+    assert_non_null(strstr(c.text, "\"a\xe8\xa7\x84 \\ufffd\\ufffd \\ufffd\\ufffd\"}"));
+}
+
 static void secrets_are_masked(void **state)
 {
     (void)state;
@@ -93,6 +106,7 @@ int main(void)
         cmocka_unit_test(lines_below_the_level_are_dropped),
         cmocka_unit_test(text_from_outside_cannot_forge_a_line),
         cmocka_unit_test(long_lines_are_cut),
+        cmocka_unit_test(what_is_no_utf8_is_escaped),
         cmocka_unit_test(secrets_are_masked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,8 +43,6 @@ NODISCARD enum status protobuf_next(struct protobuf_reader *r, struct protobuf_f
 /* A number at the start of @len bytes: *@size bytes of it. ST_OK; ST_MORE: cut off; ST_E_PROTO:
  * over 64 bits. */
 NODISCARD enum status protobuf_varint(const uint8_t *p, size_t len, uint64_t *value, size_t *size);
-/* Texts of proto3 are UTF-8 (RFC 3629: shortest form, no surrogates, at most U+10FFFF). */
-bool protobuf_is_utf8(const uint8_t *p, size_t len);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "codec/protobuf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -29,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check(w.len == protobuf_number_size(f.number, f.value));
         } else {
             check(f.data >= data && f.data + f.len <= data + size);
-            (void)protobuf_is_utf8(f.data, f.len);
+            (void)utf8_is_valid(f.data, f.len);
             protobuf_put_bytes(&w, f.number, f.data, f.len);
             check(w.full == (protobuf_bytes_size(f.number, f.len) > sizeof(buf)));
         }

@@ -120,31 +120,6 @@ static void test_zero_is_left_out_and_full_is_said(void **state)
     }
 }
 
-static void test_utf8(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        bool ok;
-    } cases[] = {
-        {"", true},
-        {"plain", true},
-        {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", true},
-        {"\xf4\x8f\xbf\xbf", true},
-        {"\xf4\x90\x80\x80", false}, /* over U+10FFFF */
-        {"\xed\xa0\x80", false},     /* a surrogate */
-        {"\xc0\xaf", false},         /* long form */
-        {"\xe0\x80\xaf", false},
-        {"\xc3", false}, /* cut */
-        {"\xe2\x82", false},
-        {"\x80", false},
-        {"\xe2\x82\x28", false},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        assert_int_equal(protobuf_is_utf8((const uint8_t *)cases[i].text, strlen(cases[i].text)),
-                         cases[i].ok);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,7 +128,6 @@ int main(void)
         cmocka_unit_test(test_long_numbers_are_numbers),
         cmocka_unit_test(test_written_as_others_do),
         cmocka_unit_test(test_zero_is_left_out_and_full_is_said),
-        cmocka_unit_test(test_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,11 @@
 #include "control/stats_request.h"
 
+#include "base/utf8.h"
 #include "codec/protobuf.h"
 
 static enum status take_text(const struct protobuf_field *f, struct grpc_str *out)
 {
-    if (!protobuf_is_utf8(f->data, f->len))
+    if (!utf8_is_valid(f->data, f->len))
         return ST_E_UNSUPPORTED;
     *out = (struct grpc_str){(const char *)f->data, f->len};
     return ST_OK;

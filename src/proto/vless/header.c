@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/utf8.h"
 #include "codec/proxy_address.h"
 
 /* ---- addons: protobuf ------------------------------------------------------------------------ */
@@ -29,36 +30,6 @@ static uint64_t read_varint(struct reader *r)
     return 0;
 }
 
-/* Go's protobuf refuses a string field that is not UTF-8 (surrogates and overlong forms are
- * not). */
-static bool is_utf8(const uint8_t *p, size_t len)
-{
-    struct reader r = reader_of(p, len);
-
-    while (reader_left(&r) > 0 && !r.bad) {
-        uint8_t b = reader_u8(&r);
-        unsigned more = b < 0x80   ? 0
-                        : b < 0xc2 ? 9
-                        : b < 0xe0 ? 1
-                        : b < 0xf0 ? 2
-                        : b < 0xf5 ? 3
-                                   : 9;
-        uint32_t v = more == 1 ? b & 0x1fu : more == 2 ? b & 0x0fu : b & 0x07u;
-        if (more == 9)
-            return false;
-        for (unsigned i = 0; i < more; i++) {
-            uint8_t c = reader_u8(&r);
-            if ((c & 0xc0) != 0x80)
-                return false;
-            v = v << 6 | (c & 0x3fu);
-        }
-        if ((more == 2 && (v < 0x800 || (v >= 0xd800 && v < 0xe000))) ||
-            (more == 3 && (v < 0x10000 || v > 0x10ffff)))
-            return false;
-    }
-    return !r.bad;
-}
-
 static enum vless_flow flow_of(const uint8_t *p, size_t len)
 {
     if (len == 0)
@@ -75,8 +46,8 @@ static void read_bytes_field(struct reader *r, bool is_flow, enum vless_flow *fl
 
     if (p == NULL)
         r->bad = true;
-    else if (is_flow && !is_utf8(p, (size_t)len))
-        r->bad = true;
+    else if (is_flow && !utf8_is_valid(p, (size_t)len))
+        r->bad = true; /* Go's protobuf refuses a string that is none */
     else if (is_flow)
         *flow = flow_of(p, (size_t)len);
 }
