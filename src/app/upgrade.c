@@ -98,6 +98,7 @@ static void fail(struct upgrade *u, const char *why)
 
     snprintf(text, sizeof(text), "%s: %s", u->binary, why);
     log_line(u->setup.log, LOG_ERROR, NULL, "upgrade failed, this process goes on: %s", text);
+    controller_hold(u->setup.controller, false);
     u->state = ABORTING;
     if (u->pid != 0 && u->child.fd >= 0) {
         kill(u->pid, SIGTERM);
@@ -412,6 +413,7 @@ void upgrade_start(struct upgrade *u, const char *binary, uint32_t ready_ms,
     }
     log_line(u->setup.log, LOG_INFO, NULL, "upgrade: %s is started in the place of this process",
              u->binary);
+    controller_hold(u->setup.controller, true);
     u->state = EXPORTING;
     u->ready_ms = ready_ms;
     u->done = done;

@@ -476,6 +476,14 @@ void controller_close_ports(struct controller *c)
     admin_close(c->admin);
 }
 
+void controller_hold(struct controller *c, bool hold)
+{
+    c->env.holds = hold;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (hold)
+        node_hold(NODE_OF(l));
+}
+
 void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
 {
     uint32_t longest = 0;

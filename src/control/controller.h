@@ -98,6 +98,9 @@ void controller_recover(struct controller *c);
 
 /* The old process: closes the listeners of stats, metrics and commands. */
 void controller_close_ports(struct controller *c);
+/* While another process is being started in the place of this one: no node asks its panel, so that
+ * what the other one is given, and finds in the state database, stays true. */
+void controller_hold(struct controller *c, bool hold);
 /* Ends all nodes, each after its DrainTimeout; sums go to the spool and no further. A push that is
  * under way comes to its end. @done is called once, from the loop, when all have ended. */
 void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);

@@ -20,6 +20,7 @@
 #define LISTEN_RETRY_MS     1000
 #define LISTEN_RETRY_MAX_MS 30000
 #define CERT_CHECK_MS       30000
+#define HELD_MS             500
 #define SKIPPED_NAMED       8u /* users named in one line */
 
 bool node_url(struct node *n, enum v2sp_action action, char *url)
@@ -319,8 +320,18 @@ static void on_pull_timer(struct timer *t)
 {
     struct node *n = LIST_ENTRY(t, struct node, pull.timer);
 
-    if (n->state < NODE_DRAINING)
+    if (n->env->holds)
+        loop_timer_in(n->env->loop, t, HELD_MS);
+    else if (n->state < NODE_DRAINING)
         node_pull_start(n);
+}
+
+void node_hold(struct node *n)
+{
+    if (n->pulling == NULL)
+        return;
+    node_pull_cancel(n);
+    loop_timer_in(n->env->loop, &n->pull.timer, HELD_MS);
 }
 
 struct node *node_new(struct node_env *env, const struct config *cfg,

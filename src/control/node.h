@@ -90,6 +90,8 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
                       const struct config_node *conf, uint32_t delay_ms);
 /* Begins to pull, after @delay_ms, and to report. */
 void node_begin(struct node *n, uint32_t delay_ms);
+/* env.holds is true from now on: what is asked for just now is given up, and asked again later. */
+void node_hold(struct node *n);
 /* Cancels everything. Users must have been given up (node_gone). NULL is fine. */
 void node_free(struct node *n);
 /* The entry in config.json is now @conf of @cfg: acts on what differs. */

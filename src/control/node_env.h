@@ -47,6 +47,7 @@ struct node_env {
     void *arg;
     /* An upgrade: two processes run, and one of them asks and reports. */
     bool pulls, reports;
+    bool holds; /* one is being started: nothing is asked just now */
 };
 
 #endif

@@ -70,6 +70,24 @@ def test_the_command(serve, node, origin):
     s.panel.wait_sum(1, alice.up, alice.down)
 
 
+def test_a_port_does_not_move_during_an_upgrade(serve, node):
+    """It did when the panel said so just then: the old process listened on the new port, the new one could not, and the
+    upgrade failed. Now the panel is asked afterwards."""
+    s = serve(node)
+    hangs = os.path.join(s.directory, "hangs")
+    with open(hangs, "w") as f:
+        f.write("#!/bin/sh\n[ $1 = check ] || exec sleep 1000\n")
+    os.chmod(hangs, 0o755)
+    s.panel.wait_calls("alivelist")
+    moved = node.with_(port=ports.free_port())
+    s.panel.nodes[1].config = v2sp.node_object(moved)
+    upgrade = threading.Thread(target=command, args=(s, hangs, "--timeout", "7"))     # a pull is due in five seconds
+    upgrade.start()
+    s.process.wait_port(moved.port, timeout=40)
+    assert "upgrade failed" in s.process.log(), "the port has moved before"
+    upgrade.join()
+
+
 def test_an_upgrade_that_fails_changes_nothing(serve, node, origin):
     """A program that ends, one that hangs (a second upgrade is refused meanwhile), one that is none, a wrong configuration:
     the old process goes on, says why, and the next upgrade succeeds."""
