@@ -1,9 +1,10 @@
 #include "policy/share.h"
 
-/* struct share.turn: 40 bits of time in units of 128 us, 24 bits of bytes with a sign. */
+/* struct share.turn: 40 bits of time in units of 1,024 us (35 years), 24 bits of bytes with a
+ * sign. */
 #define LEFT_BITS 24
 #define LEFT_MAX  ((1 << (LEFT_BITS - 1)) - 1)
-#define UNIT_US   128u
+#define UNIT_US   1024u
 
 #define TURN_MS  32u    /* of the rate, at most */
 #define SHORT_US 12500u /* rounds that are longer: turns are shorter in proportion */

@@ -222,6 +222,18 @@ static void hundreds_of_users_are_equal(void **state)
     }
 }
 
+static void the_limit_holds_on_a_host_that_is_up_for_years(void **state)
+{
+    (void)state;
+    struct node *n = node_new(100 * MBIT);
+    for (unsigned i = 0; i < 10; i++)
+        add(n, i % 2);
+    n->now_us = 10 * 365 * 86400 * SECOND_US;
+    ten_seconds(n);
+    assert_near("user", n->users[0].moved, exact(n, 5 * SECOND_US), 10, 10);
+    free(n);
+}
+
 static void what_one_leaves_is_the_others(void **state)
 {
     struct node *n = node_new(100 * MBIT);
@@ -375,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_user_has_one_share_whatever_his_sessions),
         cmocka_unit_test(hundreds_of_users_are_equal),
+        cmocka_unit_test(the_limit_holds_on_a_host_that_is_up_for_years),
         cmocka_unit_test(what_one_leaves_is_the_others),
         cmocka_unit_test(limits_below_the_share_are_reached_in_a_crowd),
         cmocka_unit_test(who_needs_little_gets_it_soon_and_costs_little),
