@@ -75,7 +75,7 @@ struct node {
     bool listening;
     struct timer listen_timer;
     unsigned listen_fails;
-    struct node_trouble listen_trouble, config_trouble, list_trouble, rules_trouble;
+    struct node_trouble listen_trouble, config_trouble, list_trouble, alive_trouble, rules_trouble;
 
     struct node_target target;
     struct node_tails tails;

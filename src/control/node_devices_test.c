@@ -125,6 +125,7 @@ static void what_the_nodes_reported_together_is_not_elsewhere(void **state)
     w->act[ALIVELIST].body = "{\"alive\":{\"3\":3}}";
     pull_both(w);
     UNTIL(w, elsewhere(w) == 1);
+    unsigned warned = w->warnings;
     /* No answer, or one that is none: what was said last counts on. */
     w->act[ALIVELIST] = (struct act){.status = 500, .times = 99};
     pull_both(w);
@@ -133,6 +134,8 @@ static void what_the_nodes_reported_together_is_not_elsewhere(void **state)
     pull_both(w);
     assert_int_equal(elsewhere(w), 1);
     assert_string_equal(status(w, 0).problem, "");
+    assert_int_equal(w->warnings - warned, 2); /* one a node, however often and for whatever */
+    assert_non_null(strstr(last_warning, "alivelist: no usable answer (HTTP 500)"));
     /* He has left the list. */
     w->act[ALIVELIST] = (struct act){.status = 200, .body = "{\"alive\":{}}", .times = 99};
     pull_both(w);

@@ -177,8 +177,12 @@ static void on_alive(void *arg, const struct panel_reply *r)
         node_devices_unknown(n);
     } else if (r->http != 200 || r->status != ST_OK ||
                v2sp_alive_list_end(&p->reader.alive, &p->err) != ST_OK) {
-        node_log(n, LOG_DEBUG, "alivelist: no usable answer (HTTP %ld)", r->http);
+        node_trouble_set(n, &n->alive_trouble, 1,
+                         "alivelist: no usable answer (HTTP %ld%s%.50s); the last list counts for "
+                         "three intervals",
+                         r->http, p->err.text[0] != '\0' ? ": " : "", p->err.text);
     } else {
+        node_trouble_clear(n, &n->alive_trouble, "alivelist: usable again");
         node_devices_take(n, p->alive, p->alive_count);
         p->alive = NULL;
     }
