@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/textbuf.h"
@@ -40,6 +39,12 @@ static enum status fail(struct admin_reply *out, enum status st, const char *pat
 {
     snprintf(out->problem, sizeof(out->problem), "%s: %s", path, text);
     return st;
+}
+
+/* What errno says. */
+static const char *trouble(void)
+{
+    return errno == EAGAIN ? "no answer in time: v2sp hangs, or is stopped" : strerror(errno);
 }
 
 static bool send_all(int fd, const char *p, size_t len)
@@ -117,24 +122,21 @@ static enum status read_reply(const struct textbuf *t, const char *path, struct 
 enum status admin_call(const char *path, const char *method, const char *target, const char *body,
                        uint32_t wait_ms, struct admin_reply *out)
 {
-    struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = (wait_ms % 1000) * 1000};
     struct textbuf t;
 
     memset(out, 0, sizeof(*out));
-    int fd = unix_socket_connect(path);
+    int fd = unix_socket_connect(path, wait_ms);
     if (fd < 0) {
         bool none = errno == ENOENT || errno == ECONNREFUSED;
-        snprintf(out->problem, sizeof(out->problem), "%s: %s%s", path, strerror(errno),
+        snprintf(out->problem, sizeof(out->problem), "%s: %s%s", path, trouble(),
                  none ? "; v2sp does not run, or with another StateDir" : "");
         return none ? ST_E_NOTFOUND : ST_E_IO;
     }
     textbuf_init(&t);
     t.max = REPLY_MAX;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
     enum status st = ST_OK;
     if (!send_request(fd, method, target, body) || !receive(fd, &t))
-        st = fail(out, ST_E_IO, path, t.failed ? "the answer is too long" : strerror(errno));
+        st = fail(out, ST_E_IO, path, t.failed ? "the answer is too long" : trouble());
     if (st == ST_OK)
         st = read_reply(&t, path, out);
     close(fd);

@@ -107,7 +107,7 @@ static int tear_down(void **state)
 
 static int dial(struct world *w)
 {
-    int fd = unix_socket_connect(w->socket.path);
+    int fd = unix_socket_connect(w->socket.path, 0);
     assert_true(fd >= 0);
     return fd;
 }

@@ -22,7 +22,7 @@ static struct json_t *ask(struct world *w, const char *method, const char *targe
     size_t len = 0;
 
     snprintf(request, sizeof(request), "%s/" ADMIN_SOCKET, w->dir);
-    int fd = unix_socket_connect(request);
+    int fd = unix_socket_connect(request, 0);
     assert_true(fd >= 0);
     snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
              method, target, strlen(body), body);
@@ -155,7 +155,7 @@ static void a_client_that_leaves(void **state)
     run(w);
     admin_open(controller_admin(w->c));
     snprintf(path, sizeof(path), "%s/" ADMIN_SOCKET, w->dir);
-    int fd = unix_socket_connect(path);
+    int fd = unix_socket_connect(path, 0);
     assert_true(fd >= 0);
     assert_int_equal(send(fd, "GET /status HTTP/1.1\r\nHost: x\r\n\r\n", 34, 0), 34);
     for (int i = 0; i < 3; i++)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -51,14 +52,20 @@ static void close_kept(int fd)
     errno = saved;
 }
 
-static int connect_to(const char *path, int flags)
+static int connect_to(const char *path, int flags, uint32_t wait_ms)
 {
+    const struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = (wait_ms % 1000) * 1000};
     struct sockaddr_un sa;
     int dir, fd;
 
     if (!fill(&sa, path, &dir))
         return -1;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    if (fd >= 0 && wait_ms > 0) {
+        /* The latter is for connect as well: it waits where the queue is full. */
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+    }
     if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0) {
         close_kept(fd);
         fd = -1;
@@ -67,15 +74,15 @@ static int connect_to(const char *path, int flags)
     return fd;
 }
 
-int unix_socket_connect(const char *path)
+int unix_socket_connect(const char *path, uint32_t wait_ms)
 {
-    return connect_to(path, 0);
+    return connect_to(path, 0, wait_ms);
 }
 
 /* EAGAIN: its queue is full, so somebody has it. */
 static bool is_served(const char *path)
 {
-    int fd = connect_to(path, SOCK_NONBLOCK);
+    int fd = connect_to(path, SOCK_NONBLOCK, 0);
 
     if (fd < 0)
         return errno == EAGAIN || errno == EINPROGRESS;

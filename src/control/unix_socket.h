@@ -21,7 +21,8 @@ void unix_socket_init(struct unix_socket *u, const char *dir, const char *name);
 NODISCARD enum status unix_socket_listen(struct unix_socket *u, int *fd, struct why *why);
 /* Removes the file if it is still the one that was made. */
 void unix_socket_remove(struct unix_socket *u);
-/* Connects to @path, blocking. The descriptor, or -1 with errno. */
-int unix_socket_connect(const char *path);
+/* Connects to @path. The descriptor, or -1 with errno. It blocks, as do calls with it: @wait_ms at
+ * most each, then they fail with EAGAIN; 0: for ever. */
+int unix_socket_connect(const char *path, uint32_t wait_ms);
 
 #endif

@@ -52,7 +52,7 @@ static void is_ours_alone(void **state)
     int fd = listen_on(&u);
     assert_int_equal(stat(u.path, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0600);
-    int c = unix_socket_connect(u.path);
+    int c = unix_socket_connect(u.path, 0);
     assert_true(c >= 0);
     close(c);
     unix_socket_remove(&u);
@@ -67,10 +67,10 @@ static void a_dead_one_is_replaced(void **state)
     (void)state;
     unix_socket_init(&u, dir, "s");
     close(listen_on(&u)); /* the file stays */
-    assert_int_equal(unix_socket_connect(u.path), -1);
+    assert_int_equal(unix_socket_connect(u.path, 0), -1);
     assert_int_equal(errno, ECONNREFUSED);
     int fd = listen_on(&u);
-    close(unix_socket_connect(u.path));
+    close(unix_socket_connect(u.path, 0));
     close(fd);
 }
 
@@ -87,13 +87,13 @@ static void a_living_one_is_left_alone(void **state)
     assert_int_equal(unix_socket_listen(&b, &none, &why), ST_E_BUSY);
     assert_int_equal(none, -1);
     unix_socket_remove(&b); /* it has made none */
-    int c = unix_socket_connect(a.path);
+    int c = unix_socket_connect(a.path, 0);
     assert_true(c >= 0);
     close(c);
     close(fd);
     fd = listen_on(&b);
     unix_socket_remove(&a); /* it is not a's any more */
-    c = unix_socket_connect(b.path);
+    c = unix_socket_connect(b.path, 0);
     assert_true(c >= 0);
     close(c);
     close(fd);
@@ -111,7 +111,7 @@ static void long_paths(void **state)
     assert_int_equal(mkdir(deep, 0700), 0);
     unix_socket_init(&u, deep, "s");
     int fd = listen_on(&u);
-    int c = unix_socket_connect(u.path);
+    int c = unix_socket_connect(u.path, 0);
     assert_true(c >= 0);
     close(c);
     close(fd);
