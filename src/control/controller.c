@@ -25,6 +25,7 @@
 #define SAMPLE_MANY 25000
 #define STAGGER_MS  50 /* between the first pulls of two nodes */
 #define RETRY_MS    100
+#define RECOVER_MS  100
 #define LEAVE_MS    60000 /* for a push that is under way when another process takes over */
 
 struct controller {
@@ -466,6 +467,9 @@ void controller_report(struct controller *c)
 void controller_recover(struct controller *c)
 {
     counters_recover(c->env.counters);
+    /* A process that is killed lets go of one descriptor after the other. */
+    if (counters_has_others(c->env.counters))
+        loop_timer_in(c->env.loop, &c->sample_timer, RECOVER_MS);
 }
 
 void controller_close_ports(struct controller *c)

@@ -29,12 +29,16 @@ class Adopted(process.Process):
                     self.returncode = os.waitstatus_to_exitcode(status)
             except ChildProcessError:        # its parent has not ended yet
                 try:
+                    # Its first thread may be gone before the others: only with them its parent is told.
                     with open(f"/proc/{self.pid}/stat") as f:
-                        if f.read().rpartition(")")[2].split()[0] == "Z":
+                        if f.read().rpartition(")")[2].split()[0] == "Z" and self._threads() == 1:
                             return -1
                 except OSError:
                     self.returncode = 0
         return self.returncode
+
+    def _threads(self):
+        return len(os.listdir(f"/proc/{self.pid}/task"))
 
     def alive(self):
         return self._poll() is None
