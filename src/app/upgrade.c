@@ -214,6 +214,7 @@ static void look_at_pushes(struct timer *t)
         loop_timer_in(u->setup.loop, t, PUSH_MS);
         return;
     }
+    controller_give_reports(u->setup.controller);
     u->report = true;
     pump(u);
 }

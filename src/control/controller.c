@@ -519,6 +519,11 @@ bool controller_is_pushing(const struct controller *c)
     return false;
 }
 
+void controller_give_reports(struct controller *c)
+{
+    store_give_nodes(c->env.store);
+}
+
 /* The first user whose uid is not below @uid. */
 static size_t first_user(const struct user_table *t, uint64_t uid)
 {

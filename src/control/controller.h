@@ -106,6 +106,8 @@ void controller_hold(struct controller *c, bool hold);
 void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
 /* Must the other process not report yet? This one pushes, or the one before it still does. */
 bool controller_is_pushing(const struct controller *c);
+/* After controller_leave: the other process may report from now on. */
+void controller_give_reports(struct controller *c);
 /* The other process has removed these users: their sessions here end, and setup.removed is told for
  * one that is even older. */
 void controller_remove_users(struct controller *c, const struct controller_user *list,

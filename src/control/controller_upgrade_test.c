@@ -34,14 +34,14 @@ static void on_next_stopped(void *arg)
     ((struct next *)arg)->stopped = true;
 }
 
-static void start_next(struct world *w, struct next *n)
+static void start_beside(struct world *w, struct next *n, bool held)
 {
     *n = (struct next){.listens = 0};
     struct controller_setup setup = {.loop = w->loop,
                                      .log = &lg,
                                      .plane = &n->plane.plane,
                                      .state_dir = w->dir,
-                                     .held = true,
+                                     .held = held,
                                      .listens = on_listens,
                                      .removed = on_removed,
                                      .arg = n};
@@ -52,6 +52,11 @@ static void start_next(struct world *w, struct next *n)
     assert_int_equal(controller_apply(n->c, w->cfg), ST_OK);
     assert_true(controller_state_id(n->c) != 0);
     assert_true(controller_state_id(n->c) == controller_state_id(w->c));
+}
+
+static void start_next(struct world *w, struct next *n)
+{
+    start_beside(w, n, true);
 }
 
 static void end_next(struct next *n)
@@ -109,6 +114,7 @@ static void one_reports_for_both(void **state)
     struct world *w = *state;
     struct next n;
     run(w);
+    controller_poke(w->c); /* it is the one that reports */
     traffic(w, UUID_A, 100, 200);
     start_next(w, &n);
     unsigned pushes = w->calls[PUSH];
@@ -116,7 +122,7 @@ static void one_reports_for_both(void **state)
     leave(w);
     UNTIL(w, w->stopped);
     assert_false(controller_is_pushing(w->c));
-    end(w);
+    controller_give_reports(w->c);
     assert_int_equal(w->calls[PUSH], pushes);
     unsigned pulls = w->calls[CONFIG];
     controller_begin(n.c, w->cfg);
@@ -125,6 +131,37 @@ static void one_reports_for_both(void **state)
     controller_report(n.c);
     UNTIL(w, w->calls[PUSH] > pushes);
     assert_non_null(strstr(w->body[PUSH], "\"1\":[110,220]"));
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+    end(w);
+}
+
+/* No upgrade, but a second service that was started on the same state: the first one reports, and
+ * when it has ended the other does. */
+static void of_two_services_one_reports(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    run(w);
+    traffic(w, UUID_A, 100, 200);
+    unsigned pushes = w->calls[PUSH];
+    controller_poke(w->c);
+    start_beside(w, &n, false);
+    UNTIL(w, n.listens > 0);
+    controller_poke(n.c);
+    assert_int_equal(w->calls[PUSH], pushes); /* one is on its way, the other waits */
+    UNTIL(w, w->calls[PUSH] > pushes);
+    go_round(w);
+    controller_poke(n.c);
+    go_round(w);
+    assert_int_equal(w->calls[PUSH], pushes + 1);
+    traffic(w, UUID_A, 1, 2);
+    end(w);
+    pushes = w->calls[PUSH];
+    controller_poke(n.c);
+    UNTIL(w, w->calls[PUSH] > pushes);
+    assert_non_null(strstr(w->body[PUSH], "\"1\":[1,2]"));
     controller_stop(n.c, 0, 5000, on_next_stopped, &n);
     UNTIL(w, n.stopped);
     end_next(&n);
@@ -201,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_new_one_waits),
         TEST(one_reports_for_both),
+        TEST(of_two_services_one_reports),
         TEST(a_push_under_way_is_told),
         TEST(the_right_to_report_is_passed_on),
         TEST(removed_users_go_in_the_old_one_too),

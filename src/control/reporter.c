@@ -17,6 +17,8 @@
 #define FIRST_PUSH_MS 5000 /* what the last run left should not wait */
 #define REPLY_MAX     (64u * 1024)
 #define ANOTHER_MS    200
+#define CLAIM_MS      1000
+#define CLAIMS_QUIET  3 /* one that ends is no news */
 
 /* A (user, address) of the last report. */
 struct shown {
@@ -28,7 +30,8 @@ struct reporter {
     struct node *n;
     struct node_job push, alive;
     struct list sending; /* in node_env.sending: the spool must not be asked for its oldest batch */
-    struct node_trouble store_trouble;
+    struct node_trouble other_trouble;
+    unsigned not_ours; /* times in a row that another process had the node */
     struct task end;
     bool started, finishing;
     bool again, alive_again; /* asked for while a call was under way */
@@ -212,6 +215,24 @@ static bool another_sends(const struct reporter *r)
     return false;
 }
 
+/* Another v2sp on this StateDir (one started by hand, or by a container that is not gone yet) would
+ * send the same batches. */
+static bool is_ours(struct reporter *r)
+{
+    struct node *n = r->n;
+
+    if (store_claim_node(n->env->store, n->store_node)) {
+        r->not_ours = 0;
+        node_trouble_clear(n, &r->other_trouble, "push: no other process reports this node now");
+        return true;
+    }
+    if (++r->not_ours > CLAIMS_QUIET)
+        node_trouble_set(n, &r->other_trouble, 1,
+                         "push: another process with this StateDir reports this node: waiting for "
+                         "its end");
+    return false;
+}
+
 static void push_now(struct reporter *r)
 {
     struct node *n = r->n;
@@ -240,6 +261,13 @@ static void push_now(struct reporter *r)
         if (r->finishing && counters_sample(n->env->counters, now, NULL) != ST_OK)
             node_log(n, LOG_DEBUG, "the last sums wait in the counters");
         push_later(r);
+        return;
+    }
+    if (!is_ours(r)) {
+        if (r->finishing)
+            push_later(r);
+        else
+            loop_timer_in(n->env->loop, &r->push.timer, CLAIM_MS);
         return;
     }
     /* A sample that fails has been said; what is in the spool is pushed all the same. */
@@ -704,6 +732,8 @@ uint64_t reporter_sending(const struct reporter *r)
 
 const char *reporter_problem(const struct reporter *r)
 {
+    if (r->other_trouble.key != 0)
+        return r->other_trouble.text;
     return r->push.trouble.key != 0 ? r->push.trouble.text : r->alive.trouble.text;
 }
 

@@ -617,6 +617,26 @@ static void damaged_database(void **state)
     assert_int_equal(system(cmd), 0);
 }
 
+/* A new process that fails must not take the file away from the one that goes on. */
+static void damaged_database_of_two(void **state)
+{
+    (void)state;
+    char cmd[512];
+    struct side d;
+    int other = open(dir, O_RDONLY | O_DIRECTORY);
+
+    assert_true(other >= 0);
+    assert_int_equal(flock(other, LOCK_SH), 0);
+    snprintf(cmd, sizeof(cmd), "head -c 9000 /dev/urandom > %s/" STORE_FILE, dir);
+    assert_int_equal(system(cmd), 0);
+    open_side(&d);
+    assert_false(store_is_durable(d.s));
+    close_side(&d);
+    close(other);
+    snprintf(cmd, sizeof(cmd), "! ls %s | grep -q damaged", dir);
+    assert_int_equal(system(cmd), 0);
+}
+
 static void foreign_and_broken_counters(void **state)
 {
     (void)state;
@@ -723,6 +743,7 @@ int main(void)
         TEST(hundred_thousand_dirty_slots),
         TEST(unusable_directory),
         TEST(damaged_database),
+        TEST(damaged_database_of_two),
         TEST(foreign_and_broken_counters),
         TEST(living_owner_is_left_alone),
         TEST(many_slots),

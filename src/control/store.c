@@ -1,5 +1,6 @@
 #include "control/store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sqlite3.h>
@@ -17,12 +18,14 @@
 #define SCHEMA_VERSION 3
 #define STATEMENTS_MAX 64
 #define BUSY_MS        2000
+#define CLAIMS         "claims" /* a file without bytes: locks on one byte a node */
 
 struct store {
     struct sqlite3 *db;
     const struct log *lg;
     bool durable, alone;
     int lock_fd;  /* shared lock on the directory while we have the database open */
+    int claim_fd; /* -1: no locks */
     bool failing; /* said already */
     bool full;    /* the running transaction is on disk when it is committed */
     uint64_t id;
@@ -191,6 +194,24 @@ static void lock_dir(struct store *s, const char *dir)
         return;
     s->alone = flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
     flock(s->lock_fd, LOCK_SH | LOCK_NB);
+    s->claim_fd = openat(s->lock_fd, CLAIMS, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* Of the open file, not of the process: closing another descriptor of it does not end them. */
+bool store_claim_node(struct store *s, uint32_t node)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)node, .l_len = 1};
+
+    return !s->durable || s->claim_fd < 0 || fcntl(s->claim_fd, F_OFD_SETLK, &lock) == 0 ||
+           (errno != EAGAIN && errno != EACCES);
+}
+
+void store_give_nodes(struct store *s)
+{
+    if (s->claim_fd >= 0)
+        close(s->claim_fd);
+    s->claim_fd = -1;
 }
 
 static int open_file(struct store *s, const char *dir)
@@ -203,7 +224,8 @@ static int open_file(struct store *s, const char *dir)
     lock_dir(s, dir);
     mode_t old = umask(077);
     int rc = open_at(s, path);
-    if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB) {
+    /* Another process that has it open would go on writing into what was set aside. */
+    if ((rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB) && s->alone) {
         snprintf(aside, sizeof(aside), "%s.damaged-%" PRId64, path, (int64_t)time(NULL));
         if (rename(path, aside) == 0) {
             if (s->lg != NULL)
@@ -231,7 +253,7 @@ struct store *store_open(const char *dir, const struct log *lg)
     if (s == NULL)
         return NULL;
     s->lg = lg;
-    s->lock_fd = -1;
+    s->lock_fd = s->claim_fd = -1;
     s->durable = dir != NULL && open_file(s, dir) == SQLITE_OK;
     if (!s->durable && open_at(s, ":memory:") != SQLITE_OK) {
         free(s);
@@ -251,7 +273,7 @@ struct store *store_open_read(const char *dir, char problem[200])
         free(s);
         return NULL;
     }
-    s->lock_fd = -1;
+    s->lock_fd = s->claim_fd = -1;
     int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_busy_timeout(s->db, BUSY_MS);
@@ -276,6 +298,7 @@ void store_close(struct store *s)
     for (unsigned i = 0; i < s->statement_count; i++)
         sqlite3_finalize(s->statements[i].q);
     sqlite3_close_v2(s->db);
+    store_give_nodes(s);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     free(s);

@@ -40,6 +40,12 @@ uint32_t store_epoch(const struct store *s);
  * *@id is untouched. */
 NODISCARD enum status store_node(struct store *s, const char *key, uint32_t *id);
 
+/* Only one process at a time may report a node of this database: false, another one does. True
+ * where that cannot be locked. Ours from then on, until store_give_nodes or our end. */
+bool store_claim_node(struct store *s, uint32_t node);
+/* Another process may report now, and this one must not claim again. */
+void store_give_nodes(struct store *s);
+
 /* ---- for the modules that keep tables here: spool, node_cache ---- */
 
 NODISCARD enum status store_begin(struct store *s);
