@@ -25,8 +25,8 @@
     "      --no-rates      do not wait a second for rates\n"                                       \
     "      --help          this text\n"                                                            \
     "\n"                                                                                           \
-    "Exit status: 0 every node serves, 1 v2sp cannot be reached, 2 used wrongly, 3 a node does\n"  \
-    "not serve.\n"                                                                                 \
+    "Exit status: 0 every node serves, 1 v2sp cannot be reached, or has no such node, 2 used\n"    \
+    "wrongly, 3 a node does not serve.\n"                                                          \
     "\n"                                                                                           \
     "See also: v2sp top, v2sp spool list\n"
 
@@ -49,6 +49,11 @@ static int show(const char *path, const struct status_ask *ask, bool json)
 
     if (status_ask(path, ask, &r) != ST_OK || r.own_json == NULL || r.status != 200) {
         fprintf(stderr, "v2sp status: %s\n", r.problem[0] != '\0' ? r.problem : "no JSON answer");
+        admin_reply_fini(&r);
+        return 1;
+    }
+    if (ask->node != NULL && !status_has_node(r.own_json, ask->node)) {
+        fprintf(stderr, "v2sp status: no node has the tag \"%s\"; see: v2sp status\n", ask->node);
         admin_reply_fini(&r);
         return 1;
     }

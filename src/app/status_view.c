@@ -493,6 +493,16 @@ void status_view(struct textbuf *out, const struct json_t *doc, const struct sta
     show_users(&v, doc);
 }
 
+bool status_has_node(const struct json_t *doc, const char *tag)
+{
+    const struct json_t *list = json_get(doc, "nodes");
+
+    for (size_t i = 0; i < json_array_len(list); i++)
+        if (strcmp(json_get_str(json_at(list, i), "tag", ""), tag) == 0)
+            return true;
+    return false;
+}
+
 bool status_all_serve(const struct json_t *doc)
 {
     const struct json_t *list = json_get(doc, "nodes");

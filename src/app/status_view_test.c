@@ -179,6 +179,18 @@ static void plain_text(void **state)
     textbuf_fini(&t);
 }
 
+static void whether_a_node_is_there(void **state)
+{
+    struct json_error e;
+    struct json_t *v;
+
+    (void)state;
+    assert_int_equal(json_parse(document, strlen(document), &v, &e), ST_OK);
+    assert_true(status_has_node(v, "b"));
+    assert_false(status_has_node(v, "a"));
+    json_unref(v);
+}
+
 static void whether_all_serve(void **state)
 {
     struct json_error e;
@@ -230,6 +242,7 @@ int main(void)
         cmocka_unit_test(colours_only_when_asked),
         cmocka_unit_test(words),
         cmocka_unit_test(plain_text),
+        cmocka_unit_test(whether_a_node_is_there),
         cmocka_unit_test(whether_all_serve),
         cmocka_unit_test(the_spool),
     };

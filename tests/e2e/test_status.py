@@ -90,6 +90,8 @@ def test_rates(named, node, origin):
 def test_exit_status(named, node, tmp_path):
     s = named()
     assert admin.command("status", "-c", s.config, "--no-rates").returncode == 0
+    other = admin.command("status", "-c", s.config, "--no-rates", "--node", "in-2")
+    assert other.returncode == 1 and 'no node has the tag "in-2"' in other.stderr
     assert admin.command("status", "--nonsense").returncode == 2
     assert admin.command("status", "--users", "many").returncode == 2
     away = admin.command("status", "--socket", tmp_path / "nobody.sock")
