@@ -113,13 +113,13 @@ def _totals(directory, origins, results):
 
 
 def _moves_at(reader, least, most, seconds=5):
-    """Seconds until the reader's rate, over a tenth of a second, is between the two for the first time."""
+    """Seconds until the end of the first tenth of a second in which the reader's rate is between the two."""
     start = time.monotonic()
     while time.monotonic() < start + seconds:
         at, before = time.monotonic(), reader.moved
         time.sleep(0.1)
         if least <= (reader.moved - before) / (time.monotonic() - at) <= most:
-            return at - start
+            return time.monotonic() - start
     return seconds
 
 
