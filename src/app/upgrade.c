@@ -354,6 +354,10 @@ static void on_exported(void *arg)
 
     if (u->state != EXPORTING)
         return;
+    if (!handoff_is_whole(u->handoff)) {
+        fail(u, "not all listening sockets can be handed over (out of file descriptors or memory)");
+        return;
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
         fail(u, strerror(errno));
         return;

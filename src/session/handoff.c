@@ -1,5 +1,6 @@
 #include "session/handoff.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@ struct handoff {
     pthread_mutex_t lock;
     struct entry *list;
     size_t count, room;
+    bool lost; /* one could not be added */
 };
 
 struct handoff *handoff_new(void)
@@ -56,10 +58,27 @@ enum status handoff_add(struct handoff *h, const struct handoff_key *key, int ow
         st = ST_E_NOMEM;
     else
         h->list[h->count++] = (struct entry){.key = *key, .fd = own_fd};
+    h->lost |= st != ST_OK;
     pthread_mutex_unlock(&h->lock);
     if (st != ST_OK)
         close(own_fd);
     return st;
+}
+
+enum status handoff_add_copy(struct handoff *h, const struct handoff_key *key, int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy >= 0)
+        return handoff_add(h, key, copy);
+    pthread_mutex_lock(&h->lock);
+    h->lost = true;
+    pthread_mutex_unlock(&h->lock);
+    return ST_E_IO;
+}
+
+bool handoff_is_whole(const struct handoff *h)
+{
+    return !h->lost;
 }
 
 static bool matches(const struct handoff_key *a, const struct handoff_key *b)

@@ -30,6 +30,11 @@ void handoff_free(struct handoff *h);
 
 /* Adds a socket, the callee's from now on also when it fails. ST_OK; ST_E_NOMEM; ST_E_LIMIT. */
 NODISCARD enum status handoff_add(struct handoff *h, const struct handoff_key *key, int own_fd);
+/* The same with a copy of @fd, which stays the caller's. ST_E_IO: there are no more descriptors. */
+NODISCARD enum status handoff_add_copy(struct handoff *h, const struct handoff_key *key, int fd);
+/* False: one could not be added. A socket that the next process does not get would be closed, and
+ * what waits in its queue reset. */
+bool handoff_is_whole(const struct handoff *h);
 /* The next socket for @key of the share @part of @parts, now the caller's; -1: no more. */
 int handoff_take(struct handoff *h, const struct handoff_key *key, unsigned part, unsigned parts);
 /* Closes what nobody has taken: the address is served no longer. */

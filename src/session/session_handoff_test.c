@@ -220,6 +220,22 @@ static void what_is_left_is_closed(void **state)
     assert_int_equal(errno, EBADF);
 }
 
+static void knows_when_one_is_missing(void **state)
+{
+    (void)state;
+    struct handoff *h = handoff_new();
+    struct handoff_key key = {.where = {.family = ADDR_IP4, .port = 1}};
+    int fd = some_fd();
+    assert_int_equal(handoff_add_copy(h, &key, fd), ST_OK);
+    assert_true(handoff_is_whole(h));
+    assert_int_not_equal(handoff_peek(h, 0, &key), fd);
+    close(fd);
+    assert_int_equal(handoff_add_copy(h, &key, fd), ST_E_IO); /* it is not there any more */
+    assert_int_equal(handoff_count(h), 1);
+    assert_false(handoff_is_whole(h));
+    handoff_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +247,7 @@ int main(void)
         cmocka_unit_test(shares_are_even_and_whole),
         cmocka_unit_test(kinds_of_sockets_are_told_apart),
         cmocka_unit_test(what_is_left_is_closed),
+        cmocka_unit_test(knows_when_one_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

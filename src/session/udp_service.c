@@ -1,7 +1,6 @@
 #include "session/udp_service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -672,8 +671,7 @@ enum status udp_service_export(const struct worker_node *wn, struct handoff *int
     for (unsigned i = 0; u != NULL && i < u->door_count && st == ST_OK; i++) {
         const struct door *d = u->doors[i];
         const struct handoff_key key = {.where = d->where, .udp = true, .v6only = d->v6only};
-        int fd = fcntl(d->watch.fd, F_DUPFD_CLOEXEC, 3);
-        st = fd >= 0 ? handoff_add(into, &key, fd) : ST_E_IO;
+        st = handoff_add_copy(into, &key, d->watch.fd);
     }
     return st;
 }

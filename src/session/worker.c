@@ -1,7 +1,6 @@
 #include "session/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -521,9 +520,8 @@ enum status worker_export(struct worker *w, struct handoff *into)
         {
             const struct listener *l = LISTENER_OF(n);
             const struct handoff_key key = {.where = l->where, .v6only = l->v6only};
-            int fd = st == ST_OK ? fcntl(l->watch.fd, F_DUPFD_CLOEXEC, 3) : -1;
             if (st == ST_OK)
-                st = fd >= 0 ? handoff_add(into, &key, fd) : ST_E_IO;
+                st = handoff_add_copy(into, &key, l->watch.fd);
         }
         if (st == ST_OK)
             st = udp_service_export(wn, into);

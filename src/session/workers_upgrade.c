@@ -53,10 +53,8 @@ static void send_round(struct workers *ws, void (*fn)(struct worker *, struct ha
 static void export_one(struct worker *w, struct handoff *h)
 {
     loop_files_shared(w->loop, true);
-    enum status st = worker_export(w, h);
-    if (st != ST_OK)
-        log_line(w->log, LOG_WARNING, NULL, "not all listening sockets can be handed over: %s",
-                 status_str(st));
+    if (worker_export(w, h) != ST_OK)
+        log_line(w->log, LOG_DEBUG, NULL, "the handoff is not whole");
 }
 
 void workers_export(struct workers *ws, struct handoff *into, void (*done)(void *arg), void *arg)

@@ -1,5 +1,6 @@
 """Reload and upgrade under load: nobody is dropped, no byte is wrong, every byte is reported once."""
 import os
+import resource
 import signal
 import socket
 import threading
@@ -68,6 +69,21 @@ def test_the_command(serve, node, origin):
         assert os.readlink(f"/proc/{s.process.pid}/exe") == os.path.realpath(copy)
     upgrades.wait_all_left(s)
     s.panel.wait_sum(1, alice.up, alice.down)
+
+
+def test_without_descriptors_nothing_is_handed_over(serve, node, origin):
+    """A socket that cannot be copied would be closed, with what waits in its queue: there is no upgrade."""
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        before = resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (4, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        s.process.signal(signal.SIGUSR2)
+        s.process.wait_log("upgrade failed.*not all listening sockets")
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, before)
+        alice.say()
+        assert not vless.refused(node, BOB, origin)
+        upgrades.upgrade(s)
+        alice.say()
 
 
 def test_a_port_does_not_move_during_an_upgrade(serve, node):
