@@ -31,14 +31,25 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Length of the shortest text: what is worth most. */
+static bool in_no_name(const struct audit_literals *l, unsigned i)
+{
+    const char *p = l->bytes + l->texts[i].at;
+
+    for (size_t k = 0; k < l->texts[i].len; k++)
+        if (p[k] == ' ' || p[k] == '\t' || p[k] == '/')
+            return true;
+    return false;
+}
+
+/* Length of the shortest text: what is worth most, but for what is never there. */
 static unsigned worth(const struct audit_literals *l)
 {
-    unsigned least = l->count > 0 ? UINT8_MAX : 0;
+    unsigned least = l->count > 0 ? 2 * UINT8_MAX : 0;
 
-    for (unsigned i = 0; i < l->count; i++)
-        if (l->texts[i].len < least)
-            least = l->texts[i].len;
+    for (unsigned i = 0; i < l->count; i++) {
+        unsigned n = l->texts[i].len + (in_no_name(l, i) ? UINT8_MAX : 0u);
+        least = n < least ? n : least;
+    }
     return least;
 }
 
@@ -274,4 +285,9 @@ bool audit_literals_of(const char *pattern, size_t len, struct audit_literals *o
     *out = (struct audit_literals){.count = 0};
     read_alternatives(&r, out);
     return !r.lost && r.p == r.end && out->count > 0;
+}
+
+bool audit_literals_in_no_name(const struct audit_literals *l)
+{
+    return worth(l) > UINT8_MAX;
 }

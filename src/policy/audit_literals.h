@@ -27,5 +27,7 @@ struct audit_literals {
 
 /* False: nothing is known of @pattern, a valid expression of at most REGEXP_PATTERN_MAX bytes. */
 bool audit_literals_of(const char *pattern, size_t len, struct audit_literals *out);
+/* Has each of them a blank or a '/', which no name and no address has? */
+bool audit_literals_in_no_name(const struct audit_literals *l);
 
 #endif

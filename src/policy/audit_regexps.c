@@ -91,36 +91,43 @@ static enum status add_literal(struct audit_regexps *r, const char *text, size_t
     return ST_OK;
 }
 
-/* What must be there for the expression that comes next in the list. */
-static enum status add_literals(struct audit_regexps *r, const char *pattern, size_t len)
+/* What must be there for the expression that comes next in the list; count 0: nothing is known. */
+static enum status add_literals(struct audit_regexps *r, const struct audit_literals *l)
 {
-    struct audit_literals l;
     enum status st = ST_OK;
 
-    if (!audit_literals_of(pattern, len, &l)) {
+    if (l->count == 0)
         r->always[r->count / 64] |= UINT64_C(1) << r->count % 64;
-        return ST_OK;
-    }
-    for (unsigned i = 0; i < l.count && st == ST_OK; i++)
-        st = add_literal(r, l.bytes + l.texts[i].at, l.texts[i].len);
+    for (unsigned i = 0; i < l->count && st == ST_OK; i++)
+        st = add_literal(r, l->bytes + l->texts[i].at, l->texts[i].len);
     return st;
+}
+
+static enum status refuse(struct regexp *compiled, const char *why, struct regexp_error *err)
+{
+    regexp_free(compiled);
+    err->at = 0;
+    snprintf(err->text, sizeof(err->text), "%s", why);
+    return ST_E_PROTO;
 }
 
 enum status audit_regexps_add(struct audit_regexps *r, const char *pattern, size_t len,
                               uint32_t rule, struct regexp_error *err)
 {
+    struct audit_literals literals;
     struct regexp *compiled;
     enum status st = regexp_new(pattern, len, REGEXP_CASELESS, &compiled, err);
 
     if (st != ST_OK)
         return st;
-    if (matches_all(compiled, r->scratches[0].scratch)) {
-        regexp_free(compiled);
-        err->at = 0;
-        snprintf(err->text, sizeof(err->text), "everything matches it");
-        return ST_E_PROTO;
-    }
-    if ((st = add_literals(r, pattern, len)) != ST_OK) {
+    if (matches_all(compiled, r->scratches[0].scratch))
+        return refuse(compiled, "everything matches it", err);
+    if (!audit_literals_of(pattern, len, &literals))
+        literals.count = 0;
+    /* Lines of hosts files and of lists of URLs: "0.0.0.0 a.example", "http://a.example/". */
+    if (audit_literals_in_no_name(&literals))
+        return refuse(compiled, "nothing matches it: no name has a blank or a '/'", err);
+    if ((st = add_literals(r, &literals)) != ST_OK) {
         regexp_free(compiled);
         return st;
     }

@@ -52,7 +52,7 @@ struct audit_text {
 NODISCARD enum status audit_regexps_init(struct audit_regexps *r, struct arena *a, size_t count);
 void audit_regexps_fini(struct audit_regexps *r);
 /* Compiles @len bytes of @pattern, without regard to case. ST_OK; ST_E_PROTO: none, or one that
- * everything matches (@err); ST_E_LIMIT: longer than REGEXP_PATTERN_MAX; ST_E_NOMEM. */
+ * everything or nothing matches (@err); ST_E_LIMIT: longer than REGEXP_PATTERN_MAX; ST_E_NOMEM. */
 NODISCARD enum status audit_regexps_add(struct audit_regexps *r, const char *pattern, size_t len,
                                         uint32_t rule, struct regexp_error *err);
 /* After the last one. ST_OK or ST_E_NOMEM. */

@@ -55,6 +55,17 @@ static enum status take(struct audit_reading *out, enum audit_kind kind, const c
 
 /* ---- names ---- */
 
+static enum status take_name(struct audit_reading *out, enum audit_kind kind, const char *p,
+                             size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((signed char)p[i] < 0)
+            return refuse(out, "no name as it is sent: write it as xn--...");
+        else if (!is_word(p[i]) && p[i] != '.' && p[i] != ':')
+            return refuse(out, kind == AUDIT_KEYWORD ? "no name has that in it" : "no name");
+    return take(out, kind, p, len);
+}
+
 static enum status read_name(enum audit_kind kind, const char *p, size_t len,
                              struct audit_reading *out)
 {
@@ -64,12 +75,7 @@ static enum status read_name(enum audit_kind kind, const char *p, size_t len,
         p++, len--;
     while (len > 0 && p[len - 1] == '.')
         len--;
-    for (size_t i = 0; i < len; i++)
-        if ((signed char)p[i] < 0)
-            return refuse(out, "no name as it is sent: write it as xn--...");
-        else if (!is_word(p[i]) && p[i] != '.' && p[i] != ':')
-            return refuse(out, "no name");
-    return take(out, kind, p, len);
+    return take_name(out, kind, p, len);
 }
 
 static bool is_wildcard(const char *p, size_t len)
@@ -164,6 +170,21 @@ static bool parse_net(const char *p, size_t len, struct cidr *net)
         net->net = four;
         net->bits = (uint8_t)(net->bits - 96);
     }
+    return true;
+}
+
+/* "10.0.0.0/33": meant as a network, if a wrong one. */
+static bool looks_like_net(const char *p, size_t len)
+{
+    size_t head = 0;
+
+    while (head < len && strchr("0123456789abcdefABCDEF.:", p[head]) != NULL)
+        head++;
+    if (head == 0 || head == len || p[head] != '/')
+        return false;
+    for (size_t i = head + 1; i < len; i++)
+        if (!is_digit(p[i]) && p[i] != '.')
+            return false;
     return true;
 }
 
@@ -285,8 +306,8 @@ static enum status read_bare(enum audit_as as, const char *p, size_t len, struct
     case AUDIT_AS_ANY:
         break;
     }
-    if (parse_net(p, len, &out->net))
-        return take(out, AUDIT_NET, p, len);
+    if (parse_net(p, len, &out->net) || looks_like_net(p, len))
+        return read_net(p, len, out);
     if (is_wildcard(p, len)) {
         out->guessed = true;
         return read_name(AUDIT_DOMAIN, p, len, out);
@@ -303,7 +324,7 @@ static enum status read_item(enum audit_as as, const char *text, size_t len,
     case FULL:
         return read_name(AUDIT_FULL, text, len, out);
     case KEYWORD:
-        return take(out, AUDIT_KEYWORD, text, len);
+        return take_name(out, AUDIT_KEYWORD, text, len);
     case REGEXP:
         return read_regexp(text, len, true, out);
     case NET:

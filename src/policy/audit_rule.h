@@ -3,7 +3,7 @@
  *
  * Prefixes (in any case): domain: full: keyword: regexp: (or regex:) ip: port: protocol:. An item
  * without one is what its list is for; in a list of AUDIT_AS_ANY
- *   - an address or a network is that,
+ *   - an address or a network is that, and what is written as one but is none is refused,
  *   - "*.example.com" is the domain,
  *   - letters, digits, '.', '-' and '_' alone are looked for as they stand,
  *   - everything else is a regular expression, as the Go programs take it.

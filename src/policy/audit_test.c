@@ -301,6 +301,25 @@ static void a_rule_that_everything_matches_is_none(void **state)
 }
 
 /* Exponential without limits; and the rules behind it hold. */
+/* As written for lists of other programs. */
+static void a_rule_that_nothing_matches_is_named(void **state)
+{
+    static const char *const none[] = {"https?://a\\.example/", "a.example # why",
+                                       "0.0.0.0 a.example", "(BitTorrent protocol|d1:a /)",
+                                       "a\\.example\tads"};
+    struct world w;
+
+    (void)state;
+    begin_as(&w, AUDIT_AS_ANY, none, sizeof(none) / sizeof(none[0]));
+    assert_int_equal(w.problems, sizeof(none) / sizeof(none[0]));
+    assert_null(w.list);
+    end(&w);
+    BEGIN(&w, "(BitTorrent protocol|get_peers)", "a[ /]?b", "tcp:a\\.example:25");
+    assert_int_equal(w.problems, 0);
+    assert_int_equal(blocks(&w, "get_peers.example"), 1);
+    end(&w);
+}
+
 static void an_expression_that_never_ends(void **state)
 {
     struct world w;
@@ -448,6 +467,7 @@ int main(void)
         cmocka_unit_test(names_at_the_limit),
         cmocka_unit_test(bad_rules_are_named),
         cmocka_unit_test(a_rule_that_everything_matches_is_none),
+        cmocka_unit_test(a_rule_that_nothing_matches_is_named),
         cmocka_unit_test(an_expression_that_never_ends),
         cmocka_unit_test(too_many_expressions),
         cmocka_unit_test(a_hundred_thousand_rules),

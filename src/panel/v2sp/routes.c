@@ -161,7 +161,7 @@ enum status v2sp_routes_read(const struct json_t *routes, struct arena *a, struc
     } else if (json_is_object(routes)) {
         for (void *it = json_first(routes); it != NULL && !r.nomem; it = json_next(routes, it))
             read_route(&r, json_iter_value(it), ++place);
-    } else if (!json_is_null(routes) && json_str(routes) == NULL) {
+    } else if (!json_is_null(routes) && (json_str(routes) == NULL || json_str(routes)[0] != '\0')) {
         notice(&r, "routes: a list was expected");
     }
     for (size_t i = 0; i < LATER; i++)

@@ -84,6 +84,8 @@ static void what_is_no_list(void **state)
     (void)state;
     check("[]", "", "");
     check("{}", "", "");
+    check("\"\"", "", "");
+    check("\"[{\\\"id\\\":1}]\"", "", "routes: a list was expected\n");
     check("[1,\"x\",null,[]]", "",
           "route 1: no action is called \"\": skipped\nroute 2: no action is called \"\": skipped\n"
           "route 3: no action is called \"\": skipped\nroute 4: no action is called \"\": "
