@@ -2,10 +2,12 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "io/mailbox.h"
 #include "policy/user_devices.h"
 #include "policy/user_live.h"
 #include "session/worker.h"
+#include "session/workers_state.h"
 
 /* A stream that counts, and how the news that it must end reaches its worker. */
 struct stream_entry {
@@ -49,6 +51,23 @@ static bool is_device(const struct view_node *n, const struct addr *from)
     return n->device_private || !tells_nothing(from);
 }
 
+/* A limit that does nothing is easily missed. */
+static void say_uncounted(const struct worker_node *wn, const struct user_rt *u,
+                          const struct addr *from)
+{
+    _Atomic bool *said = &wn->worker->all->uncounted_said;
+    char ip[ADDR_STRLEN];
+
+    if (from->family == ADDR_NONE || atomic_exchange_explicit(said, true, memory_order_relaxed))
+        return;
+    const struct log_about about = {
+        .node = wn->view->node->tag, .peer = addr_ip_str(from, ip), .user = u->uid};
+    log_line(wn->worker->log, LOG_WARNING, &about,
+             "has a device limit, but addresses of private networks are no devices: a proxy in "
+             "front must say whose they are (EnableProxyProtocol), or set DeviceCountPrivate (said "
+             "once)");
+}
+
 static struct device_rule rule_of(const struct view_node *n, uint32_t limit)
 {
     return (struct device_rule){
@@ -68,8 +87,12 @@ bool claim_device(struct claim *c, struct worker_node *wn, struct user_rt *u,
         atomic_load_explicit(&u->device_limit, memory_order_acquire); /* then the set */
     struct user_devices *ud = devices_of(u);
 
-    if (limit == 0 || !is_device(n, from))
+    if (limit == 0)
         return true;
+    if (!is_device(n, from)) {
+        say_uncounted(wn, u, from);
+        return true;
+    }
     struct device_rule rule = rule_of(n, limit);
     enum status st =
         ud == NULL ? ST_E_NOMEM : user_devices_enter(ud, from, &rule, now_s(wn), &c->device);

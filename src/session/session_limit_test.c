@@ -330,10 +330,46 @@ static void a_device_limit_that_comes_later(void **state)
     user_devices_fini(&ud);
 }
 
+static _Atomic unsigned said;
+
+static void count_line(struct log_sink *s, const char *line, size_t len)
+{
+    (void)s;
+    (void)len;
+    said += strstr(line, "DeviceCountPrivate") != NULL;
+}
+
+static void a_limit_that_counts_nobody_is_said_once(void **state)
+{
+    (void)state;
+    static struct user_devices_owner nobody;
+    struct user_devices ud = {.owner = &nobody, .refs = 1};
+    struct bench *b = bench_new(NULL);
+    int target[2], fd[2];
+
+    said = 0;
+    b->log_sink.write = count_line;
+    atomic_store(&b->users[0].devices, &ud);
+    atomic_store(&b->users[0].device_limit, 1);
+    bench_open(b);
+    for (unsigned i = 0; i < 2; i++)
+        fd[i] = bench_pair(b, 0, &target[i]);
+    bench_wait_open(b, 2);
+    assert_null(ud.set.first);
+    assert_int_equal(said, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        close(fd[i]);
+        close(target[i]);
+    }
+    close_bench(b);
+    user_devices_fini(&ud);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_device_limit_that_comes_later),
+        cmocka_unit_test(a_limit_that_counts_nobody_is_said_once),
         cmocka_unit_test(strangers_of_one_source_are_bounded_and_users_do_not_count),
         cmocka_unit_test(connections_beyond_the_bound_wait_and_are_served_later),
         cmocka_unit_test(a_spent_budget_recovers),

@@ -14,6 +14,7 @@ struct workers {
     struct xudp_table *xudp;
     /* workers that still have a removed node; control thread only */
     unsigned gone_pending[VIEW_NODES_MAX];
+    _Atomic bool uncounted_said; /* that sources of private networks are no devices */
 };
 
 /* workers_stats.c: three calls of struct plane, @self a struct workers. */
