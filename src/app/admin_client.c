@@ -95,6 +95,18 @@ static bool receive(int fd, struct textbuf *t)
     }
 }
 
+/* In JSON from who was asked; in a line of text where it did not come so far. */
+static void name_refusal(struct admin_reply *out)
+{
+    const char *text = json_get_str(out->own_json, "error", NULL);
+
+    if (text != NULL)
+        snprintf(out->problem, sizeof(out->problem), "%s", text);
+    else
+        snprintf(out->problem, sizeof(out->problem), "%.*s (HTTP %u)",
+                 (int)strcspn(out->own_text, "\r\n"), out->own_text, out->status);
+}
+
 static enum status read_reply(const struct textbuf *t, const char *path, struct admin_reply *out)
 {
     struct http1_scan scan = {0};
@@ -114,8 +126,7 @@ static enum status read_reply(const struct textbuf *t, const char *path, struct 
     if (json_parse(out->own_text, out->len, &out->own_json, &e) != ST_OK)
         out->own_json = NULL;
     if (out->status != 200)
-        snprintf(out->problem, sizeof(out->problem), "%s",
-                 json_get_str(out->own_json, "error", "the service refused, and did not say why"));
+        name_refusal(out);
     return ST_OK;
 }
 

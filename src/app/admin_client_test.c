@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 struct world {
     char dir[32], path[48];
     int fd; /* listens */
+    const char *answer;
 };
 
 static int set_up(void **state)
@@ -79,11 +81,47 @@ static void none_at_all(void **state)
     w->fd = -1;
 }
 
+static void *serve(void *arg)
+{
+    struct world *w = arg;
+    int fd = accept(w->fd, NULL, NULL);
+    char scrap[1024];
+
+    if (fd >= 0 && recv(fd, scrap, sizeof(scrap), 0) > 0)
+        (void)!send(fd, w->answer, strlen(w->answer), MSG_NOSIGNAL);
+    close(fd);
+    return NULL;
+}
+
+static void one_that_refuses(void **state)
+{
+    static const struct {
+        const char *answer, *problem;
+        enum status st;
+    } cases[] = {
+        {"HTTP/1.1 409 Conflict\r\nContent-Length: 16\r\n\r\n{\"error\":\"busy\"}", "busy", ST_OK},
+        {"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 16\r\n\r\nit took so long\n",
+         "it took so long (HTTP 504)", ST_OK},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"a\":", "cut off", ST_E_PROTO},
+        {"SSH-2.0-x\r\n", "no answer of v2sp", ST_E_PROTO},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pthread_t t;
+        w->answer = cases[i].answer;
+        assert_int_equal(pthread_create(&t, NULL, serve, w), 0);
+        expect(w, PATIENT, cases[i].st, cases[i].problem);
+        pthread_join(t, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_that_hangs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(none_at_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_refuses, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("admin_client", tests, NULL, NULL);
 }
