@@ -154,14 +154,14 @@ def test_all_users_share_the_total_of_the_node(stage):
 
 def test_who_moves_much_is_held_to_a_rate_for_a_while(stage):
     """On the one connection he has, without a new one."""
-    dynamic = {"Periodic": 60, "Traffic": "8m", "SpeedLimit": 4, "ExpireTime": "4s"}
+    dynamic = {"Periodic": 60, "Traffic": "8m", "SpeedLimit": 4, "ExpireTime": "7s"}
     node = spec.Node(port=ports.free_port(), options={"LimitConfig": {"EnableDynamicSpeedLimit": True,
                                                                       "DynamicSpeedLimitConfig": dynamic}})
     server = stage.server(node)
     client, proxy = stage.client_process("xray", node, spec.Client())
     with origins.Tcp() as origin:
         d = Endless(proxy, origin)
-        server.process.wait_log("user=1.*: dynamic speed limit: .*: held to 4 Mbit/s for 4 s", timeout=30)
+        server.process.wait_log("user=1.*: dynamic speed limit: .*: held to 4 Mbit/s for 7 s", timeout=30)
         start, before = time.monotonic(), d.moved
         time.sleep(2)
         no_faster_than(4, d.moved - before, time.monotonic() - start, slack=12 << 20)
