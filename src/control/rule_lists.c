@@ -130,6 +130,7 @@ static enum status build_panel(struct rule_lists *s, const struct v2sp_routes *r
     memcpy(l->digest, digest, sizeof(l->digest));
     for (unsigned i = 0; i < r->notice_count; i++)
         snprintf(l->notes[l->note_count++], RULE_LIST_NOTE_MAX, "%s", r->notices[i].text);
+    l->more = r->more;
     enum status st = audit_list_build(l->arena, r->items, r->count, on_problem, l, &l->list);
     if (st != ST_OK) {
         rule_list_unref(l);

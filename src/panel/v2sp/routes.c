@@ -28,8 +28,10 @@ __attribute__((format(printf, 2, 3))) static void notice(struct reader *r, const
 {
     va_list ap;
 
-    if (r->out->notice_count == V2SP_ROUTE_NOTICES)
+    if (r->out->notice_count == V2SP_ROUTE_NOTICES) {
+        r->out->more++;
         return;
+    }
     char *text = r->out->notices[r->out->notice_count++].text;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(r->out->notices[0].text), fmt, ap);

@@ -25,6 +25,7 @@ struct v2sp_routes {
         char text[120];
     } notices[V2SP_ROUTE_NOTICES]; /* what is not done, for the log */
     unsigned notice_count;
+    size_t more; /* notices there was no room for */
 };
 
 /* Reads @routes (NULL: none). Items have the route's id, or its place from 1 where it has none;

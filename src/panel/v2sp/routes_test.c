@@ -95,6 +95,22 @@ static void what_is_no_list(void **state)
     assert_int_equal(r.count + r.notice_count, 0);
 }
 
+static void many_that_are_not_done_are_counted(void **state)
+{
+    struct arena *a = arena_new();
+    struct json_t *v;
+    struct json_error e;
+    struct v2sp_routes r;
+
+    (void)state;
+    assert_int_equal(json_parse("[1,2,3,4,5,6,7,8,9,10,11]", 25, &v, &e), ST_OK);
+    assert_int_equal(v2sp_routes_read(v, a, &r), ST_OK);
+    assert_int_equal(r.notice_count, V2SP_ROUTE_NOTICES);
+    assert_int_equal(r.more, 11 - V2SP_ROUTE_NOTICES);
+    json_unref(v);
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +118,7 @@ int main(void)
         cmocka_unit_test(actions_that_block),
         cmocka_unit_test(what_comes_later_is_said_once),
         cmocka_unit_test(what_is_no_list),
+        cmocka_unit_test(many_that_are_not_done_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
