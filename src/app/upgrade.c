@@ -97,7 +97,8 @@ static void fail(struct upgrade *u, const char *why)
     char text[UPGRADE_TEXT_MAX + SPAWN_PATH_MAX];
 
     snprintf(text, sizeof(text), "%s: %s", u->binary, why);
-    log_line(u->setup.log, LOG_ERROR, NULL, "upgrade failed, this process goes on: %s", text);
+    log_line(u->setup.log, LOG_ERROR, NULL, "upgrade failed%s: %s",
+             u->stopping ? "" : ", this process goes on", text);
     controller_hold(u->setup.controller, false);
     u->state = ABORTING;
     if (u->pid != 0 && u->child.fd >= 0) {

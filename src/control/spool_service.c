@@ -72,6 +72,14 @@ static void obey(struct spool_service *s, struct http_call *call, bool drop)
         admin_fail(call, 400, "a node or a batch is to be named");
         goto out;
     }
+    /* It may have a batch on its way, and put accounts once more. */
+    bool alone = s->env->reports && !counters_has_others(s->env->counters);
+    if (!alone && (drop || order.to != NULL)) {
+        admin_fail(call, 409,
+                   "another process with this StateDir still lives (after an upgrade it "
+                   "lets its sessions end): try again when it has ended");
+        goto out;
+    }
     enum status st = spool_order_run(s->env->store, places_of(s, places), &order, &out);
     if (st != ST_OK) {
         admin_fail(call, st == ST_E_NOTFOUND ? 404 : st == ST_E_IO ? 503 : 409, "%s", out.text);

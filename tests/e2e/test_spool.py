@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness import admin, v2sp, vless, wait
+from harness import admin, upgrades, v2sp, vless, wait
 from harness import panel as behaviours
 from harness.spec import ALICE, BOB
 
@@ -47,6 +47,19 @@ def parked(served):
         return [b for n in waiting(served) for b in n["batches"] if b["parked"]]
     report(served)
     return wait.until(look, 20, "a parked batch")
+
+
+def test_nothing_is_dropped_while_an_earlier_process_lives(serve, node, origin):
+    """After an upgrade: a batch that it is sending would be booked all the same."""
+    upgrades.adopt_orphans()
+    s = serve(node)
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say()
+        upgrades.upgrade(s)
+        done = spool(s, "drop", "7", "--yes")
+        assert done.returncode == 1 and "still lives" in done.stderr
+    upgrades.wait_all_left(s)
+    wait.until(lambda: "there is no batch 7" in spool(s, "drop", "7", "--yes").stderr, 20, "the right to drop")
 
 
 @pytest.mark.sanitizer

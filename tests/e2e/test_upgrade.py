@@ -54,6 +54,15 @@ def command(s, *args):
     return process.run([paths.v2sp(), "upgrade", *args, "-c", s.config], timeout=60)
 
 
+def hanging(s):
+    """A program that passes for v2sp, and never gets ready."""
+    path = os.path.join(s.directory, "hangs")
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\n[ $1 = check ] || exec sleep 1000\n")
+    os.chmod(path, 0o755)
+    return path
+
+
 def test_the_command(serve, node, origin):
     """`v2sp upgrade FILE`: that file serves afterwards."""
     s = serve(node)
@@ -90,10 +99,7 @@ def test_a_port_does_not_move_during_an_upgrade(serve, node):
     """It did when the panel said so just then: the old process listened on the new port, the new one could not, and the
     upgrade failed. Now the panel is asked afterwards."""
     s = serve(node)
-    hangs = os.path.join(s.directory, "hangs")
-    with open(hangs, "w") as f:
-        f.write("#!/bin/sh\n[ $1 = check ] || exec sleep 1000\n")
-    os.chmod(hangs, 0o755)
+    hangs = hanging(s)
     s.panel.wait_calls("alivelist")
     moved = node.with_(port=ports.free_port())
     s.panel.nodes[1].config = v2sp.node_object(moved)
@@ -108,14 +114,11 @@ def test_an_upgrade_that_fails_changes_nothing(serve, node, origin):
     """A program that ends, one that hangs (a second upgrade is refused meanwhile), one that is none, a wrong configuration:
     the old process goes on, says why, and the next upgrade succeeds."""
     s = serve(node)
-    hangs = os.path.join(s.directory, "hangs")
-    with open(hangs, "w") as f:
-        f.write("#!/bin/sh\n[ $1 = check ] || exec sleep 1000\n")
+    hangs = hanging(s)
     none = os.path.join(s.directory, "none")
     with open(none, "w") as f:
         f.write("no program")
-    for path in (hangs, none):
-        os.chmod(path, 0o755)
+    os.chmod(none, 0o755)
     with vless.Session(node, ALICE, origin) as alice:
         alice.say()
         for args, why in ((["/bin/false"], "check"), ([none], "cannot start"), ([s.directory + "/missing"], "No such file"),
@@ -134,13 +137,13 @@ def test_an_upgrade_that_fails_changes_nothing(serve, node, origin):
             good = f.read()
         with open(s.config, "w") as f:
             f.write("{")
-        s.process.wait_log("no upgrade|upgrade failed")
+        wait_failed_ended(s)
         s.process.signal(signal.SIGUSR2)
         s.process.wait_log(r"upgrade failed.*config\.json:1")
         with open(s.config, "w") as f:
             f.write(good)
         alice.say()
-        wait.until(lambda: "still ending" not in command(s, "/bin/true")[1], 20, "the failed process to end")
+        wait_failed_ended(s)
         upgrades.upgrade(s)
         alice.say()
         assert not vless.refused(node, BOB, origin)
@@ -229,6 +232,15 @@ def test_native_udp_moves_at_once(serve, stage):
     s.panel.wait_sum(1, moved, moved)
 
 
+def child_of(proc):
+    with open(f"/proc/{proc.pid}/task/{proc.pid}/children") as f:
+        return int(f.read() or 0)
+
+
+def wait_failed_ended(s):
+    wait.until(lambda: not child_of(s.process), 20, "the failed process to end")
+
+
 class Systemd:
     """Starts `s` as systemd does, with a socket that hears what it is told."""
 
@@ -252,11 +264,6 @@ class Systemd:
 
 def serves(proc):
     return ["READY=1", f"MAINPID={proc.pid}"]
-
-
-def child_of(proc):
-    with open(f"/proc/{proc.pid}/task/{proc.pid}/children") as f:
-        return int(f.read())
 
 
 def test_systemd_hears_nothing_of_an_upgrade_that_fails(stage, node):
@@ -304,6 +311,22 @@ def test_a_service_that_stops_is_not_upgraded(serve, node, origin):
         s.process.wait_log("no upgrade: this process is stopping")
         alice.say()
     assert s.process.wait() == 0
+
+
+def test_a_service_that_stops_ends_the_new_process_too(serve, node):
+    """One that is not ready yet."""
+    s = serve(node)
+    hangs = hanging(s)
+    upgrade = threading.Thread(target=command, args=(s, hangs))
+    upgrade.start()
+    s.process.wait_log("hangs is started")
+    new = wait.until(lambda: child_of(s.process), 10, "the new process")
+    s.process.stopped = True
+    s.process.signal(signal.SIGTERM)
+    assert s.process.wait() == 0
+    upgrade.join()
+    assert "upgrade failed: " in s.process.log()
+    assert not os.path.exists(f"/proc/{new}")
 
 
 def test_process_1_is_not_upgraded(serve, node):
