@@ -221,24 +221,59 @@ static char *read_all(int fd, const struct stat *st, size_t *len)
     return text;
 }
 
-/* One item a line; what is blank or a comment is none. */
+/* A place in a file's text. */
+struct lines {
+    const char *p, *end;
+    uint32_t number;
+};
+
+static struct lines lines_of(const char *text, size_t len)
+{
+    size_t bom = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+
+    return (struct lines){.p = text + bom, .end = text + len};
+}
+
+/* The next line that is not blank and no comment. False: there is none. */
+static bool next_item(struct lines *l, struct audit_item *out)
+{
+    while (l->p < l->end) {
+        const char *line = l->p, *end = memchr(line, '\n', (size_t)(l->end - line));
+        if (end == NULL)
+            end = l->end;
+        l->p = end + (end < l->end);
+        l->number++;
+        while (line < end && (*line == ' ' || *line == '\t' || *line == '\r'))
+            line++;
+        if (line == end || *line == '#')
+            continue;
+        *out = (struct audit_item){.text = line, .len = (size_t)(end - line), .id = l->number};
+        return true;
+    }
+    return false;
+}
+
+/* One item a line. Memory is for rules, however many lines there are. */
 static enum status read_lines(struct rule_list *l, const char *text, size_t len)
 {
-    static const char bom[] = "\xef\xbb\xbf";
-    size_t count = 1, n = 0, at = len >= 3 && memcmp(text, bom, 3) == 0 ? 3 : 0;
+    struct lines at = lines_of(text, len);
+    struct audit_item *items, item;
+    size_t count = 0;
 
-    for (size_t i = 0; i < len; i++)
-        count += text[i] == '\n';
-    struct audit_item *items = calloc(count, sizeof(*items));
-    if (items == NULL)
-        return ST_E_NOMEM;
-    for (uint32_t line = 1; at < len; line++) {
-        const char *end = memchr(text + at, '\n', len - at);
-        size_t size = end != NULL ? (size_t)(end - text) - at : len - at;
-        items[n++] = (struct audit_item){.text = text + at, .len = size, .id = line};
-        at += size + 1;
+    while (next_item(&at, &item))
+        count++;
+    if (count > AUDIT_LIST_MAX) {
+        snprintf(l->notes[l->note_count++], RULE_LIST_NOTE_MAX,
+                 "it has more than %u rules: those behind are skipped", AUDIT_LIST_MAX);
+        l->more = count - AUDIT_LIST_MAX;
+        count = AUDIT_LIST_MAX;
     }
-    enum status st = audit_list_build(l->arena, items, n, on_problem, l, &l->list);
+    if ((items = calloc(count + 1, sizeof(*items))) == NULL)
+        return ST_E_NOMEM;
+    at = lines_of(text, len);
+    for (size_t i = 0; i < count; i++)
+        (void)next_item(&at, &items[i]);
+    enum status st = audit_list_build(l->arena, items, count, on_problem, l, &l->list);
     free(items);
     return st;
 }

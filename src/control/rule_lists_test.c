@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -178,6 +179,47 @@ static void a_file_as_editors_write_it(void **state)
     rule_list_unref(l);
 }
 
+/* Memory is taken for rules, not for lines. */
+static void a_file_of_blank_lines(void **state)
+{
+    const struct world *w = *state;
+    const size_t size = RULE_LIST_FILE_MAX;
+    char *text = malloc(size);
+    struct rusage before, after;
+
+    assert_non_null(text);
+    memset(text, '\n', size);
+    memcpy(text + size - 2, "ab", 2);
+    put_file(w, text, size);
+    free(text);
+    getrusage(RUSAGE_SELF, &before);
+    struct rule_list *l = file(w);
+    getrusage(RUSAGE_SELF, &after);
+    assert_int_equal(blocks(l, "ab"), size - 1);
+    assert_in_range(after.ru_maxrss - before.ru_maxrss, 0, 256 * 1024); /* KiB */
+    rule_list_unref(l);
+}
+
+static void a_file_of_too_many_rules(void **state)
+{
+    const struct world *w = *state;
+    const size_t size = 2 * (AUDIT_LIST_MAX + 3u);
+    char *text = malloc(size);
+
+    assert_non_null(text);
+    for (size_t i = 0; i < size; i += 2)
+        memcpy(text + i, i + 6 < size ? "9\n" : "x\n", 2);
+    put_file(w, text, size);
+    free(text);
+    struct rule_list *l = file(w);
+    assert_int_equal(rule_list_count(l), AUDIT_LIST_MAX);
+    assert_int_equal(l->more, 3);
+    assert_string_equal(l->notes[0], "it has more than 1000000 rules: those behind are skipped");
+    assert_int_equal(blocks(l, "9.example"), 1);
+    assert_int_equal(blocks(l, "x.b"), 0);
+    rule_list_unref(l);
+}
+
 static void a_file_is_read_again_when_it_changes(void **state)
 {
     const struct world *w = *state;
@@ -239,6 +281,8 @@ int main(void)
         TEST(bad_rules_of_a_panel_have_notes),
         TEST(many_bad_rules_are_counted),
         TEST(a_file_as_editors_write_it),
+        TEST(a_file_of_blank_lines),
+        TEST(a_file_of_too_many_rules),
         TEST(a_file_is_read_again_when_it_changes),
         TEST(files_that_cannot_be_read),
         TEST(lists_outlive_their_shelf),
