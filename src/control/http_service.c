@@ -11,7 +11,8 @@
 #include "control/tcp_listener.h"
 #include "io/loop.h"
 
-#define PIECE     262144u /* written before others get their turn */
+#define PIECE     262144u  /* written before others get their turn */
+#define WASTE_MAX 1048576u /* read away behind a request; who sends on has no claim to an answer */
 #define TEXT_TYPE "text/plain; charset=utf-8"
 
 enum call_state { CALL_READING, CALL_WAITING, CALL_ANSWERING };
@@ -29,7 +30,7 @@ struct http_call {
     char *body_in; /* NULL: within in[], or none */
     size_t body_len;
     char head[512];
-    size_t head_len, sent;
+    size_t head_len, sent, wasted;
     struct textbuf text;
     const char *allow;
     enum call_state state;
@@ -224,7 +225,8 @@ static bool read_away(struct http_call *c)
 
     do {
         n = recv(c->watch.fd, scrap, sizeof(scrap), 0);
-    } while (n > 0 || (n < 0 && errno == EINTR));
+        c->wasted += n > 0 ? (size_t)n : 0;
+    } while ((n > 0 && c->wasted < WASTE_MAX) || (n < 0 && errno == EINTR));
     return n < 0 && errno == EAGAIN;
 }
 

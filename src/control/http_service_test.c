@@ -244,6 +244,25 @@ static void too_late_is_said(void **state)
     assert_int_equal(w->gone, 1);
 }
 
+/* Reading it all away would keep the loop from everything else. */
+static void who_sends_for_ever_is_dropped(void **state)
+{
+    static const char more[16384];
+    struct world *w = *state;
+    int fd = dial(w);
+
+    w->later_ms = 60000;
+    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (w->held == NULL)
+        loop_once(w->loop, 1000);
+    for (size_t sent = 0; w->gone == 0; loop_once(w->loop, 0)) {
+        ssize_t n = send(fd, more, sizeof(more), MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent += n > 0 ? (size_t)n : 0;
+        assert_true(sent < 4u << 20);
+    }
+    close(fd);
+}
+
 /* The oldest silent one makes room; one that waits for us keeps its place. */
 static void connections_are_bounded(void **state)
 {
@@ -276,9 +295,10 @@ static void connections_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(answers_at_once),         TEST(a_body_in_pieces),   TEST(what_is_refused),
-        TEST(answers_later),           TEST(who_leaves_is_told), TEST(too_late_is_said),
-        TEST(connections_are_bounded),
+        TEST(answers_at_once),         TEST(a_body_in_pieces),
+        TEST(what_is_refused),         TEST(answers_later),
+        TEST(who_leaves_is_told),      TEST(too_late_is_said),
+        TEST(connections_are_bounded), TEST(who_sends_for_ever_is_dropped),
     };
     return cmocka_run_group_tests_name("http_service", tests, NULL, NULL);
 }
