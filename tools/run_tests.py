@@ -28,7 +28,7 @@ ASAN = ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lun
         "-Dfuzz=true", "-Dwerror=true"]
 TSAN = ["-Dbuildtype=debugoptimized", "-Db_sanitize=thread", "-Db_lundef=false", "-Dwerror=true"]
 CLANG = {"CC": "clang"}
-FUZZ_TOTAL_S = 110
+FUZZ_TOTAL_S = 80
 REPORT_LINES = 30
 
 

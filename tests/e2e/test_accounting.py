@@ -14,7 +14,7 @@ from harness.schedule import World, Wrong
 SANITIZER_REPORT = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer)")
 STEPS = int(os.environ.get("V2SP_STEPS", 45))
 SEEDS = [int(s) for s in os.environ.get("V2SP_SEED", "1,2,3,4,5,6,7,8").split(",")]
-MANY = int(os.environ.get("V2SP_SEEDS", 48))
+MANY = int(os.environ.get("V2SP_SEEDS", 24))
 
 
 def outcome(directory, seed):
