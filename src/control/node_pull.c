@@ -165,6 +165,19 @@ static enum status feed_alive(void *arg, const void *data, size_t len)
     return v2sp_alive_list_feed(&p->reader.alive, data, len, &p->err);
 }
 
+static void say_no_list(struct node *n, const struct panel_reply *r)
+{
+    const char *why = n->pulling->err.text[0] != '\0' ? n->pulling->err.text : r->text;
+    char http[32] = "";
+
+    if (r->http != 0)
+        snprintf(http, sizeof(http), "HTTP %ld%s", r->http, why[0] != '\0' ? ": " : "");
+    node_trouble_set(n, &n->alive_trouble, 1,
+                     "alivelist: no usable answer (%s%.50s); the last list counts for three "
+                     "intervals",
+                     http, why);
+}
+
 /* The users are served whatever becomes of this: a failure of its own does not make the pull
  * one. It leaves the last good list, with its age: no answer must not mean no limits. */
 static void on_alive(void *arg, const struct panel_reply *r)
@@ -177,10 +190,7 @@ static void on_alive(void *arg, const struct panel_reply *r)
         node_devices_unknown(n);
     } else if (r->http != 200 || r->status != ST_OK ||
                v2sp_alive_list_end(&p->reader.alive, &p->err) != ST_OK) {
-        node_trouble_set(n, &n->alive_trouble, 1,
-                         "alivelist: no usable answer (HTTP %ld%s%.50s); the last list counts for "
-                         "three intervals",
-                         r->http, p->err.text[0] != '\0' ? ": " : "", p->err.text);
+        say_no_list(n, r);
     } else {
         node_trouble_clear(n, &n->alive_trouble, "alivelist: usable again");
         node_devices_take(n, p->alive, p->alive_count);
