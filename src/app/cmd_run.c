@@ -45,6 +45,7 @@ struct running {
     bool wants_watch;
     bool serving; /* systemd is told of this process, and of no other */
     struct file_watch *watch;
+    const struct config *config; /* reference: what the watched files say */
 };
 
 static struct running *running_of(struct service *s)
@@ -70,21 +71,33 @@ static void on_files_changed(void *arg)
     service_reload(&r->service);
 }
 
-static void follow_files(struct running *r, const struct config *cfg)
+/* Writes the files of @cfg behind the @count of @paths (NULL: only counts); returns how many there
+ * are. */
+static size_t add_sources(const struct config *cfg, const char **paths, size_t count)
+{
+    for (const struct config_source *s = cfg->sources; s != NULL; s = s->next, count++)
+        if (paths != NULL)
+            paths[count] = s->path;
+    return count;
+}
+
+/* Watches the files of the configuration in use, and of @broken (or NULL), for one that it includes
+ * may be what is wrong. */
+static void follow_files(struct running *r, const struct config *broken)
 {
     const struct log *lg = &r->service.log;
-    size_t count = 0;
+    size_t count = add_sources(r->config, NULL, 0);
     int err = 0;
     if (r->watch == NULL)
         return;
-    for (const struct config_source *s = cfg->sources; s != NULL; s = s->next)
-        count++;
+    if (broken != NULL)
+        count = add_sources(broken, NULL, count);
     const char **paths = calloc(count + 1, sizeof(*paths));
     if (paths == NULL)
         return;
-    count = 0;
-    for (const struct config_source *s = cfg->sources; s != NULL; s = s->next)
-        paths[count++] = s->path;
+    count = add_sources(r->config, paths, 0);
+    if (broken != NULL)
+        count = add_sources(broken, paths, count);
     enum status st = file_watch_set(r->watch, paths, count, &err);
     free(paths);
     if (st == ST_OK)
@@ -95,7 +108,7 @@ static void follow_files(struct running *r, const struct config *cfg)
                  st == ST_E_IO ? strerror(err) : status_str(st));
 }
 
-static void watch_files(struct running *r, const struct config *cfg)
+static void watch_files(struct running *r)
 {
     if (!r->wants_watch)
         return;
@@ -103,7 +116,14 @@ static void watch_files(struct running *r, const struct config *cfg)
     if (r->watch == NULL)
         log_line(&r->service.log, LOG_WARNING, NULL, "files cannot be watched (%s): SIGHUP reloads",
                  strerror(errno));
-    follow_files(r, cfg);
+    follow_files(r, NULL);
+}
+
+static void use_config(struct running *r, const struct config *cfg)
+{
+    const struct config *old = r->config;
+    r->config = cfg != NULL ? config_ref(cfg) : NULL;
+    config_unref(old);
 }
 
 /* ---- what the service tells ---- */
@@ -120,11 +140,13 @@ static void reload(struct service *s)
     /* A file without a node is one that is not written yet, as at the start. */
     if (good && cfg->node_count > 0) {
         service_apply(s, cfg);
-        follow_files(r, cfg);
+        use_config(r, cfg);
+        follow_files(r, NULL);
         log_line(&s->log, LOG_INFO, NULL, "%s read again: %zu nodes", r->path, cfg->node_count);
     } else {
         log_line(&s->log, LOG_ERROR, NULL, "%s has %s: going on with the old configuration",
                  r->path, good ? "no node" : "errors");
+        follow_files(r, cfg);
     }
     config_unref(cfg);
     if (r->serving)
@@ -216,13 +238,14 @@ static int serve_config(struct running *r, const struct config *cfg, const char 
     s->on_stop = on_stop;
     if (st == ST_OK) {
         service_log_findings(&s->log, cfg);
-        watch_files(r, cfg);
+        use_config(r, cfg);
+        watch_files(r);
         st = service_start(s, cfg);
     }
     if (st == ST_OK)
         loop_run(s->loop);
-    file_watch_free(r->watch);
-    r->watch = NULL;
+    stop_watching(r);
+    use_config(r, NULL);
     bool failed = st != ST_OK || s->lost;
     service_fini(s);
     if (r->pid_file != NULL)

@@ -61,6 +61,14 @@ def test_what_the_file_includes_is_watched(serve, node, origin):
     os.symlink("..2", os.path.join(s.directory, "..new"))
     os.rename(os.path.join(s.directory, "..new"), os.path.join(s.directory, "..data"))
     s.process.wait_log(r"\[turned\]: options changed")
+    s.reconfigure(nodes=[{"Include": ["node.json", "nodes.d/*.json", "later.json"]}])
+    s.process.wait_log(r"later\.json.*\n.*going on with the old configuration")
+    with open(os.path.join(s.directory, "later.json"), "w") as f:       # all that was wrong
+        json.dump({**v2sp.node_entry(other, s.panel.url, 2), "Name": "later"}, f)
+    s.process.wait_port(other.port)
+    os.remove(os.path.join(s.directory, "later.json"))
+    s.reconfigure(nodes=[{"Include": ["node.json", "nodes.d/*.json"]}])
+    s.process.wait_log(r"\[later\]: no longer configured")
     with open(os.path.join(s.directory, "nodes.d", "two.json"), "w") as f:
         json.dump(v2sp.node_entry(other, s.panel.url, 2), f)
     s.process.wait_port(other.port)
