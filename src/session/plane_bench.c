@@ -304,6 +304,7 @@ void bench_wait_open(struct bench *b, uint64_t n)
 {
     while (bench_stats(b).open != n)
         bench_settle(b);
+    bench_settle(b); /* what was counted down may still be about to go */
 }
 
 uint64_t bench_counted(const struct bench *b, unsigned slot, bool up)
