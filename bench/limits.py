@@ -18,9 +18,9 @@ MBIT = 125_000
 class Reader(threading.Thread):
     """Downloads the big file again and again until told to stop; `moved` grows."""
 
-    def __init__(self, proxy, web):
+    def __init__(self, proxy, web, path="/big"):
         super().__init__(daemon=True)
-        self.proxy, self.web, self.moved, self.over = proxy, web, 0, False
+        self.proxy, self.web, self.path, self.moved, self.over = proxy, web, path, 0, False
         self.start()
 
     def run(self):
@@ -29,7 +29,7 @@ class Reader(threading.Thread):
             try:
                 with socks5.connect(self.proxy, "127.0.0.1", self.web) as s:
                     # Asked for in advance: at the end of a connection the client waits for a second.
-                    s.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+                    s.sendall(f"GET {self.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 20)
                     while not self.over:
                         n = s.recv_into(scratch, len(scratch), socket.MSG_TRUNC)
                         if n == 0:
@@ -143,14 +143,17 @@ def _cpu(pid):
 
 
 def _costs(directory, origins, results):
-    """CPU time of the server alone, and of client, server and web server together: with a limit the kernel sends in the
-    server's time what else it sends when the client says that it has read, in the client's time."""
-    for what, mbps in (("unlimited", 0), ("limited to 1000", 1000)):
-        with Rig(directory / str(mbps), limits={1: {"speed_limit": mbps}}) as r:
+    """CPU time of the server alone, and of client, server and web server together: without a limit and as fast as it
+    goes, with a limit of 1000 Mbit/s, and without one where the web server sends no faster than that. In the last two
+    the socket to the client is empty when bytes come, so the kernel sends them in the server's time; at full speed it
+    sends when the client says that it has read, in the client's time."""
+    for what, mbps, path in (("unlimited", 0, "/big"), ("limited to 1000", 1000, "/big"),
+                             ("unlimited, of a site's 1000", 0, "/steady")):
+        with Rig(directory / what.replace(" ", "-"), limits={1: {"speed_limit": mbps}}) as r:
             nginx = origins.nginx.process.pid
             workers = open(f"/proc/{nginx}/task/{nginx}/children").read().split()
             pids = [r.served.process.pid, r.clients[0].pid, *workers]
-            reader = Reader(r.proxies[0], origins.web)
+            reader = Reader(r.proxies[0], origins.web, path)
             time.sleep(2)
             before, moved = [_cpu(p) for p in pids], reader.moved
             time.sleep(SECONDS / 2)

@@ -28,7 +28,7 @@ def is_vision(case):
 
 
 class Origins:
-    """nginx with a big and a small file; a sink that throws away what it is sent and a holder of idle connections.
+    """nginx with a big and a small file, the big one also at 1000 Mbit/s (/steady); a sink that throws away what it is sent and a holder of idle connections.
     With a certificate both are inside TLS 1.3; nginx is then the REALITY target too."""
 
     def __init__(self, directory, cert=None):
@@ -42,7 +42,8 @@ class Origins:
         secure = (f"ssl_certificate {cert.cert}; ssl_certificate_key {cert.key}; ssl_protocols TLSv1.3; "
                   "keepalive_timeout 3600; ") if cert else ""
         site = (f"server {{ listen 127.0.0.1:{self.web} {'ssl' if cert else ''} backlog=4096; {secure}"
-                f"root {directory}/www; sendfile on; tcp_nopush on; }}\n")
+                f"root {directory}/www; sendfile on; tcp_nopush on; "
+                f"location /steady {{ alias {directory}/www/big; limit_rate 125000000; }} }}\n")
         self.nginx = fallback.Nginx(directory, {}, http=site)
         self.nginx.wait(self.web)
         self.sinker = Process("sink", [sys.executable, "-B", os.path.join(os.path.dirname(__file__), "sink.py"),
