@@ -151,10 +151,7 @@ static enum status move_left(const struct left *l, struct store *s, int64_t unix
     st = spool_recover(s, l->epoch, &before);
     if (st == ST_OK && !before)
         st = put_left(l, s, unix_s, moved);
-    if (st == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
+    return store_finish(s, st);
 }
 
 /* Returns true if the file is still there and may be somebody's. */

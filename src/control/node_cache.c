@@ -75,14 +75,6 @@ static enum status drop_user(struct store *s, uint32_t node, const struct user_r
     return store_step(s, q);
 }
 
-static enum status finish(struct store *s, enum status st)
-{
-    if (st == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
-}
-
 enum status node_cache_update(struct store *s, uint32_t node, const struct user_list *l,
                               const struct users_change *change)
 {
@@ -97,7 +89,7 @@ enum status node_cache_update(struct store *s, uint32_t node, const struct user_
     for (size_t i = 0; i < l->count && st == ST_OK; i++)
         if (l->entries[i].order != USER_SAME)
             st = put_user(s, node, &l->entries[i]);
-    return finish(s, st);
+    return store_finish(s, st);
 }
 
 enum status node_cache_rewrite(struct store *s, uint32_t node, const struct user_table *t)
@@ -125,7 +117,7 @@ enum status node_cache_rewrite(struct store *s, uint32_t node, const struct user
         e.secret = (char *)u->secret; /* only read */
         st = put_user(s, node, &e);
     }
-    return finish(s, st);
+    return store_finish(s, st);
 }
 
 enum status node_cache_load_users(struct store *s, uint32_t node, struct user_list *l)

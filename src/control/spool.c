@@ -91,10 +91,7 @@ enum status spool_bury(struct store *s, uint32_t epoch)
         st = run1(s, "UPDATE live SET dead=1 WHERE aid<?1 AND dead=0", end);
     if (st == ST_OK)
         st = run1(s, "DELETE FROM recovered WHERE epoch<?1", epoch);
-    if (st == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
+    return store_finish(s, st);
 }
 
 static enum status find(struct store *s, uint32_t node, struct spool_batch *out)
@@ -221,9 +218,7 @@ enum status spool_freeze(struct store *s, uint32_t node, uint64_t min_bytes, uin
     if (st == ST_E_NOTFOUND && (st = has_open(s, node)) == ST_OK) {
         if ((st = store_begin(s)) != ST_OK)
             return st;
-        if ((st = freeze(s, node, &w, out)) == ST_OK)
-            return store_commit(s);
-        store_rollback(s);
+        st = store_finish(s, freeze(s, node, &w, out));
     }
     return st;
 }
@@ -257,10 +252,7 @@ enum status spool_sending(struct store *s, uint32_t node, uint64_t seq)
     if (st != ST_OK)
         return st;
     st = run2(s, "UPDATE batch SET tried=1, parked=0 WHERE node=?1 AND seq=?2", node, seq);
-    if (st == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
+    return store_finish(s, st);
 }
 
 enum status spool_done(struct store *s, uint32_t node, uint64_t seq)
@@ -272,10 +264,7 @@ enum status spool_done(struct store *s, uint32_t node, uint64_t seq)
     st = run2(s, "DELETE FROM batch_row WHERE node=?1 AND seq=?2", node, seq);
     if (st == ST_OK)
         st = run2(s, "DELETE FROM batch WHERE node=?1 AND seq=?2", node, seq);
-    if (st == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
+    return store_finish(s, st);
 }
 
 static enum status mark(struct store *s, const char *sql, uint32_t node, uint64_t seq)
@@ -285,10 +274,7 @@ static enum status mark(struct store *s, const char *sql, uint32_t node, uint64_
     if (st != ST_OK)
         return st;
     st = run2(s, sql, node, seq);
-    if (st == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
+    return store_finish(s, st);
 }
 
 enum status spool_back(struct store *s, uint32_t node, uint64_t seq, bool before)
@@ -343,10 +329,7 @@ enum status spool_split(struct store *s, uint32_t node, uint64_t seq)
         return ST_E_NOTFOUND;
     if ((st = store_begin(s)) != ST_OK)
         return st;
-    if ((st = split(s, node, seq)) == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
+    return store_finish(s, split(s, node, seq));
 }
 
 enum status spool_pending(struct store *s, uint32_t node, uint64_t *up, uint64_t *down)

@@ -37,6 +37,17 @@ static enum status read_sum(struct store *s, struct sqlite3_stmt *q, struct spoo
     return ST_OK;
 }
 
+/* The same of a statement that is not needed any more; ST_E_NOTFOUND also where nothing was added
+ * up. */
+static enum status take_sum(struct store *s, struct sqlite3_stmt *q, struct spool_sum *sum)
+{
+    enum status st = read_sum(s, q, sum);
+
+    if (st == ST_OK)
+        store_reset(q);
+    return st == ST_OK && sum->rows == 0 ? ST_E_NOTFOUND : st;
+}
+
 /* ---- looking --------------------------------------------------------------------------------- */
 
 enum status spool_admin_nodes(struct store *s,
@@ -126,11 +137,8 @@ static enum status sum_batch(struct store *s, uint32_t node, uint64_t seq, struc
                                  "SELECT count(*), sum(up), sum(down) FROM batch_row"
                                  " WHERE node=?1 AND seq=?2 GROUP BY seq",
                                  node, seq, 0);
-    enum status st = read_sum(s, q, sum);
 
-    if (st == ST_OK)
-        store_reset(q);
-    return st;
+    return take_sum(s, q, sum);
 }
 
 static enum status sum_node(struct store *s, uint32_t node, struct spool_sum *sum)
@@ -141,22 +149,11 @@ static enum status sum_node(struct store *s, uint32_t node, struct spool_sum *su
             " (SELECT up-fup AS u, down-fdown AS d FROM live WHERE node=?1 AND dead=1 AND"
             "  (up<>fup OR down<>fdown) UNION ALL SELECT up, down FROM batch_row WHERE node=?1)",
             node, 0, 0);
-    enum status st = read_sum(s, q, sum);
 
-    if (st == ST_OK)
-        store_reset(q);
-    return st == ST_OK && sum->rows == 0 ? ST_E_NOTFOUND : st;
+    return take_sum(s, q, sum);
 }
 
 /* ---- deciding -------------------------------------------------------------------------------- */
-
-static enum status finish(struct store *s, enum status st)
-{
-    if (st == ST_OK)
-        return store_commit(s);
-    store_rollback(s);
-    return st;
-}
 
 static enum status sum_parked(struct store *s, uint32_t node, struct spool_sum *sum)
 {
@@ -164,11 +161,8 @@ static enum status sum_parked(struct store *s, uint32_t node, struct spool_sum *
                                  "SELECT count(*), sum(up), sum(down) FROM batch b JOIN batch_row r"
                                  " ON r.node=b.node AND r.seq=b.seq WHERE b.node=?1 AND parked=1",
                                  node, 0, 0);
-    enum status st = read_sum(s, q, sum);
 
-    if (st == ST_OK)
-        store_reset(q);
-    return st == ST_OK && sum->rows == 0 ? ST_E_NOTFOUND : st;
+    return take_sum(s, q, sum);
 }
 
 enum status spool_admin_replay(struct store *s, uint32_t node, uint64_t seq, struct spool_sum *sum)
@@ -177,10 +171,10 @@ enum status spool_admin_replay(struct store *s, uint32_t node, uint64_t seq, str
 
     if (st != ST_OK || (st = store_begin(s)) != ST_OK)
         return st;
-    return finish(s, run(s,
-                         "UPDATE batch SET parked=2 WHERE node=?1 AND (seq=?2 OR ?2=0) AND"
-                         " parked=1",
-                         node, seq, 0));
+    return store_finish(s, run(s,
+                               "UPDATE batch SET parked=2 WHERE node=?1 AND (seq=?2 OR ?2=0) AND"
+                               " parked=1",
+                               node, seq, 0));
 }
 
 static enum status drop(struct store *s, uint32_t node, uint64_t seq)
@@ -198,7 +192,7 @@ enum status spool_admin_drop(struct store *s, uint32_t node, uint64_t seq, struc
 
     if (st != ST_OK || (st = store_begin(s)) != ST_OK)
         return st;
-    return finish(s, drop(s, node, seq));
+    return store_finish(s, drop(s, node, seq));
 }
 
 /* Accounts that have not ended are a counter's: what it showed last would come again. */
@@ -213,7 +207,7 @@ enum status spool_admin_drop_node(struct store *s, uint32_t node, struct spool_s
         st = run(s, "DELETE FROM batch WHERE node=?1", node, 0, 0);
     if (st == ST_OK)
         st = run(s, "DELETE FROM live WHERE node=?1 AND dead=1", node, 0, 0);
-    return finish(s, st);
+    return store_finish(s, st);
 }
 
 static enum status move_batch(struct store *s, uint32_t from, uint64_t node_id, uint32_t to,
@@ -274,7 +268,7 @@ enum status spool_admin_move(struct store *s, uint32_t from, const char *identit
     }
     if (st == ST_E_NOTFOUND) /* none is left; numbers of accounts are used once in a database */
         st = run(s, "UPDATE live SET node=?2 WHERE node=?1 AND dead=1", from, to, 0);
-    return finish(s, st);
+    return store_finish(s, st);
 }
 
 enum status spool_admin_give_up(struct store *s, uint32_t node, uint64_t *seq,

@@ -398,6 +398,14 @@ enum status store_commit(struct store *s)
     return st;
 }
 
+enum status store_finish(struct store *s, enum status st)
+{
+    if (st == ST_OK)
+        return store_commit(s);
+    store_rollback(s);
+    return st;
+}
+
 struct sqlite3_stmt *store_sql(struct store *s, const char *sql)
 {
     for (unsigned i = 0; i < s->statement_count; i++) {

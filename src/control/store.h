@@ -54,6 +54,8 @@ NODISCARD enum status store_begin_durable(struct store *s);
 /* On failure everything since store_begin is undone. */
 NODISCARD enum status store_commit(struct store *s);
 void store_rollback(struct store *s);
+/* Ends a transaction that came to @st: commits if that is ST_OK, else undoes it and returns @st. */
+NODISCARD enum status store_finish(struct store *s, enum status st);
 /* A prepared statement, reset and without bindings; kept for the next time. @sql must be a literal.
  * NULL: failed (said). */
 struct sqlite3_stmt *store_sql(struct store *s, const char *sql);

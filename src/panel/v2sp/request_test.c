@@ -3,31 +3,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "codec/json.h"
+#include "codec/test_vectors.h"
 #include "panel/v2sp/request.h"
-
-static struct json_t *vectors(void)
-{
-    static char text[65536];
-    const char *root = getenv("V2SP_SOURCE_ROOT");
-    char path[512];
-    struct json_t *v = NULL;
-    struct json_error e;
-
-    snprintf(path, sizeof(path), "%s/src/panel/v2sp/testdata/panel.json",
-             root != NULL ? root : ".");
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    size_t n = fread(text, 1, sizeof(text), f);
-    fclose(f);
-    assert_int_equal(json_parse(text, n, &v, &e), ST_OK);
-    return v;
-}
 
 /* "GET /path?query" of the vectors against our address of the same host. */
 static void check_line(const struct json_t *requests, const char *name, enum v2sp_action action)
@@ -45,7 +27,7 @@ static void check_line(const struct json_t *requests, const char *name, enum v2s
 static void request_lines(void **state)
 {
     (void)state;
-    struct json_t *v = vectors();
+    struct json_t *v = test_vectors("src/panel/v2sp/testdata/panel.json");
     const struct json_t *r = json_get(v, "requests");
 
     check_line(r, "config_first", V2SP_CONFIG);
@@ -58,7 +40,7 @@ static void request_lines(void **state)
 static void address_forms(void **state)
 {
     (void)state;
-    struct json_t *v = vectors();
+    struct json_t *v = test_vectors("src/panel/v2sp/testdata/panel.json");
     const struct json_t *forms = json_get(json_get(v, "requests"), "url_forms");
 
     assert_int_equal(json_array_len(forms), 5);
@@ -114,7 +96,7 @@ static void bodies(void **state)
     (void)state;
     char t[1024];
     struct v2sp_body b;
-    struct json_t *v = vectors();
+    struct json_t *v = test_vectors("src/panel/v2sp/testdata/panel.json");
     const struct json_t *r = json_get(v, "requests");
 
     v2sp_body_open(&b, t);
