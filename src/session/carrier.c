@@ -343,22 +343,21 @@ static enum status take_frames(struct carrier *c, unsigned *left, struct why *wh
 static enum status read_frames(struct carrier *c, bool *starved, struct why *why)
 {
     struct session *s = c->s;
-    const struct bufq *in = chain_bottom_in(&s->in);
     unsigned left = EVENTS_TURN;
     enum status st = read_client(s, starved);
-    uint32_t before;
+    size_t queued;
 
     if (st != ST_OK)
         return st;
     do {
-        before = in->bytes;
         if (session_chain_run(s) < 0) {
             *why = worker_of(s)->ev.why;
             return ST_E_PROTO;
         }
+        queued = chain_queued(&s->in, CHAIN_RX);
         st = take_frames(c, &left, why);
-        /* The queue between layers and mux holds less than one read. */
-    } while (st == ST_OK && in->bytes > 0 && in->bytes != before);
+        /* The room that the mux has made may be what a layer waited for, and no event tells. */
+    } while (st == ST_OK && chain_queued(&s->in, CHAIN_RX) != queued);
     return st;
 }
 

@@ -5,6 +5,7 @@ packet_encoding xudp. Streams of TCP, and datagrams beside them, are Xray's `mux
 """
 import os
 import socket
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 
 import matrix
@@ -138,6 +139,22 @@ def test_streams_down_and_up(mux, origin):
     for n in (1, 100, 8191, 8192, 16384, 65537, 1 << 20):
         visit.download(mux.proxy, origin, n, seed=n)
         visit.upload(mux.proxy, origin, n, seed=n)
+
+
+@pytest.mark.sanitizer
+def test_slow_target_gets_the_last_bytes(mux):
+    """They lie between the server's layers when the client has sent all, and no event brings them on."""
+    data = os.urandom(3 << 20)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        for n in range(len(data) - 20 * 3001, len(data), 3001):
+            with socks5.connect(mux.proxy, *listener.getsockname()) as s:
+                target, _ = listener.accept()
+                target.settimeout(20)
+                sent = pool.submit(s.sendall, data[:n])
+                futures.wait([sent], timeout=0.1)  # as much as goes out while nobody reads
+                assert socks5.read_exactly(target, n) == data[:n]
+                sent.result()
+                target.close()
 
 
 @pytest.mark.sanitizer
