@@ -74,8 +74,9 @@ struct admin *controller_admin(struct controller *c);
 NODISCARD enum status controller_apply(struct controller *c, const struct config *cfg);
 
 /* Ends all nodes: listeners close, sessions end after @drain_ms at the latest, then a last sample
- * and one last push a node; what cannot be pushed within @push_ms stays in the spool for the next
- * start. @done is called once, from the loop, at the latest after @drain_ms + @push_ms + 1 s. */
+ * and one last push a node, and that nobody is online any more; what cannot be pushed within
+ * @push_ms stays in the spool for the next start. @done is called once, from the loop, at the
+ * latest after @drain_ms + @push_ms + 1 s. */
 void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
                      void (*done)(void *arg), void *arg);
 

@@ -233,6 +233,38 @@ static void removed_users_go_in_the_old_one_too(void **state)
     end_next(&n);
 }
 
+/* Its users go on in the new one, which tells who is online from then on. */
+static void the_old_one_takes_nobody_back(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    struct plane_alive *a = &w->plane.alive[0];
+    run(w);
+    *a = (struct plane_alive){.uid = 2, .bytes = 5000};
+    assert_int_equal(addr_parse_ip(&a->ip, "1.2.3.4", 7), ST_OK);
+    w->plane.alive_count = 1;
+    controller_poke(w->c);
+    UNTIL(w, w->calls[ALIVE] > 0);
+    unsigned told = w->calls[ALIVE];
+    start_next(w, &n);
+    UNTIL(w, n.listens > 0);
+    leave(w);
+    UNTIL(w, w->stopped);
+    end(w);
+    assert_int_equal(w->calls[ALIVE], told);
+    controller_begin(n.c, w->cfg);
+    controller_report(n.c);
+    n.plane.alive[0] = *a;
+    n.plane.alive_count = 1;
+    controller_poke(n.c);
+    UNTIL(w, w->calls[ALIVE] > told);
+    assert_string_equal(w->body[ALIVE], "{\"2\":[\"1.2.3.4\"]}");
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    assert_string_equal(w->body[ALIVE], "{\"2\":[]}");
+    end_next(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +274,7 @@ int main(void)
         TEST(a_push_under_way_is_told),
         TEST(the_right_to_report_is_passed_on),
         TEST(removed_users_go_in_the_old_one_too),
+        TEST(the_old_one_takes_nobody_back),
     };
     return cmocka_run_group_tests_name("controller in an upgrade", tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@ struct fake_plane {
     struct task later;
     bool busy;         /* ports are in use */
     bool hold_removed; /* removed users have sessions that do not end */
+    bool hold_gone;    /* so have nodes that were removed */
     struct {
         struct view *view;
         unsigned published, removed_nodes;
@@ -51,7 +52,7 @@ static inline void fake_later(struct task *t)
             p->nodes[i].tell_counted = false;
             sink->devices_counted(sink->self, i);
         }
-        if (p->nodes[i].tell_gone) {
+        if (p->nodes[i].tell_gone && !p->hold_gone) {
             p->nodes[i].tell_gone = false;
             sink->node_gone(sink->self, i);
         }

@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "control/counters.h"
+#include "control/device_book.h"
 #include "control/node.h"
+#include "control/online_list.h"
 #include "control/spool.h"
 #include "control/spool_admin.h"
 #include "control/store.h"
@@ -20,12 +22,6 @@
 #define CLAIM_MS      1000
 #define CLAIMS_QUIET  3 /* one that ends is no news */
 
-/* A (user, address) of the last report. */
-struct shown {
-    uint64_t uid;
-    struct addr ip;
-};
-
 struct reporter {
     struct node *n;
     struct node_job push, alive;
@@ -34,7 +30,8 @@ struct reporter {
     unsigned not_ours; /* times in a row that another process had the node */
     struct task end;
     bool started, finishing;
-    bool again, alive_again; /* asked for while a call was under way */
+    bool push_over, told_last; /* finishing: nothing more goes to the panel of either kind */
+    bool again, alive_again;   /* asked for while a call was under way */
 
     uint64_t seq;       /* of the batch being sent */
     uint64_t acked_seq; /* applied by the panel, but the spool could not note it; 0 = none */
@@ -44,11 +41,12 @@ struct reporter {
     uint64_t batch_up, batch_down, pushed_up, pushed_down;
     int64_t pushed_s; /* of the last push the panel acknowledged */
 
-    struct shown *shown; /* what the last alive report held, sorted */
-    size_t shown_count;
-    uint64_t *known; /* users the panel may believe online, sorted */
+    struct online_list shown; /* what the last alive report held */
+    uint64_t *known;          /* users the panel may believe online, sorted */
     size_t known_count;
+    bool known_more;  /* some were added while a report was under way */
     bool asked;       /* the plane has been asked who is online */
+    bool refused;     /* the panel has said that it takes no such report */
     uint64_t told_ms; /* when the panel first acknowledged a report; 0 = not yet */
 };
 
@@ -142,11 +140,20 @@ static void end(struct reporter *r)
     loop_task_add(r->n->env->loop, &r->end);
 }
 
+/* Finishing: nothing more is pushed. */
+static void push_ends(struct reporter *r)
+{
+    r->push_over = true;
+    loop_timer_del(r->n->env->loop, &r->push.timer);
+    if (r->alive.call == NULL)
+        end(r);
+}
+
 /* Nothing can be sent now; at the next interval everything is tried again. */
 static void push_later(struct reporter *r)
 {
     if (r->finishing)
-        end(r);
+        push_ends(r);
     else
         loop_timer_in(r->n->env->loop, &r->push.timer, push_interval(r));
 }
@@ -154,7 +161,7 @@ static void push_later(struct reporter *r)
 static void push_idle(struct reporter *r)
 {
     if (r->finishing)
-        end(r);
+        push_ends(r);
     else
         node_job_done(r->n, &r->push, "push", push_interval(r));
 }
@@ -378,7 +385,7 @@ static void on_pushed(void *arg, const struct panel_reply *reply)
     }
     node_job_failed(n, &r->push, "push", o, reply, text, push_interval(r));
     if (r->finishing)
-        end(r);
+        push_ends(r);
     else if (r->again)
         loop_timer_in(n->env->loop, &r->push.timer, 0);
     r->again = false;
@@ -397,55 +404,21 @@ static uint64_t alive_interval(const struct reporter *r)
     return push < ALIVE_MAX_S * 1000 ? push : ALIVE_MAX_S * 1000;
 }
 
-static int compare_shown(uint64_t uid_a, const struct addr *a, uint64_t uid_b, const struct addr *b)
-{
-    if (uid_a != uid_b)
-        return uid_a < uid_b ? -1 : 1;
-    if (a->family != b->family)
-        return a->family < b->family ? -1 : 1;
-    return memcmp(a->ip, b->ip, sizeof(a->ip));
-}
-
-static int compare_alive(const void *x, const void *y)
-{
-    const struct plane_alive *a = x, *b = y;
-    return compare_shown(a->uid, &a->ip, b->uid, &b->ip);
-}
-
 size_t reporter_find(const struct reporter *r, uint64_t uid)
 {
-    size_t lo = 0, hi = r->shown_count;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (r->shown[mid].uid < uid)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return online_list_find(&r->shown, uid);
 }
 
 const struct addr *reporter_shown(const struct reporter *r, uint64_t uid, size_t at)
 {
-    return at < r->shown_count && r->shown[at].uid == uid ? &r->shown[at].ip : NULL;
+    const struct online *list = r->shown.own_list;
+
+    return at < r->shown.count && list[at].uid == uid ? &list[at].ip : NULL;
 }
 
 bool reporter_has_shown(const struct reporter *r, uint64_t uid, const struct addr *ip)
 {
-    size_t lo = 0, hi = r->shown_count;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        int c = compare_shown(r->shown[mid].uid, &r->shown[mid].ip, uid, ip);
-        if (c == 0)
-            return true;
-        if (c < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return false;
+    return online_list_has(&r->shown, uid, ip);
 }
 
 bool reporter_told_before(const struct reporter *r, uint64_t at_ms)
@@ -456,33 +429,6 @@ bool reporter_told_before(const struct reporter *r, uint64_t at_ms)
 bool reporter_is_pushing(const struct reporter *r)
 {
     return r->push.call != NULL || r->acked_seq != 0;
-}
-
-/* Whether the panel is to hear of @a. A ping does not make a device. A session that is open and
- * moves something does, however slowly, and a quiet one does not lose what was one. */
-static bool is_online(const struct reporter *r, const struct plane_alive *a, uint64_t min)
-{
-    return a->bytes >= min || a->presence == PLANE_BUSY ||
-           (a->presence == PLANE_OPEN && reporter_has_shown(r, a->uid, &a->ip));
-}
-
-/* Sorts, joins what several workers saw of one (user, address), and leaves out who is not
- * online. */
-static size_t choose(const struct reporter *r, struct plane_alive *list, size_t n, uint64_t min)
-{
-    size_t joined = 0, kept = 0;
-
-    qsort(list, n, sizeof(*list), compare_alive);
-    for (size_t i = 0; i < n; i++) {
-        if (joined > 0 && compare_alive(&list[joined - 1], &list[i]) == 0)
-            plane_alive_join(&list[joined - 1], &list[i]);
-        else
-            list[joined++] = list[i];
-    }
-    for (size_t i = 0; i < joined; i++)
-        if (is_online(r, &list[i], min))
-            list[kept++] = list[i];
-    return kept;
 }
 
 /* The users online and, once, an empty list for those that are no more: panels would keep them for
@@ -514,28 +460,20 @@ static enum status alive_body(const struct reporter *r, const struct plane_alive
     return body_room(t);
 }
 
-/* What the panel may believe after this report: until it is acknowledged, also what it believed
- * before. */
-static uint64_t *join(const uint64_t *a, size_t n, const uint64_t *b, size_t m, size_t *count)
-{
-    uint64_t *out = malloc((n + m + 1) * sizeof(*out));
-    size_t i = 0, k = 0;
+static void tell_last(struct reporter *r);
 
-    *count = 0;
-    while (out != NULL && (i < n || k < m)) {
-        uint64_t v = k == m || (i < n && a[i] <= b[k]) ? a[i] : b[k];
-        i += i < n && a[i] == v;
-        k += k < m && b[k] == v;
-        out[(*count)++] = v;
-    }
-    return out;
-}
-
-static void alive_again(struct reporter *r)
+/* A report has been answered, or not. */
+static void alive_ends(struct reporter *r)
 {
     if (r->alive_again)
         loop_timer_in(r->n->env->loop, &r->alive.timer, 0);
     r->alive_again = false;
+    if (!r->finishing)
+        return;
+    loop_timer_del(r->n->env->loop, &r->alive.timer);
+    tell_last(r);
+    if (r->push_over && r->alive.call == NULL)
+        end(r);
 }
 
 static void on_alive_sent(void *arg, const struct panel_reply *reply)
@@ -548,6 +486,7 @@ static void on_alive_sent(void *arg, const struct panel_reply *reply)
     size_t n = 0;
 
     r->alive.call = NULL;
+    r->refused = o == V2SP_NO_ACTION;
     if (o != V2SP_DONE) {
         if (reply->http != 0)
             v2sp_outcome_message(text, sizeof(text), reply->body, reply->body_len);
@@ -555,24 +494,27 @@ static void on_alive_sent(void *arg, const struct panel_reply *reply)
         /* What is sent next is no repetition but the state of then, so it is sent at its time. */
         if (o != V2SP_NO_ACTION && reply->retry_after_s == 0)
             loop_timer_in(r->n->env->loop, &r->alive.timer, alive_interval(r));
-        alive_again(r);
+        alive_ends(r);
         return;
     }
-    for (size_t i = 0; i < r->shown_count; i++)
-        if (i == 0 || r->shown[i].uid != r->shown[i - 1].uid)
-            r->known[n++] = r->shown[i].uid; /* known has room for them: it holds them already */
-    r->known_count = n;
+    const struct online *list = r->shown.own_list;
+    for (size_t i = 0; !r->known_more && i < r->shown.count; i++)
+        if (i == 0 || list[i].uid != list[i - 1].uid)
+            r->known[n++] = list[i].uid; /* known has room for them: it holds them already */
+    if (!r->known_more)
+        r->known_count = n;
+    r->known_more = false;
     if (r->told_ms == 0)
         r->told_ms = loop_now_ms(r->n->env->loop);
     node_job_done(r->n, &r->alive, "alive", alive_interval(r));
-    alive_again(r);
+    alive_ends(r);
 }
 
 /* Sends the report of @list, which is sorted and chosen. */
 static enum status report_alive(struct reporter *r, const struct plane_alive *list, size_t n)
 {
     struct body t = {.room = 0};
-    struct shown *shown = malloc((n + 1) * sizeof(*shown));
+    struct online *shown = malloc((n + 1) * sizeof(*shown));
     uint64_t *online = malloc((n + 1) * sizeof(*online)), *known = NULL;
     size_t online_count = 0, known_count = 0;
     enum status st = shown == NULL || online == NULL ? ST_E_NOMEM : body_open(&t);
@@ -580,7 +522,8 @@ static enum status report_alive(struct reporter *r, const struct plane_alive *li
     if (st == ST_OK)
         st = alive_body(r, list, n, &t, online, &online_count);
     if (st == ST_OK) {
-        known = join(r->known, r->known_count, online, online_count, &known_count);
+        /* Until this one is acknowledged, also what the panel believed before. */
+        known = online_join(r->known, r->known_count, online, online_count, &known_count);
         st = known == NULL ? ST_E_NOMEM : ST_OK;
     }
     free(online);
@@ -590,16 +533,60 @@ static enum status report_alive(struct reporter *r, const struct plane_alive *li
         return st;
     }
     for (size_t i = 0; i < n; i++)
-        shown[i] = (struct shown){.uid = list[i].uid, .ip = list[i].ip};
-    free(r->shown);
-    r->shown = shown;
-    r->shown_count = n;
+        shown[i] = (struct online){.uid = list[i].uid, .ip = list[i].ip};
+    free(r->shown.own_list);
+    r->shown = (struct online_list){shown, n};
     free(r->known);
     r->known = known;
     r->known_count = known_count;
     v2sp_body_close(&t.b);
     r->alive.call = post(r, V2SP_ALIVE, &t, NULL, on_alive_sent);
     return r->alive.call != NULL ? ST_OK : ST_E_NOMEM;
+}
+
+/* Who goes on with the node in this process: it is there twice while the sessions of one that was
+ * taken out of the file and put back end. NULL: nobody. */
+static struct reporter *other_of_node(const struct reporter *r)
+{
+    const struct node *n = r->n;
+
+    LIST_FOREACH(l, tmp, &n->panel->nodes)
+    {
+        struct reporter *other = LIST_ENTRY(l, struct node, panel_link)->reporter;
+        if (other != r && other->n->store_node == n->store_node && !other->finishing)
+            return other;
+    }
+    return NULL;
+}
+
+static enum status give_known(const struct reporter *r, struct reporter *to)
+{
+    size_t count;
+    uint64_t *both = online_join(to->known, to->known_count, r->known, r->known_count, &count);
+
+    if (both == NULL)
+        return ST_E_NOMEM;
+    free(to->known);
+    to->known = both;
+    to->known_count = count;
+    to->known_more = to->alive.call != NULL;
+    return ST_OK;
+}
+
+/* Finishing, no session is left: those whom the panel may believe online are told once. */
+static void tell_last(struct reporter *r)
+{
+    struct reporter *other = other_of_node(r);
+
+    if (r->told_last || r->alive.call != NULL)
+        return;
+    r->told_last = true;
+    /* Another process may go on with the node, after an upgrade or on the same state. */
+    if (r->known_count == 0 || r->refused || !r->n->env->reports ||
+        !store_claim_node(r->n->env->store, r->n->store_node))
+        return;
+    if ((other != NULL ? give_known(r, other) : report_alive(r, NULL, 0)) != ST_OK)
+        node_log(r->n, LOG_DEBUG, "alive: no memory for the last report");
 }
 
 void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n)
@@ -613,12 +600,12 @@ void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_
         return; /* the timer is armed: asked again then */
     if (n > 0)
         memcpy(copy, list, n * sizeof(*copy));
-    size_t kept = choose(r, copy, n, r->n->served->online_min);
+    size_t kept = online_list_choose(&r->shown, copy, n, r->n->served->online_min);
     if (kept > 0 || r->known_count > 0) {
         if (report_alive(r, copy, kept) != ST_OK)
             node_log(r->n, LOG_DEBUG, "alive: no memory for the report");
     } else {
-        r->shown_count = 0;
+        r->shown.count = 0;
     }
     free(copy);
 }
@@ -662,7 +649,7 @@ void reporter_free(struct reporter *r)
     loop_timer_del(r->n->env->loop, &r->alive.timer);
     loop_task_del(r->n->env->loop, &r->end);
     list_del(&r->sending);
-    free(r->shown);
+    free(r->shown.own_list);
     free(r->known);
     free(r);
 }
@@ -692,11 +679,15 @@ void reporter_finish(struct reporter *r)
     if (r->finishing)
         return;
     r->finishing = true;
-    panel_cancel(r->alive.call);
-    r->alive.call = NULL;
     loop_timer_del(r->n->env->loop, &r->push.timer);
     loop_timer_del(r->n->env->loop, &r->alive.timer);
-    /* A push on its way is waited for; what is left goes behind it. */
+    if (!r->n->env->reports) {
+        panel_cancel(r->alive.call);
+        r->alive.call = NULL;
+    }
+    /* What is on its way is waited for, what is left goes behind it: no panel is to see an earlier
+     * list after the last one. */
+    tell_last(r);
     push_now(r);
 }
 

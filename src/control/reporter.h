@@ -28,7 +28,9 @@ bool reporter_is_pushing(const struct reporter *r);
 void reporter_start(struct reporter *r);
 /* Pushes now if nothing runs. */
 void reporter_poke(struct reporter *r);
-/* The node has ended: one last sample and push, whatever the thresholds; then env->ended. */
+/* The node has ended: one last sample and push, whatever the thresholds, and, unless another
+ * process goes on with the node, an empty list for each user the panel may believe online; then
+ * env->ended. One call each, after those under way. */
 void reporter_finish(struct reporter *r);
 /* As reporter_finish, but without waiting for an answer. */
 void reporter_abandon(struct reporter *r);

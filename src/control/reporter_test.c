@@ -281,6 +281,96 @@ static void online_users(void **state)
     assert_int_equal(w->calls[ALIVE], n); /* nobody, and nobody to take back */
 }
 
+static void the_end_takes_back_who_was_online(void **state)
+{
+    struct world *w = *state;
+
+    run(w);
+    see(w, 0, 2, "1.2.3.4", 5000);
+    alive(w);
+    unsigned n = w->calls[ALIVE];
+    stop(w);
+    assert_int_equal(w->calls[ALIVE], n + 1);
+    assert_string_equal(w->body[ALIVE], "{\"2\":[]}");
+    /* Nobody is left to take back. */
+    w->plane.alive_count = 0;
+    start(w);
+    apply(w, node_text(w, 7, ""));
+    UNTIL(w, status(w, 0).serving);
+    stop(w);
+    assert_int_equal(w->calls[ALIVE], n + 1);
+}
+
+/* The last list comes after the answer to the one before. */
+static void the_end_waits_for_a_report_under_way(void **state)
+{
+    struct world *w = *state;
+
+    run(w);
+    see(w, 0, 2, "1.2.3.4", 5000);
+    w->act[ALIVE] = (struct act){.end = FAKE_HOLD, .times = 1};
+    alive(w);
+    unsigned n = w->calls[ALIVE];
+    apply(w, node_text(w, 8, "")); /* 7 ends */
+    UNTIL(w, w->calls[CONFIG] > 1);
+    assert_int_equal(w->calls[ALIVE], n);
+    fake_close(&w->panel);
+    fake_open(&w->panel, w->loop);
+    UNTIL(w, w->calls[ALIVE] > n);
+    assert_string_equal(w->body[ALIVE], "{\"2\":[]}");
+    UNTIL(w, controller_status(w->c, NULL, 0) == 1);
+}
+
+static void the_end_asks_no_panel_that_takes_no_lists(void **state)
+{
+    struct world *w = *state;
+
+    run(w);
+    see(w, 0, 2, "1.2.3.4", 5000);
+    w->act[ALIVE] = (struct act){.status = 501, .times = 1};
+    alive(w);
+    unsigned n = w->calls[ALIVE];
+    UNTIL(w, status(w, 0).problem[0] != '\0');
+    stop(w);
+    assert_int_equal(w->calls[ALIVE], n);
+}
+
+static void a_hanging_alive_report_does_not_hold_up_the_end(void **state)
+{
+    struct world *w = *state;
+
+    run(w);
+    see(w, 0, 2, "1.2.3.4", 5000);
+    alive(w);
+    w->act[ALIVE] = (struct act){.end = FAKE_HOLD, .times = 1};
+    controller_stop(w->c, 10, 50, on_stopped, w);
+    UNTIL(w, w->stopped);
+}
+
+/* Taken out of the file and put back: who is online there is not taken back, who is not is. */
+static void a_node_that_comes_back_tells_for_both(void **state)
+{
+    struct world *w = *state;
+
+    run(w);
+    see(w, 0, 1, "9.9.9.9", 5000);
+    see(w, 1, 2, "1.2.3.4", 5000);
+    alive(w);
+    w->plane.hold_gone = true;
+    apply(w, node_text(w, 8, ""));
+    apply(w, node_text(w, 7, ""));
+    UNTIL(w, status(w, 0).serving);
+    w->plane.alive_count = 0;
+    see(w, 0, 2, "1.2.3.4", 5000);
+    unsigned n = w->calls[ALIVE];
+    w->plane.hold_gone = false;
+    loop_task_add(w->loop, &w->plane.later);
+    UNTIL(w, controller_status(w->c, NULL, 0) == 1);
+    assert_int_equal(w->calls[ALIVE], n);
+    alive(w);
+    assert_string_equal(w->body[ALIVE], "{\"1\":[],\"2\":[\"1.2.3.4\"]}");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +385,11 @@ int main(int argc, char **argv)
         TEST(the_end_pushes_everything),
         TEST(the_end_does_not_wait_for_ever),
         TEST(online_users),
+        TEST(the_end_takes_back_who_was_online),
+        TEST(the_end_waits_for_a_report_under_way),
+        TEST(the_end_asks_no_panel_that_takes_no_lists),
+        TEST(a_hanging_alive_report_does_not_hold_up_the_end),
+        TEST(a_node_that_comes_back_tells_for_both),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -113,6 +113,19 @@ def test_vless_encryption_by_link(stage, origin, name):
     move(proxy, origin, name)
 
 
+def test_who_is_online_goes_with_the_node(stage, origin):
+    """The panel shows a user online, and nobody any more as soon as the node has ended."""
+    s = Setup(stage, "--tls", "none")
+    proxy = s.client("anna", "xray")
+    with visit.connect(proxy, origin) as held:
+        held.sendall(b"SOURCE 1000 1\n")
+        socks5.read_exactly(held, 1000)
+        wait.until(lambda: s.panel.json("stats")["online"] == 1, 30, "anna is online")
+        s.expected_to_end = True
+        assert s.node.stop() == 0
+        assert s.panel.json("stats")["online"] == 0
+
+
 def test_users_come_and_go(stage, origin):
     s = Setup(stage, "--tls", "none")
     s.panel.call("user", "add", "ben")

@@ -128,8 +128,10 @@ def test_error_is_named_once_and_service_goes_on(serve, node, origin, error):
 
 @pytest.mark.sanitizer
 def test_alive_report(serve, node, origin):
-    """Who is online and from where; an empty report once when all have left."""
+    """Who is online and from where; an empty report when the node ends."""
     s = serve(node)
     with vless.Session(node, ALICE, origin) as alice:
         alice.say()
         wait.until(lambda: s.panel.online.get(1) == {"1": ["127.0.0.1"]}, 30, lambda: f"alive: {s.panel.online}")
+        s.stop()
+        assert s.panel.online[1] == {"1": []}
