@@ -19,7 +19,7 @@ struct log {
     struct log_sink *sink;
     _Atomic int level; /* enum log_level: lines below it are dropped before they are formatted */
     bool json;         /* one JSON object a line instead of text */
-    uint64_t (*wall_us)(void); /* microseconds since 1970, for the time stamp */
+    uint64_t (*wall_us)(void); /* microseconds since 1970, for the time stamp; NULL: 0 */
 };
 
 /* What a line is about; every member may be 0/NULL. Never a token, uuid or key. */

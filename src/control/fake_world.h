@@ -68,13 +68,8 @@ static inline void on_line(struct log_sink *s, const char *line, size_t len)
     assert_null(strstr(line, "11111111"));
 }
 
-static inline uint64_t no_time(void)
-{
-    return 0;
-}
-
 static struct log_sink sink = {.write = on_line};
-static struct log lg = {.sink = &sink, .level = LOG_DEBUG, .wall_us = no_time};
+static struct log lg = {.sink = &sink, .level = LOG_DEBUG};
 
 /* ---- the panel ---- */
 

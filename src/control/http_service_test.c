@@ -12,25 +12,10 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
+#include "base/test_log.h"
 #include "control/http_service.h"
 #include "control/unix_socket.h"
 #include "io/loop.h"
-
-static void no_line(struct log_sink *s, const char *line, size_t len)
-{
-    (void)s;
-    (void)line;
-    (void)len;
-}
-
-static uint64_t no_time(void)
-{
-    return 0;
-}
-
-static struct log_sink sink = {.write = no_line};
-static const struct log lg = {.sink = &sink, .level = LOG_WARNING, .wall_us = no_time};
 
 struct world {
     struct loop *loop;
@@ -80,7 +65,7 @@ static int set_up(void **state)
         return 1;
     w->loop = loop_new();
     const struct http_service_conf conf = {.loop = w->loop,
-                                           .log = &lg,
+                                           .log = &test_log,
                                            .name = "test",
                                            .answer_max = 65536,
                                            .request = on_request,

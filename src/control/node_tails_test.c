@@ -136,11 +136,6 @@ static void on_line(struct log_sink *s, const char *line, size_t len)
     w->lines++;
 }
 
-static uint64_t no_time(void)
-{
-    return 0;
-}
-
 /* Settings for the target with the one name @name. */
 static struct served_node *settings(struct world *w, const char *name)
 {
@@ -173,7 +168,7 @@ static int setup_with(void **state, const char *suites)
     struct world *w = calloc(1, sizeof(*w));
     w->loop = loop_new();
     w->sink.write = on_line;
-    w->log = (struct log){.sink = &w->sink, .level = LOG_DEBUG, .wall_us = no_time};
+    w->log = (struct log){.sink = &w->sink, .level = LOG_DEBUG};
     w->env = (struct node_env){.loop = w->loop, .lg = &w->log};
     assert_int_equal(rng_init(&w->env.rng), ST_OK);
     w->conf.tag = "n";

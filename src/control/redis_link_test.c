@@ -57,13 +57,8 @@ static void on_line(struct log_sink *s, const char *line, size_t len)
     snprintf(now->line, sizeof(now->line), "%.*s", (int)len, line);
 }
 
-static uint64_t no_time(void)
-{
-    return 0;
-}
-
 static struct log_sink sink = {.write = on_line};
-static struct log lg = {.sink = &sink, .level = LOG_DEBUG, .wall_us = no_time};
+static struct log lg = {.sink = &sink, .level = LOG_DEBUG};
 
 static void hang_up(struct world *w)
 {

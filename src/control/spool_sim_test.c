@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
+#include "base/test_log.h"
 #include "control/counters.h"
 #include "control/spool.h"
 #include "control/store.h"
@@ -111,21 +111,6 @@ static uint64_t draw(uint64_t below)
 }
 
 /* ---- one life -------------------------------------------------------------------------------- */
-
-static void no_line(struct log_sink *s, const char *line, size_t len)
-{
-    (void)s;
-    (void)line;
-    (void)len;
-}
-
-static uint64_t no_time(void)
-{
-    return 0;
-}
-
-static struct log_sink sink = {.write = no_line};
-static struct log lg = {.sink = &sink, .level = LOG_ERROR, .wall_us = no_time};
 
 struct life {
     struct store *s;
@@ -260,9 +245,9 @@ static void step(struct life *l)
 static void begin(struct life *l)
 {
     *l = (struct life){.now = 1000};
-    l->s = store_open(dir, &lg);
+    l->s = store_open(dir, &test_log);
     MUST(l->s != NULL);
-    l->c = counters_open(dir, l->s, WORKERS, &lg);
+    l->c = counters_open(dir, l->s, WORKERS, &test_log);
     MUST(l->c != NULL && store_is_durable(l->s) && counters_is_durable(l->c));
     MUST(store_node(l->s, "panel|7", &l->node) == ST_OK);
     for (unsigned i = 0; i < USERS; i++)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
+#include "base/test_log.h"
 #include "codec/protobuf.h"
 #include "control/config_stats.h"
 #include "control/counters.h"
@@ -22,21 +22,6 @@
 
 #define TAG   "[https://p.example]-vless:1"
 #define NAMES 64
-
-static void drop_line(struct log_sink *s, const char *line, size_t len)
-{
-    (void)s;
-    (void)line;
-    (void)len;
-}
-
-static uint64_t no_time(void)
-{
-    return 0;
-}
-
-static struct log_sink sink = {.write = drop_line};
-static struct log lg = {.sink = &sink, .level = LOG_NONE, .wall_us = no_time};
 
 struct world {
     struct store *store;
@@ -85,9 +70,9 @@ static const char *const all[] = {"*"};
 static void begin(struct world *w, size_t users)
 {
     memset(w, 0, sizeof(*w));
-    w->store = store_open(NULL, &lg);
+    w->store = store_open(NULL, &test_log);
     assert_non_null(w->store);
-    w->counters = counters_open(NULL, w->store, 2, &lg);
+    w->counters = counters_open(NULL, w->store, 2, &test_log);
     assert_non_null(w->counters);
     w->plane = (struct plane){.self = w, .workers = 2, .stats = plane_stats};
     list_init(&w->nodes);

@@ -8,28 +8,13 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
+#include "base/test_log.h"
 #include "control/config_limits.h"
 #include "control/counters.h"
 #include "control/dynamic_limit.h"
 #include "control/node_cache.h"
 #include "control/store.h"
 #include "control/users.h"
-
-static void no_line(struct log_sink *s, const char *line, size_t len)
-{
-    (void)s;
-    (void)line;
-    (void)len;
-}
-
-static uint64_t no_time(void)
-{
-    return 0;
-}
-
-static struct log_sink sink = {.write = no_line};
-static struct log lg = {.sink = &sink, .level = LOG_NONE, .wall_us = no_time};
 
 struct world {
     struct store *store; /* in memory */
@@ -43,8 +28,8 @@ struct world {
 static int set_up(void **state)
 {
     struct world *w = calloc(1, sizeof(*w));
-    w->store = store_open(NULL, &lg);
-    w->counters = counters_open(NULL, w->store, 1, &lg);
+    w->store = store_open(NULL, &test_log);
+    w->counters = counters_open(NULL, w->store, 1, &test_log);
     w->slab = user_slab_new();
     w->env =
         (struct users_env){.slab = w->slab, .counters = w->counters, .node_no = 3, .store_node = 1};

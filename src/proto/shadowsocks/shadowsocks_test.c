@@ -12,7 +12,7 @@
 #include "codec/json.h"
 #include "crypto/mem.h"
 #include "proto/shadowsocks/test_shadowsocks.h"
-#include "stream/law.h"
+#include "stream/test_bench.h"
 
 #define SERVER_KEY_16 "MDEyMzQ1Njc4OWFiY2RlZg=="
 #define SERVER_KEY_32 "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -42,18 +42,14 @@ static void open_kind(struct test_node *n, size_t i)
 
 struct bench {
     struct test_node n;
-    struct chain chain;
-    struct events ev;
-    uint64_t now_us, wake;
-    int64_t unix_s;
+    struct test_bench t;
 };
 
 static void open_chain(struct bench *b)
 {
-    const struct chain_stage stage = {&ss_server_ops, &b->n.conf};
-    b->now_us = 1000000;
-    b->unix_s = TEST_TIME;
-    assert_int_equal(chain_init(&b->chain, &b->n.env, &stage, 1), ST_OK);
+    test_bench_open(&b->t, &b->n.env, &ss_server_ops, &b->n.conf);
+    b->t.info = b->n.info;
+    b->t.unix_s = TEST_TIME;
 }
 
 static void open_bench(struct bench *b, size_t kind)
@@ -65,35 +61,18 @@ static void open_bench(struct bench *b, size_t kind)
 
 static void close_bench(struct bench *b)
 {
-    chain_fini(&b->chain);
+    test_bench_close(&b->t);
     test_node_close(&b->n);
 }
 
 static enum status run(struct bench *b)
 {
-    enum status st;
-
-    do {
-        b->wake = UINT64_MAX;
-        st = chain_run(&b->chain, &b->ev, b->now_us, b->unix_s, &b->wake);
-    } while (st == ST_YIELD);
-    return st;
+    return test_bench_run(&b->t);
 }
 
 static enum status feed(struct bench *b, const void *bytes, size_t n)
 {
-    assert_int_equal(bufq_put(chain_bottom_in(&b->chain), bytes, n, b->n.pool), ST_OK);
-    return run(b);
-}
-
-static void assert_queue(struct bufq *q, struct pool *p, const void *want, size_t n)
-{
-    uint8_t *got = malloc(n + 1);
-    assert_int_equal(q->bytes, n);
-    assert_int_equal(bufq_peek(q, got, n), n);
-    assert_memory_equal(got, want, n);
-    free(got);
-    bufq_clear(q, p);
+    return test_bench_feed(&b->t, bytes, n);
 }
 
 /* ---- vectors of the reference ---------------------------------------------------------------- */
@@ -179,11 +158,11 @@ static void reads_the_requests_of_the_reference(void **state)
         assert_true(test_node_open(&b.n, json_get_str(o, "method", ""), NULL, false));
         open_chain(&b);
         assert_true(feed(&b, wire, field(o, "tcp_request", wire, sizeof(wire))) >= 0);
-        assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
-        assert_ptr_equal(b.ev.request.user, &b.n.users[TEST_USER]);
-        assert_string_equal(b.ev.request.target.host, "example.com");
-        assert_int_equal(b.ev.request.target.addr.port, 443);
-        assert_queue(chain_up(&b.chain), b.n.pool, "helloworld!", 11);
+        assert_int_equal(b.t.ev.mask, EV_REQUEST | EV_READY);
+        assert_ptr_equal(b.t.ev.request.user, &b.n.users[TEST_USER]);
+        assert_string_equal(b.t.ev.request.target.host, "example.com");
+        assert_int_equal(b.t.ev.request.target.addr.port, 443);
+        test_bench_takes(&b.t, chain_up(&b.t.chain), "helloworld!", 11);
         close_bench(&b);
     }
     json_unref(all);
@@ -206,10 +185,10 @@ static void reads_the_requests_of_2022(void **state)
                                    json_get_str(o, "server_psk_b64", ""), many));
         open_chain(&b);
         assert_true(feed(&b, wire, field(o, "tcp_request", wire, sizeof(wire))) >= 0);
-        assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
-        assert_ptr_equal(b.ev.request.user, &b.n.users[many ? TEST_USER : 0]);
-        assert_string_equal(b.ev.request.target.host, "example.com");
-        assert_queue(chain_up(&b.chain), b.n.pool, "hellosecond chunk", 17);
+        assert_int_equal(b.t.ev.mask, EV_REQUEST | EV_READY);
+        assert_ptr_equal(b.t.ev.request.user, &b.n.users[many ? TEST_USER : 0]);
+        assert_string_equal(b.t.ev.request.target.host, "example.com");
+        test_bench_takes(&b.t, chain_up(&b.t.chain), "hellosecond chunk", 17);
         close_bench(&b);
     }
     json_unref(all);
@@ -335,12 +314,12 @@ static void answers_in_chunks_that_every_client_reads(void **state)
         size_t n = 0;
         open_bench(&b, k);
         assert_true(feed(&b, wire, begin(&b, &c, TEST_USER, 1, wire)) >= 0);
-        assert_queue(chain_up(&b.chain), b.n.pool, "hello", 5);
-        assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
-        struct bufq *down = chain_down(&b.chain), *out = chain_bottom_out(&b.chain);
-        assert_int_equal(bufq_put(down, long_payload, sizeof(long_payload), b.n.pool), ST_OK);
+        test_bench_takes(&b.t, chain_up(&b.t.chain), "hello", 5);
+        assert_int_equal(chain_bottom_out(&b.t.chain)->bytes, 0);
+        struct bufq *down = chain_down(&b.t.chain), *out = chain_bottom_out(&b.t.chain);
+        assert_int_equal(bufq_put(down, long_payload, sizeof(long_payload), b.t.pool), ST_OK);
         for (int i = 0; i < 50; i++) { /* small ones go together */
-            struct span *s = span_new_small(b.n.pool);
+            struct span *s = span_new_small(b.t.pool);
             s->len = 20;
             memset(span_data(s), 1, 20);
             bufq_push(down, s);
@@ -348,11 +327,11 @@ static void answers_in_chunks_that_every_client_reads(void **state)
         assert_int_equal(run(&b), ST_OK);
         size_t len = bufq_peek(out, wire, out->bytes);
         assert_true(len < sizeof(long_payload) + 1000 + 8 * 34 + 150);
-        bufq_clear(out, b.n.pool);
+        bufq_clear(out, b.t.pool);
         assert_true(test_client_read(&c, wire, len, plain, &n));
         assert_int_equal(n, sizeof(long_payload) + 1000);
         assert_memory_equal(plain, long_payload, sizeof(long_payload));
-        assert_null(((struct ss *)(void *)b.chain.layers[0])->opening);
+        assert_null(((struct ss *)(void *)b.t.chain.layers[0])->opening);
         /* and nothing is said at the end */
         down->eof = true;
         assert_int_equal(run(&b), ST_OK);
@@ -372,16 +351,16 @@ static void reads_chunks_of_any_length(void **state)
         struct test_client c;
         open_bench(&b, k);
         assert_true(feed(&b, wire, begin(&b, &c, TEST_USER, 1, wire)) >= 0);
-        bufq_clear(chain_up(&b.chain), b.n.pool);
+        bufq_clear(chain_up(&b.t.chain), b.t.pool);
         size_t len = test_client_chunk(&c, long_payload, sizeof(long_payload), wire);
         assert_true(feed(&b, wire, len - 1) >= 0);
-        assert_int_equal(chain_up(&b.chain)->bytes, 0);
+        assert_int_equal(chain_up(&b.t.chain)->bytes, 0);
         assert_int_equal(feed(&b, wire + len - 1, 1), ST_OK);
-        assert_queue(chain_up(&b.chain), b.n.pool, long_payload, sizeof(long_payload));
+        test_bench_takes(&b.t, chain_up(&b.t.chain), long_payload, sizeof(long_payload));
         len = test_client_chunk(&c, "x", 1, wire);
         wire[len - 1] ^= 1;
         assert_int_equal(feed(&b, wire, len), ST_E_AUTH);
-        assert_int_equal(b.ev.mask & EV_RESET, 0);
+        assert_int_equal(b.t.ev.mask & EV_RESET, 0);
         close_bench(&b);
     }
 }
@@ -397,12 +376,12 @@ static void empty_chunks_are_passed_over(void **state)
     (void)state;
     open_bench(&b, 0);
     assert_true(feed(&b, wire, begin(&b, &c, TEST_USER, 1, wire)) >= 0);
-    bufq_clear(chain_up(&b.chain), b.n.pool);
+    bufq_clear(chain_up(&b.t.chain), b.t.pool);
     size_t len = test_client_chunk(&c, NULL, 0, wire);
     len += test_client_chunk(&c, "hello", 5, wire + len);
     assert_int_equal(feed(&b, wire, len), ST_OK);
-    assert_queue(chain_up(&b.chain), b.n.pool, "hello", 5);
-    assert_false(chain_up(&b.chain)->eof);
+    test_bench_takes(&b.t, chain_up(&b.t.chain), "hello", 5);
+    assert_false(chain_up(&b.t.chain)->eof);
     close_bench(&b);
 }
 
@@ -419,12 +398,12 @@ static void an_address_may_be_cut(void **state)
         test_client_init(&c, &b.n, TEST_USER, 1);
         size_t len = test_client_begin(&c, ADDRESS, 1, NULL, 0, wire);
         assert_true(feed(&b, wire, len) >= 0); /* too short to be looked at */
-        assert_int_equal(b.ev.mask, 0);
+        assert_int_equal(b.t.ev.mask, 0);
         assert_true(feed(&b, wire, test_client_chunk(&c, &ADDRESS[1], 3, wire)) >= 0);
-        assert_int_equal(b.ev.mask, 0);
+        assert_int_equal(b.t.ev.mask, 0);
         assert_true(feed(&b, wire, test_client_chunk(&c, &(ADDRESS "rest")[4], 7, wire)) >= 0);
-        assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
-        assert_ptr_equal(b.ev.request.user, &b.n.users[TEST_USER]);
+        assert_int_equal(b.t.ev.mask, EV_REQUEST | EV_READY);
+        assert_ptr_equal(b.t.ev.request.user, &b.n.users[TEST_USER]);
         close_bench(&b);
     }
 }
@@ -440,7 +419,7 @@ static size_t drained(struct bench *b, const uint8_t *wire, size_t len, enum sta
     for (n = len; st >= 0 && n < 10000; n++)
         st = feed(b, "x", 1);
     assert_int_equal(st, want);
-    assert_int_equal(b->ev.mask & (EV_REQUEST | EV_RESET), 0);
+    assert_int_equal(b->t.ev.mask & (EV_REQUEST | EV_RESET), 0);
     return n;
 }
 
@@ -467,7 +446,7 @@ static void eats_as_much_of_every_stranger(void **state)
         n = drained(&b, wire, len, want);
         least = n < least ? n : least;
         most = n > most ? n : most;
-        assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
+        assert_int_equal(chain_bottom_out(&b.t.chain)->bytes, 0);
         close_bench(&b);
     }
     assert_true(least >= 54 && most - least < 64 && most < 54 + 3266 + 64);
@@ -484,14 +463,13 @@ static void a_salt_is_taken_once(void **state)
         open_bench(&b, k);
         size_t len = begin(&b, &c, TEST_USER, 1, wire);
         assert_true(feed(&b, wire, len) >= 0);
-        assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
-        chain_fini(&b.chain);
-        open_chain(&b);
+        assert_int_equal(b.t.ev.mask, EV_REQUEST | EV_READY);
+        test_bench_reopen(&b.t, &ss_server_ops, &b.n.conf);
         if (k < 4) {
             drained(&b, wire, len, ST_E_AUTH);
         } else {
             assert_int_equal(feed(&b, wire, len), ST_E_AUTH);
-            assert_int_equal(b.ev.mask, EV_RESET);
+            assert_int_equal(b.t.ev.mask, EV_RESET);
         }
         assert_int_equal(b.n.shared.refused[SS_CAUSE_REPLAY], 1);
         close_bench(&b);
@@ -508,11 +486,10 @@ static void our_own_salts_are_refused(void **state)
     (void)state;
     open_bench(&b, 0);
     assert_true(feed(&b, wire, begin(&b, &c, TEST_USER, 1, wire)) >= 0);
-    assert_int_equal(bufq_put(chain_down(&b.chain), "x", 1, b.n.pool), ST_OK);
+    assert_int_equal(bufq_put(chain_down(&b.t.chain), "x", 1, b.t.pool), ST_OK);
     assert_int_equal(run(&b), ST_OK);
-    assert_int_equal(bufq_peek(chain_bottom_out(&b.chain), salt, 16), 16);
-    chain_fini(&b.chain);
-    open_chain(&b);
+    assert_int_equal(bufq_peek(chain_bottom_out(&b.t.chain), salt, 16), 16);
+    test_bench_reopen(&b.t, &ss_server_ops, &b.n.conf);
     test_client_init(&c, &b.n, TEST_USER, 1);
     memcpy(c.salt, salt, 16);
     drained(&b, wire, test_client_begin(&c, ADDRESS, ADDRESS_LEN, "hello", 5, wire), ST_E_AUTH);
@@ -547,9 +524,9 @@ static void editions_of_2022_reset_at_once(void **state)
         if (cases[i].flip != 0)
             wire[cases[i].flip > 0 ? (size_t)cases[i].flip : len - 1] ^= 1;
         assert_int_equal(feed(&b, wire, len), cases[i].want);
-        assert_int_equal(b.ev.mask, EV_RESET);
+        assert_int_equal(b.t.ev.mask, EV_RESET);
         assert_int_equal(b.n.shared.refused[cases[i].cause], 1);
-        assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
+        assert_int_equal(chain_bottom_out(&b.t.chain)->bytes, 0);
         close_bench(&b);
     }
 }
@@ -566,7 +543,7 @@ static void a_clock_may_be_half_a_minute_off(void **state)
         test_client_init(&c, &b.n, TEST_USER, 1);
         c.unix_s += off;
         assert_true(feed(&b, wire, test_client_begin(&c, ADDRESS, 7, "x", 1, wire)) >= 0);
-        assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
+        assert_int_equal(b.t.ev.mask, EV_REQUEST | EV_READY);
         close_bench(&b);
     }
 }
@@ -595,7 +572,7 @@ static void a_request_of_2022_needs_padding_or_payload(void **state)
         memcpy(wire + 59, variable, sizeof(variable));
         assert_int_equal(ss_cipher_seal(&c.tx, &b.n.cc, wire + 59, 9 + more), ST_OK);
         assert_int_equal(feed(&b, wire, 59 + 9 + more + 16), more ? ST_OK : ST_E_PROTO);
-        assert_int_equal(b.ev.mask, more ? EV_REQUEST | EV_READY : EV_RESET);
+        assert_int_equal(b.t.ev.mask, more ? EV_REQUEST | EV_READY : EV_RESET);
         close_bench(&b);
     }
 }
@@ -615,14 +592,13 @@ static void a_removed_user_is_a_stranger(void **state)
         size_t len = begin(&b, &c, user, 1, wire), last = k < 4 ? 45 : 30;
         /* he goes while his request comes in */
         assert_true(feed(&b, wire, len - last) >= 0);
-        assert_int_equal(b.ev.mask, 0);
+        assert_int_equal(b.t.ev.mask, 0);
         atomic_store(&b.n.users[user].removed, true);
         enum status st = feed(&b, wire + len - last, last);
-        assert_int_equal(b.ev.mask & EV_REQUEST, 0);
+        assert_int_equal(b.t.ev.mask & EV_REQUEST, 0);
         if (k >= 4)
             assert_int_equal(st, ST_E_AUTH);
-        chain_fini(&b.chain);
-        open_chain(&b);
+        test_bench_reopen(&b.t, &ss_server_ops, &b.n.conf);
         len = begin(&b, &c, user, 2, wire);
         if (k < 4)
             drained(&b, wire, len, ST_E_AUTH);
@@ -643,16 +619,16 @@ static void none_leaves_after_the_address(void **state)
     assert_true(test_node_open(&b.n, "none", NULL, false));
     open_chain(&b);
     assert_true(feed(&b, ADDRESS, 3) >= 0);
-    assert_int_equal(b.ev.mask, 0);
+    assert_int_equal(b.t.ev.mask, 0);
     assert_int_equal(feed(&b, &(ADDRESS "hello")[3], 9), ST_OK);
-    assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
-    assert_ptr_equal(b.ev.request.user, &b.n.users[0]);
-    assert_queue(chain_up(&b.chain), b.n.pool, "hello", 5);
-    assert_int_equal(chain_raw(&b.chain, CHAIN_RX), CHAIN_RAW_NOW);
-    assert_int_equal(bufq_put(chain_down(&b.chain), "back", 4, b.n.pool), ST_OK);
+    assert_int_equal(b.t.ev.mask, EV_REQUEST | EV_READY);
+    assert_ptr_equal(b.t.ev.request.user, &b.n.users[0]);
+    test_bench_takes(&b.t, chain_up(&b.t.chain), "hello", 5);
+    assert_int_equal(chain_raw(&b.t.chain, CHAIN_RX), CHAIN_RAW_NOW);
+    assert_int_equal(bufq_put(chain_down(&b.t.chain), "back", 4, b.t.pool), ST_OK);
     assert_int_equal(run(&b), ST_OK);
-    assert_queue(chain_bottom_out(&b.chain), b.n.pool, "back", 4);
-    assert_int_equal(chain_raw(&b.chain, CHAIN_TX), CHAIN_RAW_NOW);
+    test_bench_takes(&b.t, chain_bottom_out(&b.t.chain), "back", 4);
+    assert_int_equal(chain_raw(&b.t.chain, CHAIN_TX), CHAIN_RAW_NOW);
     close_bench(&b);
 }
 

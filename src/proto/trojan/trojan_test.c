@@ -13,7 +13,7 @@
 #include "codec/test_vectors.h"
 #include "proto/trojan/trojan.h"
 #include "proto/trojan/users.h"
-#include "stream/law.h"
+#include "stream/test_bench.h"
 
 #define WIRE_MAX 4096
 /* hex of SHA-224("password") as text, then CR LF */
@@ -43,50 +43,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- one chain of the layer alone ------------------------------------------------------------ */
-
-struct bench {
-    struct pool *pool;
-    struct env env;
-    struct conn_info info;
-    struct chain chain;
-    struct events ev;
-};
-
-static void open_bench(struct bench *b, bool fallback)
+static void open_bench(struct test_bench *b, bool fallback)
 {
-    const struct chain_stage stage = {&trojan_server_ops, fallback ? &fallback_conf : &plain_conf};
-    memset(b, 0, sizeof(*b));
-    b->pool = pool_new(0);
-    assert_non_null(b->pool);
-    b->env = (struct env){.pool = b->pool, .users = users, .info = &b->info};
-    assert_int_equal(chain_init(&b->chain, &b->env, &stage, 1), ST_OK);
-}
-
-static void close_bench(struct bench *b)
-{
-    chain_fini(&b->chain);
-    assert_int_equal(pool_used(b->pool), 0);
-    pool_free(b->pool);
-}
-
-static enum status run(struct bench *b)
-{
-    uint64_t wake = UINT64_MAX;
-    return chain_run(&b->chain, &b->ev, 1, 1, &wake);
-}
-
-static void feed(struct bench *b, const void *bytes, size_t n)
-{
-    assert_int_equal(bufq_put(chain_bottom_in(&b->chain), bytes, n, b->pool), ST_OK);
-}
-
-static void assert_queue(const struct bufq *q, const void *want, size_t n)
-{
-    uint8_t got[WIRE_MAX];
-    assert_int_equal(q->bytes, n);
-    assert_int_equal(bufq_peek(q, got, n), n);
-    assert_memory_equal(got, want, n);
+    const struct env env = {.users = users};
+    test_bench_open(b, &env, &trojan_server_ops, fallback ? &fallback_conf : &plain_conf);
 }
 
 /* ---- vectors of the reference ---------------------------------------------------------------- */
@@ -96,7 +56,7 @@ static const struct json_t *packets_of(const struct json_t *o)
     return json_get(o, "udp_packets");
 }
 
-static void assert_packets(struct bench *b, const struct json_t *packets)
+static void assert_packets(struct test_bench *b, const struct json_t *packets)
 {
     struct bufq *up = chain_up(&b->chain);
 
@@ -135,7 +95,7 @@ static void reads_the_requests_of_the_reference(void **state)
         struct user_rt *const few[] = {&one};
         const struct user_index_build build = {.users = few, .count = 1};
         struct user_index *ix;
-        struct bench b;
+        struct test_bench b;
 
         snprintf(password, sizeof(password), "%s", json_get_str(o, "password", ""));
         /* A uuid in its usual spelling needs no text of its own. */
@@ -144,8 +104,7 @@ static void reads_the_requests_of_the_reference(void **state)
         assert_int_equal(trojan_users_ops.build(&build, &ix), ST_OK);
         open_bench(&b, false);
         b.env.users = ix;
-        feed(&b, wire, n);
-        assert_int_equal(run(&b), ST_OK);
+        assert_int_equal(test_bench_feed(&b, wire, n), ST_OK);
         assert_int_equal(b.ev.mask & EV_REQUEST, EV_REQUEST);
         assert_ptr_equal(b.ev.request.user, &one);
         assert_int_equal(b.ev.request.network, udp ? NETWORK_UDP : NETWORK_TCP);
@@ -154,9 +113,9 @@ static void reads_the_requests_of_the_reference(void **state)
         if (udp)
             assert_packets(&b, packets_of(o));
         else
-            assert_queue(chain_up(&b.chain), "GET / HTTP/1.1\r\n\r\n", 18);
+            test_bench_holds(chain_up(&b.chain), "GET / HTTP/1.1\r\n\r\n", 18);
         assert_int_equal(chain_raw(&b.chain, CHAIN_TX) == CHAIN_RAW_NOW, !udp);
-        close_bench(&b);
+        test_bench_close(&b);
         user_index_free(ix);
     }
     json_unref(all);
@@ -185,18 +144,17 @@ static void a_stranger_is_refused_at_his_first_wrong_byte(void **state)
     (void)state;
     for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
         bool fallback = i % 2 != 0;
-        struct bench b;
+        struct test_bench b;
         open_bench(&b, fallback);
-        feed(&b, cases[i / 2].first, cases[i / 2].len);
-        enum status st = run(&b);
+        enum status st = test_bench_feed(&b, cases[i / 2].first, cases[i / 2].len);
         assert_int_equal(st, fallback ? ST_OK : cases[i / 2].st);
         assert_int_equal(b.ev.mask, fallback && cases[i / 2].st < 0 ? EV_DIVERT : 0);
         if (b.ev.mask & EV_DIVERT) {
             chain_divert(&b.chain);
-            assert_queue(chain_up(&b.chain), cases[i / 2].first, cases[i / 2].len);
+            test_bench_holds(chain_up(&b.chain), cases[i / 2].first, cases[i / 2].len);
         }
         assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
-        close_bench(&b);
+        test_bench_close(&b);
     }
 }
 
@@ -214,13 +172,12 @@ static void a_known_user_does_not_fall_back(void **state)
     };
     (void)state;
     for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
-        struct bench b;
+        struct test_bench b;
         open_bench(&b, i % 2 != 0);
-        feed(&b, cases[i / 2].wire, cases[i / 2].len);
-        assert_int_equal(run(&b), cases[i / 2].st);
+        assert_int_equal(test_bench_feed(&b, cases[i / 2].wire, cases[i / 2].len), cases[i / 2].st);
         assert_non_null(b.ev.why.text);
         assert_int_equal(b.ev.mask & EV_DIVERT, 0);
-        close_bench(&b);
+        test_bench_close(&b);
     }
 }
 
@@ -232,35 +189,33 @@ static void an_early_end_is_told(void **state)
     for (size_t i = 0; i < 2 * sizeof(cuts) / sizeof(cuts[0]); i++) {
         bool fallback = i % 2 != 0;
         size_t n = cuts[i / 2];
-        struct bench b;
+        struct test_bench b;
         open_bench(&b, fallback);
-        feed(&b, TCP, n);
         chain_bottom_in(&b.chain)->eof = true;
-        enum status st = run(&b);
+        enum status st = test_bench_feed(&b, TCP, n);
         bool diverts = fallback && n > 0 && n <= 56;
         assert_int_equal(b.ev.mask, diverts ? EV_DIVERT : 0);
         if (!diverts)
             assert_int_equal(st, n > 0 && n <= 56 ? ST_E_AUTH : ST_E_CLOSED);
-        close_bench(&b);
+        test_bench_close(&b);
     }
 }
 
 static void a_removed_user_is_unknown(void **state)
 {
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     atomic_store(&user.removed, true);
     open_bench(&b, false);
-    feed(&b, TCP, TCP_LEN);
-    assert_int_equal(run(&b), ST_E_AUTH);
-    close_bench(&b);
+    assert_int_equal(test_bench_feed(&b, TCP, TCP_LEN), ST_E_AUTH);
+    test_bench_close(&b);
     atomic_store(&user.removed, false);
 }
 
 /* ---- datagrams ------------------------------------------------------------------------------- */
 
-static void push_down(struct bench *b, size_t len)
+static void push_down(struct test_bench *b, size_t len)
 {
     struct span *s = span_new_for(b->pool, len);
     assert_non_null(s);
@@ -272,50 +227,31 @@ static void push_down(struct bench *b, size_t len)
 
 static void answers_carry_their_source(void **state)
 {
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     open_bench(&b, false);
-    feed(&b, UDP, 68);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(test_bench_feed(&b, UDP, 68), ST_OK);
     push_down(&b, 3);
     push_down(&b, 0);
     push_down(&b, TROJAN_DATAGRAM_MAX + 1);
-    assert_int_equal(run(&b), ST_OK);
-    assert_queue(chain_bottom_out(&b.chain), "\x01\x01\x02\x03\x04\x12\x34\0\x03\r\nxxx", 14);
+    assert_int_equal(test_bench_run(&b), ST_OK);
+    test_bench_holds(chain_bottom_out(&b.chain), "\x01\x01\x02\x03\x04\x12\x34\0\x03\r\nxxx", 14);
     assert_int_equal(chain_bottom_out(&b.chain)->head->peer.family, ADDR_NONE);
     push_down(&b, TROJAN_DATAGRAM_MAX);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(test_bench_run(&b), ST_OK);
     assert_int_equal(chain_bottom_out(&b.chain)->bytes, 14 + 11 + TROJAN_DATAGRAM_MAX);
-    close_bench(&b);
+    test_bench_close(&b);
 }
 
 /* ---- laws ------------------------------------------------------------------------------------ */
-
-struct expected {
-    const uint8_t *bytes;
-    size_t len;
-};
-
-static bool written_as_expected(void *arg, const uint8_t *wire, size_t len)
-{
-    const struct expected *e = arg;
-    return len == e->len && memcmp(wire, e->bytes, len) == 0;
-}
-
-static void check_laws(const struct law_case *c)
-{
-    char err[LAW_ERR_LEN];
-    if (!law_check(c, err))
-        fail_msg("%s", err);
-}
 
 static void keeps_the_laws_with_streams(void **state)
 {
     static uint8_t wire[TCP_LEN + 40000], down[30000];
     const struct chain_stage stage = {&trojan_server_ops, &plain_conf};
     const struct env env = {.users = users};
-    struct expected e = {down, sizeof(down)};
+    struct test_bench_bytes e = {down, sizeof(down)};
 
     (void)state;
     memcpy(wire, TCP, TCP_LEN);
@@ -323,21 +259,21 @@ static void keeps_the_laws_with_streams(void **state)
         wire[i] = (uint8_t)(i * 13);
     for (size_t i = 0; i < sizeof(down); i++)
         down[i] = (uint8_t)(i * 7);
-    check_laws(&(struct law_case){.stages = &stage,
-                                  .count = 1,
-                                  .env = &env,
-                                  .arg = &e,
-                                  .wire = wire,
-                                  .wire_len = sizeof(wire),
-                                  .wire_eof = true,
-                                  .plain = wire + TCP_LEN,
-                                  .plain_len = sizeof(wire) - TCP_LEN,
-                                  .plain_eof = true,
-                                  .down = down,
-                                  .down_len = sizeof(down),
-                                  .down_eof = true,
-                                  .events = EV_REQUEST | EV_READY,
-                                  .written = written_as_expected});
+    test_bench_laws(&(struct law_case){.stages = &stage,
+                                       .count = 1,
+                                       .env = &env,
+                                       .arg = &e,
+                                       .wire = wire,
+                                       .wire_len = sizeof(wire),
+                                       .wire_eof = true,
+                                       .plain = wire + TCP_LEN,
+                                       .plain_len = sizeof(wire) - TCP_LEN,
+                                       .plain_eof = true,
+                                       .down = down,
+                                       .down_len = sizeof(down),
+                                       .down_eof = true,
+                                       .events = EV_REQUEST | EV_READY,
+                                       .written = test_bench_wrote});
 }
 
 static void keeps_the_laws_with_datagrams(void **state)
@@ -369,16 +305,16 @@ static void keeps_the_laws_with_datagrams(void **state)
                 plain[m++] = wire[n];
         }
     }
-    check_laws(&(struct law_case){.stages = &stage,
-                                  .count = 1,
-                                  .env = &env,
-                                  .wire = wire,
-                                  .wire_len = n,
-                                  .wire_eof = true,
-                                  .plain = plain,
-                                  .plain_len = m,
-                                  .plain_eof = true,
-                                  .events = EV_REQUEST | EV_READY});
+    test_bench_laws(&(struct law_case){.stages = &stage,
+                                       .count = 1,
+                                       .env = &env,
+                                       .wire = wire,
+                                       .wire_len = n,
+                                       .wire_eof = true,
+                                       .plain = plain,
+                                       .plain_len = m,
+                                       .plain_eof = true,
+                                       .events = EV_REQUEST | EV_READY});
 }
 
 static void keeps_the_laws_when_it_diverts(void **state)
@@ -388,14 +324,14 @@ static void keeps_the_laws_when_it_diverts(void **state)
     const struct env env = {.users = users};
 
     (void)state;
-    check_laws(&(struct law_case){.stages = &stage,
-                                  .count = 1,
-                                  .env = &env,
-                                  .wire = wire,
-                                  .wire_len = sizeof(wire),
-                                  .plain = wire,
-                                  .plain_len = sizeof(wire),
-                                  .events = EV_DIVERT});
+    test_bench_laws(&(struct law_case){.stages = &stage,
+                                       .count = 1,
+                                       .env = &env,
+                                       .wire = wire,
+                                       .wire_len = sizeof(wire),
+                                       .plain = wire,
+                                       .plain_len = sizeof(wire),
+                                       .events = EV_DIVERT});
 }
 
 int main(void)

@@ -1,43 +1,24 @@
 /* The layer in front of a relay that reads, answers and ends as the first byte says: no input
  * breaks it, what it reports is well formed. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "policy/key_index.h"
 #include "proto/vless/vless.h"
-#include "stream/chain.h"
+#include "stream/test_driver.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { FUZZ_FALLBACK = 1, FUZZ_BYTES = 2, FUZZ_EOF = 4, FUZZ_TIGHT = 8 };
 
-static void check(const struct chain *c, const struct events *ev, enum status st, uint8_t how)
+static void after(struct test_driver *f, const struct events *ev)
 {
-    if (st < 0 && ev->why.text == NULL)
-        abort();
-    if ((ev->mask & EV_DIVERT) && (!(how & FUZZ_FALLBACK) || (ev->mask & EV_REQUEST)))
-        abort();
-    if ((ev->mask & EV_REQUEST) && ev->request.user == NULL)
-        abort();
-    for (const struct span *s = chain_up(c)->head; s != NULL; s = s->next)
-        if (s->peer.family != ADDR_NONE || s->len > BLK_DATA)
-            abort();
-}
+    const struct vless_conf *conf = f->arg;
 
-static enum status step(struct chain *c, uint8_t how)
-{
-    struct events ev = {0};
-    uint64_t wake = UINT64_MAX;
-    enum status st = chain_run(c, &ev, 1, 1, &wake);
-
-    check(c, &ev, st, how);
-    if (ev.mask & EV_DIVERT)
-        return ST_E_CLOSED;
-    /* The relay sends back what it gets. */
-    if (st >= 0 && (c->rx_gone || ev.mask & EV_REQUEST || chain_up(c)->head != NULL))
-        bufq_move(chain_down(c), chain_up(c));
-    bufq_clear(chain_bottom_out(c), c->env->pool);
-    return st;
+    test_driver_must(!(ev->mask & EV_DIVERT) || (conf->fallback && !(ev->mask & EV_REQUEST)));
+    test_driver_must(!(ev->mask & EV_REQUEST) || ev->request.user != NULL);
+    for (const struct span *s = chain_up(&f->chain)->head; s != NULL; s = s->next)
+        test_driver_must(s->peer.family == ADDR_NONE && s->len <= BLK_DATA);
+    test_driver_echo(f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,44 +27,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    0x99, 0x26, 0xea, 0x63, 0x44, 0x5a, 0x9b, 0x57};
     struct user_rt user = {.uid = 1};
     struct user_rt *const list[] = {&user};
-    struct conn_info info = {0};
+    const struct user_index_build build = {.users = list, .count = 1};
     struct user_index *users;
-    struct chain c;
+    struct test_driver f;
 
     if (size < 1)
         return 0;
-    uint8_t how = *data++;
-    size--;
     memcpy(user.uuid, uuid, sizeof(uuid));
-    struct pool *pool = pool_new(0);
-    const struct user_index_build build = {.users = list, .count = 1};
-    if (pool == NULL || uuid_index_ops.build(&build, &users) != ST_OK)
-        abort();
-    const struct vless_conf conf = {.fallback = how & FUZZ_FALLBACK};
-    const struct env env = {.pool = pool, .users = users, .info = &info};
-    const struct chain_stage stage = {&vless_server_ops, &conf};
-    if (chain_init(&c, &env, &stage, 1) != ST_OK)
-        abort();
-    if (how & FUZZ_TIGHT)
-        chain_up(&c)->cap = chain_bottom_out(&c)->cap = 1;
-    enum status st = ST_OK;
-    while (size > 0 && st >= 0) {
-        size_t n = how & FUZZ_BYTES ? 1 + size % 3 : size;
-        n = n < size ? n : size;
-        if (bufq_put(chain_bottom_in(&c), data, n, pool) != ST_OK)
-            abort();
-        data += n;
-        size -= n;
-        st = step(&c, how);
-    }
-    if (st >= 0 && (how & FUZZ_EOF)) {
-        chain_bottom_in(&c)->eof = chain_down(&c)->eof = true;
-        st = step(&c, how);
-    }
-    chain_fini(&c);
-    if (pool_used(pool) != 0)
-        abort();
-    pool_free(pool);
+    const struct vless_conf conf = {.fallback = data[0] & FUZZ_FALLBACK};
+    test_driver_must(uuid_index_ops.build(&build, &users) == ST_OK);
+    test_driver_open(&f, &(struct env){.users = users}, &vless_server_ops, &conf);
+    f.after = after;
+    f.arg = &conf;
+    f.cut = data[0] & FUZZ_BYTES ? 3 : 0;
+    if (data[0] & FUZZ_TIGHT)
+        chain_up(&f.chain)->cap = chain_bottom_out(&f.chain)->cap = 1;
+    test_driver_feed(&f, data + 1, size - 1);
+    if (data[0] & FUZZ_EOF)
+        test_driver_end(&f);
+    test_driver_close(&f);
     user_index_free(users);
     return 0;
 }

@@ -14,7 +14,7 @@
 #include "policy/key_index.h"
 #include "proto/vless/header.h"
 #include "proto/vless/vless.h"
-#include "stream/law.h"
+#include "stream/test_bench.h"
 
 #define UUID_HEX   "66ad4540b58c4ad29926ea63445a9b57"
 #define ID         "00" UUID_HEX "00" /* version, uuid, no addons */
@@ -44,37 +44,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- one chain of the vless layer alone ------------------------------------------------------ */
-
-struct bench {
-    struct pool *pool;
-    struct env env;
-    struct conn_info info;
-    struct chain chain;
-    struct events ev;
-};
-
-static void open_bench(struct bench *b, bool fallback)
+static void open_bench(struct test_bench *b, bool fallback)
 {
-    const struct chain_stage stage = {&vless_server_ops, fallback ? &fallback_conf : &plain_conf};
-    memset(b, 0, sizeof(*b));
-    b->pool = pool_new(0);
-    assert_non_null(b->pool);
-    b->env = (struct env){.pool = b->pool, .users = users, .info = &b->info};
-    assert_int_equal(chain_init(&b->chain, &b->env, &stage, 1), ST_OK);
-}
-
-static void close_bench(struct bench *b)
-{
-    chain_fini(&b->chain);
-    assert_int_equal(pool_used(b->pool), 0);
-    pool_free(b->pool);
-}
-
-static enum status run(struct bench *b)
-{
-    uint64_t wake = UINT64_MAX;
-    return chain_run(&b->chain, &b->ev, 1, 1, &wake);
+    const struct env env = {.users = users};
+    test_bench_open(b, &env, &vless_server_ops, fallback ? &fallback_conf : &plain_conf);
 }
 
 static size_t bytes_of(uint8_t dst[WIRE_MAX], const char *hex)
@@ -82,20 +55,18 @@ static size_t bytes_of(uint8_t dst[WIRE_MAX], const char *hex)
     return test_hex(hex, dst, WIRE_MAX);
 }
 
-static void feed(struct bench *b, const char *hex)
+static enum status feed(struct test_bench *b, const char *hex)
 {
     uint8_t wire[WIRE_MAX];
     size_t n = bytes_of(wire, hex);
-    assert_int_equal(bufq_put(chain_bottom_in(&b->chain), wire, n, b->pool), ST_OK);
+    return test_bench_feed(b, wire, n);
 }
 
 static void assert_queue(const struct bufq *q, const char *hex)
 {
-    uint8_t want[WIRE_MAX], got[WIRE_MAX];
+    uint8_t want[WIRE_MAX];
     size_t n = bytes_of(want, hex);
-    assert_int_equal(q->bytes, n);
-    assert_int_equal(bufq_peek(q, got, n), n);
-    assert_memory_equal(got, want, n);
+    test_bench_holds(q, want, n);
 }
 
 /* ---- vectors of the reference ---------------------------------------------------------------- */
@@ -112,11 +83,10 @@ static void decides_like_the_reference(void **state)
         bool fallback = json_get_bool(o, "fallbacks_configured", false);
         bool falls_back = json_get_bool(o, "falls_back", false);
         bool ok = json_get_bool(o, "ok", false);
-        struct bench b;
+        struct test_bench b;
 
         open_bench(&b, fallback);
-        feed(&b, json_get_str(o, "hex", ""));
-        enum status st = run(&b);
+        enum status st = feed(&b, json_get_str(o, "hex", ""));
         assert_int_equal((b.ev.mask & EV_DIVERT) != 0, falls_back);
         assert_int_equal((b.ev.mask & EV_REQUEST) != 0, ok);
         assert_int_equal(st < 0, !ok && !falls_back);
@@ -129,7 +99,7 @@ static void decides_like_the_reference(void **state)
         if (ok)
             assert_ptr_equal(b.ev.request.user, &user);
         assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
-        close_bench(&b);
+        test_bench_close(&b);
     }
     json_unref(all);
 }
@@ -278,14 +248,13 @@ static void refuses_what_it_does_not_do(void **state)
     };
     (void)state;
     for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
-        struct bench b;
+        struct test_bench b;
         open_bench(&b, i % 2 != 0); /* with a fallback too: the user is known */
-        feed(&b, cases[i / 2].hex);
-        assert_int_equal(run(&b), cases[i / 2].st);
+        assert_int_equal(feed(&b, cases[i / 2].hex), cases[i / 2].st);
         assert_int_equal(b.ev.mask, 0);
         assert_non_null(b.ev.why.text);
         assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
-        close_bench(&b);
+        test_bench_close(&b);
     }
 }
 
@@ -311,51 +280,45 @@ static void flows_are_judged_as_the_table_says(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct chain_stage stage = {&vless_server_ops, &vision};
-        struct bench b;
+        struct test_bench b;
         open_bench(&b, false);
-        chain_fini(&b.chain);
-        assert_int_equal(chain_init(&b.chain, &b.env, &stage, 1), ST_OK);
+        test_bench_reopen(&b, &vless_server_ops, &vision);
         b.info.tls13 = cases[i].tls13;
-        feed(&b, cases[i].hex);
-        assert_int_equal(run(&b), cases[i].st);
+        assert_int_equal(feed(&b, cases[i].hex), cases[i].st);
         assert_int_equal(b.ev.mask & EV_REQUEST, cases[i].st == ST_OK ? EV_REQUEST : 0);
         assert_int_equal(b.ev.request.network, cases[i].network);
         if (cases[i].network == NETWORK_MUX)
             assert_true(b.ev.request.datagrams_only);
-        close_bench(&b);
+        test_bench_close(&b);
     }
 }
 
 static void an_unknown_user_is_refused_at_his_last_byte(void **state)
 {
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     open_bench(&b, false);
-    feed(&b, "0066ad4540b58c4ad29926ea63445a9b"); /* 16 bytes: may still become our user */
-    assert_int_equal(run(&b), ST_OK);
+    /* 16 bytes: may still become our user */
+    assert_int_equal(feed(&b, "0066ad4540b58c4ad29926ea63445a9b"), ST_OK);
     assert_int_equal(b.ev.mask, 0);
-    feed(&b, "58");
-    assert_int_equal(run(&b), ST_E_AUTH);
-    close_bench(&b);
+    assert_int_equal(feed(&b, "58"), ST_E_AUTH);
+    test_bench_close(&b);
 
     open_bench(&b, false);
-    feed(&b, "47"); /* GET ... */
-    assert_int_equal(run(&b), ST_E_AUTH);
-    close_bench(&b);
+    assert_int_equal(feed(&b, "47"), ST_E_AUTH); /* GET ... */
+    test_bench_close(&b);
 }
 
 static void a_removed_user_is_unknown(void **state)
 {
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     atomic_store(&user.removed, true);
     open_bench(&b, false);
-    feed(&b, TCP_HEX);
-    assert_int_equal(run(&b), ST_E_AUTH);
-    close_bench(&b);
+    assert_int_equal(feed(&b, TCP_HEX), ST_E_AUTH);
+    test_bench_close(&b);
     atomic_store(&user.removed, false);
 }
 
@@ -365,31 +328,28 @@ static void a_short_first_read_falls_back(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
-        struct bench b;
+        struct test_bench b;
         open_bench(&b, true);
-        feed(&b, first[i]);
-        assert_int_equal(run(&b), ST_OK);
+        assert_int_equal(feed(&b, first[i]), ST_OK);
         assert_int_equal(b.ev.mask, EV_DIVERT);
         chain_divert(&b.chain);
         assert_queue(chain_up(&b.chain), first[i]);
-        close_bench(&b);
+        test_bench_close(&b);
     }
 }
 
 /* A known user whose header comes in two reads, the first long enough, stays ours. */
 static void the_first_read_decides_once(void **state)
 {
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     open_bench(&b, true);
-    feed(&b, ID "01");
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, ID "01"), ST_OK);
     assert_int_equal(b.ev.mask, 0);
-    feed(&b, "01bb0101020304");
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, "01bb0101020304"), ST_OK);
     assert_int_equal(b.ev.mask, EV_REQUEST | EV_READY);
-    close_bench(&b);
+    test_bench_close(&b);
 }
 
 static void an_early_end_is_told(void **state)
@@ -398,18 +358,17 @@ static void an_early_end_is_told(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
-        struct bench b;
+        struct test_bench b;
         open_bench(&b, false);
-        feed(&b, first[i]);
         chain_bottom_in(&b.chain)->eof = true;
-        assert_int_equal(run(&b), ST_E_CLOSED);
-        close_bench(&b);
+        assert_int_equal(feed(&b, first[i]), ST_E_CLOSED);
+        test_bench_close(&b);
     }
 }
 
 /* ---- down ------------------------------------------------------------------------------------ */
 
-static void push_down(struct bench *b, const char *hex)
+static void push_down(struct test_bench *b, const char *hex)
 {
     uint8_t wire[WIRE_MAX];
     size_t n = bytes_of(wire, hex);
@@ -422,14 +381,13 @@ static void push_down(struct bench *b, const char *hex)
 
 static void the_response_header_shares_the_first_span(void **state)
 {
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     for (int shared = 0; shared < 2; shared++) {
         struct span *twin = NULL;
         open_bench(&b, false);
-        feed(&b, TCP_HEX "ffee");
-        assert_int_equal(run(&b), ST_OK);
+        assert_int_equal(feed(&b, TCP_HEX "ffee"), ST_OK);
         assert_queue(chain_up(&b.chain), "ffee");
         assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
         assert_int_equal(chain_raw(&b.chain, CHAIN_TX), CHAIN_RAW_LATER);
@@ -437,7 +395,7 @@ static void the_response_header_shares_the_first_span(void **state)
         push_down(&b, "03");
         if (shared)
             twin = span_share(b.pool, chain_down(&b.chain)->head);
-        assert_int_equal(run(&b), ST_OK);
+        assert_int_equal(test_bench_run(&b), ST_OK);
         assert_queue(chain_bottom_out(&b.chain), "0000010203");
         assert_int_equal(chain_bottom_out(&b.chain)->head->len, 4);
         if (shared) {
@@ -448,105 +406,99 @@ static void the_response_header_shares_the_first_span(void **state)
         bufq_clear(chain_up(&b.chain), b.pool);
         assert_int_equal(chain_raw(&b.chain, CHAIN_TX), CHAIN_RAW_NOW);
         assert_int_equal(chain_raw(&b.chain, CHAIN_RX), CHAIN_RAW_NOW);
-        close_bench(&b);
+        test_bench_close(&b);
     }
 }
 
 static void a_full_shared_blk_is_split(void **state)
 {
-    struct bench b;
+    struct test_bench b;
     uint8_t head[3];
 
     (void)state;
     open_bench(&b, false);
-    feed(&b, TCP_HEX);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, TCP_HEX), ST_OK);
     struct span *s = span_new(b.pool);
     assert_non_null(s);
     memset(span_data(s), 'x', BLK_DATA);
     s->len = BLK_DATA;
     struct span *twin = span_share(b.pool, s);
     bufq_push(chain_down(&b.chain), s);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(test_bench_run(&b), ST_OK);
     const struct bufq *out = chain_bottom_out(&b.chain);
     assert_int_equal(out->bytes, BLK_DATA + 2);
     assert_true(out->head->len <= BLK_DATA);
     assert_int_equal(bufq_peek(out, head, 3), 3);
     assert_memory_equal(head, "\0\0x", 3);
     span_free(b.pool, twin);
-    close_bench(&b);
+    test_bench_close(&b);
 }
 
 static void a_silent_target_still_gives_a_response_header(void **state)
 {
     static const char *const request[] = {TCP_HEX, UDP_HEX};
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     for (int i = 0; i < 2; i++) {
         open_bench(&b, false);
-        feed(&b, request[i]);
-        assert_int_equal(run(&b), ST_OK);
+        assert_int_equal(feed(&b, request[i]), ST_OK);
         chain_down(&b.chain)->eof = true;
-        assert_int_equal(run(&b), ST_OK);
+        assert_int_equal(test_bench_run(&b), ST_OK);
         assert_queue(chain_bottom_out(&b.chain), "0000");
         assert_true(chain_bottom_out(&b.chain)->eof);
-        close_bench(&b);
+        test_bench_close(&b);
     }
     open_bench(&b, false); /* before a request nothing is said */
     chain_down(&b.chain)->eof = true;
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(test_bench_run(&b), ST_OK);
     assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
-    close_bench(&b);
+    test_bench_close(&b);
 }
 
 /* ---- datagrams ------------------------------------------------------------------------------- */
 
 static void frames_become_datagrams_one_span_each(void **state)
 {
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     open_bench(&b, false);
-    feed(&b, UDP_HEX "000568656c6c6f"
-                     "0000"
-                     "000177"
-                     "0003");
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, UDP_HEX "000568656c6c6f"
+                                      "0000"
+                                      "000177"
+                                      "0003"),
+                     ST_OK);
     assert_int_equal(b.ev.request.network, NETWORK_UDP);
     const struct bufq *up = chain_up(&b.chain);
     assert_int_equal(up->count, 2);
     assert_int_equal(up->head->len, 5);
     assert_int_equal(up->head->peer.family, ADDR_NONE);
     assert_int_equal(up->tail->len, 1);
-    feed(&b, "00");
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, "00"), ST_OK);
     assert_int_equal(up->count, 2);
-    feed(&b, "0102");
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, "0102"), ST_OK);
     assert_int_equal(up->count, 3);
     assert_queue(up, "68656c6c6f77000102");
     assert_int_equal(chain_raw(&b.chain, CHAIN_RX), CHAIN_RAW_LATER);
-    close_bench(&b);
+    test_bench_close(&b);
 }
 
 static void oversized_datagrams_are_dropped(void **state)
 {
-    struct bench b;
+    struct test_bench b;
     uint8_t block[4000] = {0};
 
     (void)state;
     open_bench(&b, false);
-    feed(&b, UDP_HEX "ffff");
+    assert_int_equal(feed(&b, UDP_HEX "ffff"), ST_OK);
     for (size_t left = 65535; left > 0;) {
         size_t n = left < sizeof(block) ? left : sizeof(block);
-        assert_int_equal(bufq_put(chain_bottom_in(&b.chain), block, n, b.pool), ST_OK);
-        assert_int_equal(run(&b), ST_OK);
+        assert_int_equal(test_bench_feed(&b, block, n), ST_OK);
         assert_int_equal(chain_bottom_in(&b.chain)->bytes, 0);
         left -= n;
     }
-    feed(&b, "000161");
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, "000161"), ST_OK);
     assert_queue(chain_up(&b.chain), "61");
 
     struct span *s = span_new(b.pool);
@@ -556,16 +508,16 @@ static void oversized_datagrams_are_dropped(void **state)
     bufq_push(chain_down(&b.chain), s);
     s = span_new_small(b.pool); /* an empty one */
     bufq_push(chain_down(&b.chain), s);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(test_bench_run(&b), ST_OK);
     assert_int_equal(chain_bottom_out(&b.chain)->bytes, 0);
     s = span_new(b.pool);
     assert_non_null(s);
     s->len = VLESS_DATAGRAM_MAX;
     memset(span_data(s), 0, s->len);
     bufq_push(chain_down(&b.chain), s);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(test_bench_run(&b), ST_OK);
     assert_int_equal(chain_bottom_out(&b.chain)->bytes, 2 + 2 + VLESS_DATAGRAM_MAX);
-    close_bench(&b);
+    test_bench_close(&b);
 }
 
 static void replies_are_framed_like_the_reference(void **state)
@@ -573,7 +525,7 @@ static void replies_are_framed_like_the_reference(void **state)
     struct json_t *all = test_vectors("src/proto/vless/testdata/vless.json");
     const struct json_t *frames = json_get(all, "udp_frames_hello_and_300xaa");
     char want[WIRE_MAX], aa[601];
-    struct bench b;
+    struct test_bench b;
 
     (void)state;
     snprintf(want, sizeof(want), "%s%s%s", json_get_str(all, "response_header", ""),
@@ -581,44 +533,25 @@ static void replies_are_framed_like_the_reference(void **state)
     memset(aa, 'a', 600);
     aa[600] = '\0';
     open_bench(&b, false);
-    feed(&b, UDP_HEX);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(feed(&b, UDP_HEX), ST_OK);
     push_down(&b, "68656c6c6f");
     chain_down(&b.chain)->head->peer = (struct addr){.family = ADDR_IP4, .port = 53};
     push_down(&b, aa);
-    assert_int_equal(run(&b), ST_OK);
+    assert_int_equal(test_bench_run(&b), ST_OK);
     assert_queue(chain_bottom_out(&b.chain), want);
     assert_int_equal(chain_bottom_out(&b.chain)->head->peer.family, ADDR_NONE);
-    close_bench(&b);
+    test_bench_close(&b);
     json_unref(all);
 }
 
 /* ---- laws ------------------------------------------------------------------------------------ */
-
-struct expected {
-    const uint8_t *bytes;
-    size_t len;
-};
-
-static bool written_as_expected(void *arg, const uint8_t *wire, size_t len)
-{
-    const struct expected *e = arg;
-    return len == e->len && memcmp(wire, e->bytes, len) == 0;
-}
-
-static void check_laws(const struct law_case *c)
-{
-    char err[LAW_ERR_LEN];
-    if (!law_check(c, err))
-        fail_msg("%s", err);
-}
 
 static void keeps_the_laws_with_streams(void **state)
 {
     static uint8_t wire[26 + 40000], down[2 + 30000];
     const struct chain_stage stage = {&vless_server_ops, &plain_conf};
     const struct env env = {.users = users};
-    struct expected e = {down, sizeof(down)};
+    struct test_bench_bytes e = {down, sizeof(down)};
     size_t n = bytes_of(wire, TCP_HEX);
 
     (void)state;
@@ -626,21 +559,21 @@ static void keeps_the_laws_with_streams(void **state)
         wire[i] = (uint8_t)(i * 13);
     for (size_t i = 2; i < sizeof(down); i++)
         down[i] = (uint8_t)(i * 7);
-    check_laws(&(struct law_case){.stages = &stage,
-                                  .count = 1,
-                                  .env = &env,
-                                  .arg = &e,
-                                  .wire = wire,
-                                  .wire_len = sizeof(wire),
-                                  .wire_eof = true,
-                                  .plain = wire + n,
-                                  .plain_len = sizeof(wire) - n,
-                                  .plain_eof = true,
-                                  .down = down + 2,
-                                  .down_len = sizeof(down) - 2,
-                                  .down_eof = true,
-                                  .events = EV_REQUEST | EV_READY,
-                                  .written = written_as_expected});
+    test_bench_laws(&(struct law_case){.stages = &stage,
+                                       .count = 1,
+                                       .env = &env,
+                                       .arg = &e,
+                                       .wire = wire,
+                                       .wire_len = sizeof(wire),
+                                       .wire_eof = true,
+                                       .plain = wire + n,
+                                       .plain_len = sizeof(wire) - n,
+                                       .plain_eof = true,
+                                       .down = down + 2,
+                                       .down_len = sizeof(down) - 2,
+                                       .down_eof = true,
+                                       .events = EV_REQUEST | EV_READY,
+                                       .written = test_bench_wrote});
 }
 
 static void keeps_the_laws_with_datagrams(void **state)
@@ -663,16 +596,16 @@ static void keeps_the_laws_with_datagrams(void **state)
             n++;
         }
     }
-    check_laws(&(struct law_case){.stages = &stage,
-                                  .count = 1,
-                                  .env = &env,
-                                  .wire = wire,
-                                  .wire_len = n,
-                                  .wire_eof = true,
-                                  .plain = plain,
-                                  .plain_len = m,
-                                  .plain_eof = true,
-                                  .events = EV_REQUEST | EV_READY});
+    test_bench_laws(&(struct law_case){.stages = &stage,
+                                       .count = 1,
+                                       .env = &env,
+                                       .wire = wire,
+                                       .wire_len = n,
+                                       .wire_eof = true,
+                                       .plain = plain,
+                                       .plain_len = m,
+                                       .plain_eof = true,
+                                       .events = EV_REQUEST | EV_READY});
 }
 
 static void keeps_the_laws_when_it_diverts(void **state)
@@ -682,14 +615,14 @@ static void keeps_the_laws_when_it_diverts(void **state)
     const struct env env = {.users = users};
 
     (void)state;
-    check_laws(&(struct law_case){.stages = &stage,
-                                  .count = 1,
-                                  .env = &env,
-                                  .wire = wire,
-                                  .wire_len = sizeof(wire),
-                                  .plain = wire,
-                                  .plain_len = sizeof(wire),
-                                  .events = EV_DIVERT});
+    test_bench_laws(&(struct law_case){.stages = &stage,
+                                       .count = 1,
+                                       .env = &env,
+                                       .wire = wire,
+                                       .wire_len = sizeof(wire),
+                                       .plain = wire,
+                                       .plain_len = sizeof(wire),
+                                       .events = EV_DIVERT});
 }
 
 static void keeps_the_laws_when_it_refuses(void **state)
@@ -697,18 +630,18 @@ static void keeps_the_laws_when_it_refuses(void **state)
     uint8_t wire[WIRE_MAX];
     const struct chain_stage stage = {&vless_server_ops, &plain_conf};
     const struct env env = {.users = users};
-    struct expected nothing = {wire, 0};
+    struct test_bench_bytes nothing = {wire, 0};
 
     (void)state;
-    check_laws(&(struct law_case){.stages = &stage,
-                                  .count = 1,
-                                  .env = &env,
-                                  .arg = &nothing,
-                                  .wire = wire,
-                                  .wire_len = bytes_of(wire, ID "04001122"),
-                                  .plain = wire,
-                                  .end = ST_E_UNSUPPORTED,
-                                  .written = written_as_expected});
+    test_bench_laws(&(struct law_case){.stages = &stage,
+                                       .count = 1,
+                                       .env = &env,
+                                       .arg = &nothing,
+                                       .wire = wire,
+                                       .wire_len = bytes_of(wire, ID "04001122"),
+                                       .plain = wire,
+                                       .end = ST_E_UNSUPPORTED,
+                                       .written = test_bench_wrote});
 }
 
 /* ---- configuration --------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #include "proto/vmess/packetaddr.h"
 #include "proto/vmess/test_vmess.h"
 #include "proto/vmess/vmess.h"
-#include "stream/chain.h"
+#include "stream/test_driver.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,33 +29,18 @@ struct world {
     struct user_index *users;
     struct vmess_shared *shared;
     struct vmess_conf conf;
-    struct conn_info info;
 };
 
-static void check(const struct chain *c, const struct events *ev, enum status st)
+static void after(struct test_driver *f, const struct events *ev)
 {
-    if (st < 0 && ev->why.text == NULL)
-        abort();
-    if ((ev->mask & EV_REQUEST) && (ev->request.user == NULL || ev->request.network < NETWORK_TCP ||
-                                    ev->request.network > NETWORK_MUX))
-        abort();
-    for (const struct span *s = chain_up(c)->head; s != NULL; s = s->next)
-        if (s->len > BLK_DATA || (s->peer.family != ADDR_NONE && s->peer.family != ADDR_IP4 &&
-                                  s->peer.family != ADDR_IP6))
-            abort();
-}
-
-static enum status step(struct chain *c, uint64_t *now)
-{
-    struct events ev = {0};
-    uint64_t wake = UINT64_MAX;
-    enum status st = chain_run(c, &ev, ++*now, UNIX_S, &wake);
-
-    check(c, &ev, st);
-    if (st >= 0)
-        bufq_move(chain_down(c), chain_up(c));
-    bufq_clear(chain_bottom_out(c), c->env->pool);
-    return st;
+    test_driver_must(!(ev->mask & EV_REQUEST) ||
+                     (ev->request.user != NULL && ev->request.network >= NETWORK_TCP &&
+                      ev->request.network <= NETWORK_MUX));
+    for (const struct span *s = chain_up(&f->chain)->head; s != NULL; s = s->next)
+        test_driver_must(s->len <= BLK_DATA &&
+                         (s->peer.family == ADDR_NONE || s->peer.family == ADDR_IP4 ||
+                          s->peer.family == ADDR_IP6));
+    test_driver_echo(f);
 }
 
 /* Writes what comes before the rest of the input; returns its length. *@data moves behind what was
@@ -72,51 +57,26 @@ static size_t begin(struct world *w, uint8_t how, const uint8_t **data, size_t *
     return how & FUZZ_BODY ? test_vmess_hello(&w->client, w->user.uuid, UNIX_S, out) : 0;
 }
 
-static void feed(struct chain *c, struct pool *pool, uint8_t how, const uint8_t *data, size_t size)
-{
-    enum status st = ST_OK;
-    uint64_t now = 1;
-
-    while (size > 0 && st >= 0) {
-        size_t n = how & FUZZ_BYTES ? 1 + size % 3 : size;
-        n = n < size ? n : size;
-        if (bufq_put(chain_bottom_in(c), data, n, pool) != ST_OK)
-            abort();
-        data += n;
-        size -= n;
-        st = step(c, &now);
-    }
-    if (st >= 0 && (how & FUZZ_EOF)) {
-        chain_bottom_in(c)->eof = chain_down(c)->eof = true;
-        st = step(c, &now);
-    }
-}
-
 static void run(struct world *w, uint8_t how, const uint8_t *data, size_t size)
 {
     uint8_t first[VMESS_REQUEST_MAX + 64];
-    struct pool *pool = pool_new(0);
-    const struct env env = {.pool = pool,
-                            .rng = &w->client.rng,
-                            .crypto = &w->client.cc,
-                            .users = w->users,
-                            .shared = w->shared,
-                            .info = &w->info};
-    const struct chain_stage stage = {&vmess_server_ops, &w->conf};
-    struct chain c;
+    const struct env env = {
+        .rng = &w->client.rng, .crypto = &w->client.cc, .users = w->users, .shared = w->shared};
+    struct test_driver f;
 
-    if (pool == NULL || chain_init(&c, &env, &stage, 1) != ST_OK)
-        abort();
+    test_driver_open(&f, &env, &vmess_server_ops, &w->conf);
+    f.after = after;
+    f.unix_s = UNIX_S;
+    f.cut = how & FUZZ_BYTES ? 3 : 0;
     if (how & FUZZ_TIGHT)
-        chain_up(&c)->cap = chain_bottom_out(&c)->cap = 1;
+        chain_up(&f.chain)->cap = chain_bottom_out(&f.chain)->cap = 1;
     size_t n = begin(w, how, &data, &size, first);
-    if (n > 0 && bufq_put(chain_bottom_in(&c), first, n, pool) != ST_OK)
-        abort();
-    feed(&c, pool, how, data, size);
-    chain_fini(&c);
-    if (pool_used(pool) != 0)
-        abort();
-    pool_free(pool);
+    /* Read together with what follows. */
+    test_driver_must(bufq_put(chain_bottom_in(&f.chain), first, n, f.pool) == ST_OK);
+    test_driver_feed(&f, data, size);
+    if (how & FUZZ_EOF)
+        test_driver_end(&f);
+    test_driver_close(&f);
 }
 
 /* What does not change from input to input: made once. */
@@ -128,8 +88,7 @@ static void make(struct world *w)
     w->user = (struct user_rt){.uid = 1, .uuid = {1, 2, 3}};
     vmess_kdf_init(&w->conf.kdf);
     w->shared = aligned_alloc(64, (sizeof(*w->shared) + 63) / 64 * 64);
-    if (w->shared == NULL || vmess_users_ops.build(&build, &w->users) != ST_OK)
-        abort();
+    test_driver_must(w->shared != NULL && vmess_users_ops.build(&build, &w->users) == ST_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -149,8 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     : data[2] % 4 == 3   ? PACKETADDR_NAME
                                          : "example.com");
     memset(w.shared, 0, sizeof(*w.shared));
-    if (vmess_shared_init(w.shared, 1) != ST_OK)
-        abort();
+    test_driver_must(vmess_shared_init(w.shared, 1) == ST_OK);
     run(&w, how, data + 3, size - 3);
     vmess_shared_fini(w.shared);
     test_vmess_close(&w.client);

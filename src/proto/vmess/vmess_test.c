@@ -14,7 +14,7 @@
 #include "proto/vmess/packetaddr.h"
 #include "proto/vmess/test_vmess.h"
 #include "proto/vmess/vmess.h"
-#include "stream/chain.h"
+#include "stream/test_bench.h"
 
 #define UNIX_S    1763726047
 #define WIRE_MAX  (1u << 18)
@@ -28,11 +28,7 @@ struct bench {
     struct vmess_conf conf;
     struct crypto_ctx cc;
     struct rng rng;
-    struct pool *pool;
-    struct env env;
-    struct conn_info info;
-    struct chain chain;
-    struct events ev;
+    struct test_bench t;
     struct test_vmess client;
     bool has_client;
     uint8_t wire[WIRE_MAX], plain[WIRE_MAX], payload[WIRE_MAX];
@@ -45,7 +41,7 @@ static void build_index(struct bench *b, size_t count)
     struct user_index *was = b->index;
     const struct user_index_build how = {.users = list, .count = count, .before = was};
     assert_int_equal(vmess_users_ops.build(&how, &b->index), ST_OK);
-    b->env.users = b->index;
+    b->t.env.users = b->index;
     if (was != NULL)
         user_index_free(was);
 }
@@ -53,8 +49,7 @@ static void build_index(struct bench *b, size_t count)
 static int set_up(void **state)
 {
     struct bench *b = calloc(1, sizeof(*b));
-    if (b == NULL || crypto_ctx_init(&b->cc) != ST_OK || rng_init(&b->rng) != ST_OK ||
-        (b->pool = pool_new(0)) == NULL)
+    if (b == NULL || crypto_ctx_init(&b->cc) != ST_OK || rng_init(&b->rng) != ST_OK)
         return -1;
     b->shared = aligned_alloc(64, (sizeof(*b->shared) + 63) / 64 * 64);
     if (b->shared == NULL)
@@ -70,9 +65,10 @@ static int set_up(void **state)
     }
     for (size_t i = 0; i < WIRE_MAX; i++)
         b->payload[i] = (uint8_t)(i * 31 + i / 257);
-    b->info.peer = (struct addr){.family = ADDR_IP4, .ip = {10, 0, 0, 1}};
-    b->env = (struct env){
-        .pool = b->pool, .rng = &b->rng, .crypto = &b->cc, .shared = b->shared, .info = &b->info};
+    const struct env env = {.rng = &b->rng, .crypto = &b->cc, .shared = b->shared};
+    test_bench_open(&b->t, &env, &vmess_server_ops, &b->conf);
+    b->t.unix_s = UNIX_S;
+    b->t.info.peer = (struct addr){.family = ADDR_IP4, .ip = {10, 0, 0, 1}};
     build_index(b, 2);
     *state = b;
     return 0;
@@ -81,13 +77,11 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct bench *b = *state;
-    chain_fini(&b->chain);
+    test_bench_close(&b->t);
     if (b->has_client) {
         test_vmess_close(&b->client);
         test_vmess_fini(&b->client);
     }
-    assert_int_equal(pool_used(b->pool), 0);
-    pool_free(b->pool);
     user_index_free(b->index);
     vmess_shared_fini(b->shared);
     free(b->shared);
@@ -100,11 +94,9 @@ static int tear_down(void **state)
 /* A new connection. */
 static void connect(struct bench *b)
 {
-    const struct chain_stage stage = {&vmess_server_ops, &b->conf};
-    chain_fini(&b->chain);
-    assert_int_equal(chain_init(&b->chain, &b->env, &stage, 1), ST_OK);
+    test_bench_reopen(&b->t, &vmess_server_ops, &b->conf);
     for (unsigned i = 0; i < 2; i++)
-        b->chain.in[i].cap = b->chain.out[i].cap = 1u << 20;
+        b->t.chain.in[i].cap = b->t.chain.out[i].cap = 1u << 20;
 }
 
 /* ... of a new client of the first user, with his request in wire. */
@@ -121,21 +113,12 @@ static void open_client(struct bench *b, uint8_t security, uint8_t options, uint
 
 static enum status run(struct bench *b)
 {
-    uint64_t wake = UINT64_MAX;
-    enum status st;
-    uint32_t seen = 0;
-    do {
-        st = chain_run(&b->chain, &b->ev, 1000000, UNIX_S, &wake);
-        seen |= b->ev.mask;
-    } while (st == ST_YIELD);
-    b->ev.mask = seen;
-    return st;
+    return test_bench_run(&b->t);
 }
 
 static enum status feed(struct bench *b, const uint8_t *data, size_t n)
 {
-    assert_int_equal(bufq_put(chain_bottom_in(&b->chain), data, n, b->pool), ST_OK);
-    return run(b);
+    return test_bench_feed(&b->t, data, n);
 }
 
 static enum status feed_all(struct bench *b)
@@ -145,10 +128,7 @@ static enum status feed_all(struct bench *b)
 
 static void assert_up(struct bench *b, const uint8_t *want, size_t n)
 {
-    assert_int_equal(chain_up(&b->chain)->bytes, n);
-    bufq_peek(chain_up(&b->chain), b->plain, n);
-    assert_memory_equal(b->plain, want, n);
-    bufq_clear(chain_up(&b->chain), b->pool);
+    test_bench_takes(&b->t, chain_up(&b->t.chain), want, n);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -162,12 +142,12 @@ static void reports_what_is_asked(void **state)
     for (uint8_t command = VMESS_TCP; command <= VMESS_MUX; command++) {
         open_client(b, VMESS_AES_128_GCM, 0x0d, command);
         assert_int_equal(feed_all(b), ST_OK);
-        assert_int_equal(b->ev.mask, EV_REQUEST | EV_READY);
-        assert_int_equal(b->ev.request.network, networks[command]);
-        assert_ptr_equal(b->ev.request.user, &b->users[0]);
-        assert_false(b->ev.request.addressed);
+        assert_int_equal(b->t.ev.mask, EV_REQUEST | EV_READY);
+        assert_int_equal(b->t.ev.request.network, networks[command]);
+        assert_ptr_equal(b->t.ev.request.user, &b->users[0]);
+        assert_false(b->t.ev.request.addressed);
         if (command != VMESS_MUX)
-            assert_string_equal(target_str(&b->ev.request.target, text), "example.com:443");
+            assert_string_equal(target_str(&b->t.ev.request.target, text), "example.com:443");
     }
 }
 
@@ -178,13 +158,13 @@ static void waits_for_the_whole_request(void **state)
     open_client(b, VMESS_AES_128_GCM, 0x0d, VMESS_TCP);
     for (size_t i = 0; i + 1 < b->len; i++) {
         assert_int_equal(feed(b, b->wire + i, 1), ST_OK);
-        assert_int_equal(b->ev.mask, 0);
+        assert_int_equal(b->t.ev.mask, 0);
     }
     /* The list of users changes meanwhile; he is still there. */
     build_index(b, 1);
     assert_int_equal(feed(b, b->wire + b->len - 1, 1), ST_OK);
-    assert_int_equal(b->ev.mask, EV_REQUEST | EV_READY);
-    assert_int_equal(chain_bottom_out(&b->chain)->bytes, 0);
+    assert_int_equal(b->t.ev.mask, EV_REQUEST | EV_READY);
+    assert_int_equal(chain_bottom_out(&b->t.chain)->bytes, 0);
 }
 
 static void a_client_that_leaves_early(void **state)
@@ -196,7 +176,7 @@ static void a_client_that_leaves_early(void **state)
     for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
         open_client(b, VMESS_AES_128_GCM, 0x0d, VMESS_TCP);
         assert_int_equal(feed(b, b->wire, cuts[i]), ST_OK);
-        chain_bottom_in(&b->chain)->eof = true;
+        chain_bottom_in(&b->t.chain)->eof = true;
         assert_int_equal(run(b), ST_E_CLOSED);
     }
 }
@@ -209,19 +189,19 @@ static void what_leaves_and_what_stays(void **state)
     b->len += test_vmess_body(&b->client, b->payload, 100, 100, b->wire + b->len);
     assert_int_equal(feed_all(b), ST_OK);
     assert_up(b, b->payload, 100);
-    assert_int_equal(chain_raw(&b->chain, CHAIN_RX), CHAIN_RAW_NOW);
-    assert_int_equal(chain_raw(&b->chain, CHAIN_TX), CHAIN_RAW_LATER);
-    size_t idle = pool_used(b->pool);
-    assert_int_equal(bufq_put(chain_down(&b->chain), b->payload, 50, b->pool), ST_OK);
+    assert_int_equal(chain_raw(&b->t.chain, CHAIN_RX), CHAIN_RAW_NOW);
+    assert_int_equal(chain_raw(&b->t.chain, CHAIN_TX), CHAIN_RAW_LATER);
+    size_t idle = pool_used(b->t.pool);
+    assert_int_equal(bufq_put(chain_down(&b->t.chain), b->payload, 50, b->t.pool), ST_OK);
     assert_int_equal(run(b), ST_OK);
-    assert_int_equal(chain_bottom_out(&b->chain)->bytes, VMESS_ANSWER_LEN + 50);
-    bufq_clear(chain_bottom_out(&b->chain), b->pool);
-    assert_int_equal(chain_raw(&b->chain, CHAIN_TX), CHAIN_RAW_NOW);
-    assert_true(pool_used(b->pool) < idle); /* the keys of the answer have gone */
+    assert_int_equal(chain_bottom_out(&b->t.chain)->bytes, VMESS_ANSWER_LEN + 50);
+    bufq_clear(chain_bottom_out(&b->t.chain), b->t.pool);
+    assert_int_equal(chain_raw(&b->t.chain, CHAIN_TX), CHAIN_RAW_NOW);
+    assert_true(pool_used(b->t.pool) < idle); /* the keys of the answer have gone */
 
     open_client(b, VMESS_NONE, VMESS_CHUNKS, VMESS_TCP);
     assert_int_equal(feed_all(b), ST_OK);
-    assert_int_not_equal(chain_raw(&b->chain, CHAIN_RX), CHAIN_RAW_NOW);
+    assert_int_not_equal(chain_raw(&b->t.chain, CHAIN_RX), CHAIN_RAW_NOW);
 }
 
 /* ---- strangers ------------------------------------------------------------------------------- */
@@ -235,10 +215,10 @@ static size_t drained(struct bench *b, enum status want)
     for (; st >= 0 && fed <= DRAIN_MAX; fed++)
         st = feed(b, b->payload, 1);
     assert_int_equal(st, want);
-    assert_non_null(b->ev.why.text);
-    assert_int_equal(b->ev.mask, 0);
-    assert_int_equal(chain_bottom_out(&b->chain)->bytes, 0);
-    assert_int_equal(chain_up(&b->chain)->bytes, 0);
+    assert_non_null(b->t.ev.why.text);
+    assert_int_equal(b->t.ev.mask, 0);
+    assert_int_equal(chain_bottom_out(&b->t.chain)->bytes, 0);
+    assert_int_equal(chain_up(&b->t.chain)->bytes, 0);
     return fed;
 }
 
@@ -263,7 +243,7 @@ static void strangers_are_drained(void **state)
     assert_int_equal(feed(b, b->payload, DRAIN_MAX), ST_E_AUTH);
     connect(b);
     assert_int_equal(feed(b, b->payload, 20), ST_OK);
-    chain_bottom_in(&b->chain)->eof = true;
+    chain_bottom_in(&b->t.chain)->eof = true;
     assert_int_equal(run(b), ST_E_AUTH);
 
     /* Where something lies around us they are not. */
@@ -302,7 +282,7 @@ static void replays_are_refused(void **state)
     connect(b);
     b->len = test_vmess_hello(c, b->users[1].uuid, UNIX_S, b->wire);
     assert_int_equal(feed_all(b), ST_OK);
-    assert_ptr_equal(b->ev.request.user, &b->users[1]);
+    assert_ptr_equal(b->t.ev.request.user, &b->users[1]);
 }
 
 static void late_and_early_requests_are_drained(void **state)
@@ -330,7 +310,7 @@ static void a_user_removed_before_his_header_is_whole(void **state)
     memmove(b->wire, b->wire + 50, all - 50);
     b->len = all - 50;
     enum status st = feed_all(b);
-    assert_int_equal(b->ev.mask, 0);
+    assert_int_equal(b->t.ev.mask, 0);
     for (unsigned i = 0; st >= 0 && i < DRAIN_MAX; i++)
         st = feed(b, b->payload, 1);
     assert_int_equal(st, ST_E_AUTH);
@@ -391,7 +371,7 @@ static void takes_chunks_of_any_size(void **state)
         for (size_t at = 0; at < all; at += 5000) {
             assert_int_equal(feed(b, b->wire + at, all - at < 5000 ? all - at : 5000), ST_OK);
             /* The rest of a chunk never fills the wire's queue. */
-            assert_true(chain_bottom_in(&b->chain)->bytes <= VMESS_CHUNK_HELD);
+            assert_true(chain_bottom_in(&b->t.chain)->bytes <= VMESS_CHUNK_HELD);
         }
         assert_up(b, b->payload, n);
     }
@@ -405,13 +385,13 @@ static void seals_whole_blks_in_place(void **state)
 
     open_client(b, VMESS_AES_128_GCM, 0x1d, VMESS_TCP);
     assert_int_equal(feed_all(b), ST_OK);
-    struct span *s = span_new(b->pool);
+    struct span *s = span_new(b->t.pool);
     s->len = BLK_READ;
     memcpy(span_data(s), b->payload, s->len);
     const struct blk *blk = s->blk;
-    bufq_push(chain_down(&b->chain), s);
+    bufq_push(chain_down(&b->t.chain), s);
     assert_int_equal(run(b), ST_OK);
-    struct bufq *out = chain_bottom_out(&b->chain);
+    struct bufq *out = chain_bottom_out(&b->t.chain);
     assert_int_equal(out->count, 1);
     assert_ptr_equal(out->head->blk, blk);
     b->len = bufq_peek(out, b->wire, WIRE_MAX);
@@ -434,20 +414,20 @@ static void counts_past_65536_chunks(void **state)
         assert_up(b, b->payload, 1000);
     }
     for (unsigned i = 0; i < 66000; i++) {
-        assert_int_equal(bufq_put(chain_down(&b->chain), "x", 1, b->pool), ST_OK);
+        assert_int_equal(bufq_put(chain_down(&b->t.chain), "x", 1, b->t.pool), ST_OK);
         assert_int_equal(run(b), ST_OK);
-        out = chain_bottom_out(&b->chain);
+        out = chain_bottom_out(&b->t.chain);
         b->len = bufq_peek(out, b->wire, WIRE_MAX);
         size_t skip = i == 0 ? VMESS_ANSWER_LEN : 0;
         struct bufq in, up;
         bufq_init(&in, UINT32_MAX);
         bufq_init(&up, UINT32_MAX);
-        assert_int_equal(bufq_put(&in, b->wire + skip, b->len - skip, b->pool), ST_OK);
-        assert_int_equal(vmess_chunks_open(&b->client.down, &b->cc, b->pool, &in, &up, false),
+        assert_int_equal(bufq_put(&in, b->wire + skip, b->len - skip, b->t.pool), ST_OK);
+        assert_int_equal(vmess_chunks_open(&b->client.down, &b->cc, b->t.pool, &in, &up, false),
                          ST_OK);
         n += up.bytes;
-        bufq_clear(&up, b->pool);
-        bufq_clear(out, b->pool);
+        bufq_clear(&up, b->t.pool);
+        bufq_clear(out, b->t.pool);
     }
     assert_int_equal(n, 66000);
 }
@@ -485,7 +465,7 @@ static void broken_chunks_end_the_connection(void **state)
         (void)test_vmess_body(&b->client, b->payload, 500, 500, b->wire + b->len);
         b->len = hello + cut;
         assert_int_equal(feed_all(b), ST_OK);
-        chain_bottom_in(&b->chain)->eof = true;
+        chain_bottom_in(&b->t.chain)->eof = true;
         assert_int_equal(run(b), ST_E_CLOSED);
     }
 }
@@ -498,26 +478,26 @@ static void what_follows_the_end_means_nothing(void **state)
     b->len += test_vmess_body(&b->client, b->payload, 10, 10, b->wire + b->len);
     b->len += test_vmess_empty(&b->client, b->wire + b->len);
     assert_int_equal(feed_all(b), ST_OK);
-    assert_true(chain_up(&b->chain)->eof);
+    assert_true(chain_up(&b->t.chain)->eof);
     assert_up(b, b->payload, 10);
     assert_int_equal(feed(b, b->payload, 1000), ST_OK);
-    assert_int_equal(chain_up(&b->chain)->bytes, 0);
+    assert_int_equal(chain_up(&b->t.chain)->bytes, 0);
     /* The other direction goes on. */
-    assert_int_equal(bufq_put(chain_down(&b->chain), "x", 1, b->pool), ST_OK);
+    assert_int_equal(bufq_put(chain_down(&b->t.chain), "x", 1, b->t.pool), ST_OK);
     assert_int_equal(run(b), ST_OK);
-    assert_true(chain_bottom_out(&b->chain)->bytes > 0);
+    assert_true(chain_bottom_out(&b->t.chain)->bytes > 0);
 }
 
 /* ---- datagrams ------------------------------------------------------------------------------- */
 
 static void push_datagram(struct bench *b, size_t n)
 {
-    struct span *s = span_new_for(b->pool, n);
+    struct span *s = span_new_for(b->t.pool, n);
     assert_non_null(s);
     memcpy(span_data(s), b->payload, n);
     s->len = (uint32_t)n;
     s->peer = (struct addr){.family = ADDR_IP4, .port = 53};
-    bufq_push(chain_down(&b->chain), s);
+    bufq_push(chain_down(&b->t.chain), s);
 }
 
 static void a_chunk_is_a_datagram(void **state)
@@ -529,15 +509,15 @@ static void a_chunk_is_a_datagram(void **state)
     for (size_t n = 1; n <= 3; n++)
         b->len += test_vmess_body(&b->client, b->payload, n, 100, b->wire + b->len);
     assert_int_equal(feed_all(b), ST_OK);
-    up = chain_up(&b->chain);
+    up = chain_up(&b->t.chain);
     assert_int_equal(up->count, 3);
     for (uint32_t n = 1; n <= 3; n++) {
         struct span *s = bufq_pop(up);
         assert_int_equal(s->len, n);
         assert_int_equal(s->peer.family, ADDR_NONE);
-        span_free(b->pool, s);
+        span_free(b->t.pool, s);
     }
-    out = chain_bottom_out(&b->chain);
+    out = chain_bottom_out(&b->t.chain);
     push_datagram(b, 0); /* would be the end */
     push_datagram(b, 8192 - 2 - 16 - 63 + 1);
     assert_int_equal(run(b), ST_OK);
@@ -554,7 +534,7 @@ static void a_chunk_is_a_datagram(void **state)
 
 static struct span *datagram_from(struct bench *b, const char *ip, uint16_t port, size_t n)
 {
-    struct span *s = span_new_for(b->pool, n);
+    struct span *s = span_new_for(b->t.pool, n);
     assert_non_null(s);
     memcpy(span_data(s), b->payload, n);
     s->len = (uint32_t)n;
@@ -585,24 +565,24 @@ static void datagrams_with_addresses(void **state)
     for (unsigned i = 0; i < 4; i++)
         b->len += test_vmess_body(&b->client, wire[i], lens[i], 100, b->wire + b->len);
     assert_int_equal(feed_all(b), ST_OK);
-    assert_true(b->ev.request.addressed);
-    struct bufq *up = chain_up(&b->chain);
+    assert_true(b->t.ev.request.addressed);
+    struct bufq *up = chain_up(&b->t.chain);
     assert_int_equal(up->count, 2);
     for (unsigned i = 0; i < 2; i++) {
         struct span *s = bufq_pop(up);
         assert_string_equal(addr_str(&s->peer, text), peers[i]);
         assert_int_equal(s->len, 2 - i);
-        span_free(b->pool, s);
+        span_free(b->t.pool, s);
     }
 
-    bufq_push(chain_down(&b->chain), datagram_from(b, "1.2.3.4", 53, 0));
-    bufq_push(chain_down(&b->chain), datagram_from(b, "2001:db8::9", 443, 2));
-    bufq_push(chain_down(&b->chain), datagram_from(b, "1.2.3.4", 53, 8193)); /* too large */
-    bufq_push(chain_down(&b->chain), datagram_from(b, "1.2.3.4", 53, 8190)); /* with its head */
+    bufq_push(chain_down(&b->t.chain), datagram_from(b, "1.2.3.4", 53, 0));
+    bufq_push(chain_down(&b->t.chain), datagram_from(b, "2001:db8::9", 443, 2));
+    bufq_push(chain_down(&b->t.chain), datagram_from(b, "1.2.3.4", 53, 8193)); /* too large */
+    bufq_push(chain_down(&b->t.chain), datagram_from(b, "1.2.3.4", 53, 8190)); /* with its head */
     push_datagram(b, 5);
-    chain_down(&b->chain)->tail->peer.family = ADDR_NAME;
+    chain_down(&b->t.chain)->tail->peer.family = ADDR_NAME;
     assert_int_equal(run(b), ST_OK);
-    b->len = bufq_peek(chain_bottom_out(&b->chain), b->wire, WIRE_MAX);
+    b->len = bufq_peek(chain_bottom_out(&b->t.chain), b->wire, WIRE_MAX);
     assert_true(test_vmess_answer(&b->client, b->wire, b->len, b->plain, &n, &ended));
     assert_int_equal(n, 7 + 19 + 2);
     assert_memory_equal(b->plain, wire[0], 7);

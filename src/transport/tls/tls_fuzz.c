@@ -2,27 +2,18 @@
  * or as changes to what a real client says. Input: mode and engine, cut, then
  * bytes. */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "crypto/ctx.h"
 #include "crypto/rng.h"
-#include "stream/chain.h"
+#include "stream/test_driver.h"
 #include "tls/test_client.h"
 #include "transport/tls/tls.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum mode { FROM_START, AFTER_HANDSHAKE, CHANGED, MODES };
-
-struct fuzz {
-    struct env env;
-    struct conn_info info;
-    struct chain chain;
-    enum status st;
-    size_t cut;
-};
 
 /* Shared by all inputs: making a key and a context costs more than a handshake. */
 static struct {
@@ -31,12 +22,6 @@ static struct {
     struct crypto_ctx crypto;
     struct rng rng;
 } shared;
-
-static void must(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void prepare(void)
 {
@@ -47,45 +32,26 @@ static void prepare(void)
 
     if (shared.arena != NULL)
         return;
-    must(crypto_ctx_init(&shared.crypto) == ST_OK && rng_init(&shared.rng) == ST_OK);
+    test_driver_must(crypto_ctx_init(&shared.crypto) == ST_OK && rng_init(&shared.rng) == ST_OK);
     shared.arena = arena_new();
     for (int i = 0; i < 2; i++) {
         ctx.tls_engine = (enum tls_engine)i;
-        must(transport_tls.parse_conf(shared.arena, NULL, &ctx, &shared.conf[i], &err) == ST_OK);
+        test_driver_must(
+            transport_tls.parse_conf(shared.arena, NULL, &ctx, &shared.conf[i], &err) == ST_OK);
     }
 }
 
-static void run(struct fuzz *f)
+/* The relay reads all, and says hello once. */
+static void after(struct test_driver *f, const struct events *ev)
 {
-    struct events ev;
-    uint64_t wake = UINT64_MAX;
-
-    if (f->st < 0)
-        return;
-    f->st = chain_run(&f->chain, &ev, 1, 1, &wake);
-    must(f->st >= 0 || ev.why.text != NULL);
-    bufq_clear(chain_up(&f->chain), f->env.pool);
-    if (ev.mask & EV_READY)
-        must(bufq_put(chain_down(&f->chain), "hello", 5, f->env.pool) == ST_OK);
-}
-
-static void feed(struct fuzz *f, const uint8_t *p, size_t n)
-{
-    while (n > 0 && f->st >= 0) {
-        size_t step = n < f->cut ? n : f->cut;
-        struct span *s = span_new_for(f->env.pool, step);
-        memcpy(span_data(s), p, step);
-        s->len = (uint32_t)step;
-        bufq_push(chain_bottom_in(&f->chain), s);
-        run(f);
-        p += step;
-        n -= step;
-    }
+    bufq_clear(chain_up(&f->chain), f->pool);
+    if (ev->mask & EV_READY)
+        test_driver_must(bufq_put(chain_down(&f->chain), "hello", 5, f->pool) == ST_OK);
 }
 
 /* A real client's half of the conversation; in mode CHANGED each pair of input bytes turns over
  * bits of the next flight. */
-static void talk(struct fuzz *f, enum mode mode, const uint8_t *data, size_t size)
+static void talk(struct test_driver *f, enum mode mode, const uint8_t *data, size_t size)
 {
     static uint8_t out[65536], in[65536];
     const struct test_client_options opt = {
@@ -93,44 +59,39 @@ static void talk(struct fuzz *f, enum mode mode, const uint8_t *data, size_t siz
     struct test_client *c = test_client_new(&opt);
     size_t n_in, n_out;
 
-    must(c != NULL);
+    test_driver_must(c != NULL);
     do {
         struct bufq *q = chain_bottom_out(&f->chain);
         n_out = bufq_peek(q, out, sizeof(out));
-        bufq_drop(q, n_out, f->env.pool);
+        bufq_drop(q, n_out, f->pool);
         n_in = test_client_talk(c, out, n_out, in, sizeof(in));
         for (; mode == CHANGED && size >= 2 && n_in > 0; data += 2, size -= 2) {
             in[(data[0] * 13u) % n_in] ^= data[1];
             if (data[1] % 4 == 3)
                 break;
         }
-        feed(f, in, n_in);
+        test_driver_feed(f, in, n_in);
     } while ((n_in > 0 || n_out > 0) && f->st >= 0);
     test_client_free(c);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz f = {.st = ST_OK};
+    struct test_driver f;
 
     if (size < 2)
         return 0;
     prepare();
     enum mode mode = (enum mode)(data[0] % MODES);
+    test_driver_open(&f, &(struct env){.rng = &shared.rng, .crypto = &shared.crypto},
+                     &tls_server_ops, shared.conf[data[0] / MODES % 2]);
+    f.after = after;
     f.cut = data[1] < 200 ? data[1] + 1u : (data[1] - 199u) * 291u;
-    f.env = (struct env){
-        .pool = pool_new(0), .rng = &shared.rng, .crypto = &shared.crypto, .info = &f.info};
-    const struct chain_stage stage = {&tls_server_ops, shared.conf[data[0] / MODES % 2]};
-    must(f.env.pool != NULL && chain_init(&f.chain, &f.env, &stage, 1) == ST_OK);
     if (mode != FROM_START)
         talk(&f, mode, data + 2, size - 2);
     if (mode != CHANGED)
-        feed(&f, data + 2, size - 2);
-    chain_bottom_in(&f.chain)->eof = true;
-    run(&f);
-    chain_fini(&f.chain);
-    conn_info_clear(f.env.pool, &f.info);
-    must(pool_used(f.env.pool) == 0);
-    pool_free(f.env.pool);
+        test_driver_feed(&f, data + 2, size - 2);
+    test_driver_end(&f);
+    test_driver_close(&f);
     return 0;
 }

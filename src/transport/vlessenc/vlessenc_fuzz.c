@@ -3,25 +3,15 @@
  * Laws: an error has a reason, a client that says what it should gets through, all memory comes
  * back. */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "stream/chain.h"
+#include "stream/test_driver.h"
 #include "transport/vlessenc/test_vlessenc.h"
 #include "transport/vlessenc/vlessenc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum mode { CONF, FROM_START, CHANGED, BEHIND, MODES };
-
-struct fuzz {
-    struct env env;
-    struct conn_info info;
-    struct chain chain;
-    enum status st;
-    size_t cut;
-    uint32_t seen;
-};
 
 /* Shared by all inputs: one server a wire mode. */
 static struct {
@@ -31,12 +21,6 @@ static struct {
     struct rng rng;
     uint8_t pub[32], ticket[VLESSENC_TICKET_LEN], pfs[VLESSENC_PFS_LEN];
 } shared;
-
-static void must(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void prepare(void)
 {
@@ -50,48 +34,27 @@ static void prepare(void)
     if (shared.ready)
         return;
     shared.ready = true;
-    must(crypto_ctx_init(&shared.crypto) == ST_OK && rng_init(&shared.rng) == ST_OK);
+    test_driver_must(crypto_ctx_init(&shared.crypto) == ST_OK && rng_init(&shared.rng) == ST_OK);
     for (uint8_t i = 0; i < 32; i++)
         priv[i] = i;
-    must(x25519_public(priv, shared.pub) == ST_OK);
+    test_driver_must(x25519_public(priv, shared.pub) == ST_OK);
     for (int i = 0; i < 3; i++)
-        must(vlessenc_conf_read(&shared.conf[i], text[i], &err) == ST_OK);
+        test_driver_must(vlessenc_conf_read(&shared.conf[i], text[i], &err) == ST_OK);
 }
 
-static void run(struct fuzz *f)
+/* The relay reads all, and says hello once. */
+static void after(struct test_driver *f, const struct events *ev)
 {
-    struct events ev;
-    uint64_t wake = UINT64_MAX;
-
-    if (f->st < 0)
-        return;
-    f->st = chain_run(&f->chain, &ev, 1000000, 1, &wake);
-    f->seen |= ev.mask;
-    must(f->st >= 0 || ev.why.text != NULL);
-    must(wake == UINT64_MAX || wake > 1000000);
-    bufq_clear(chain_up(&f->chain), f->env.pool);
-    if (ev.mask & EV_READY)
-        must(bufq_put(chain_down(&f->chain), "hello", 5, f->env.pool) == ST_OK);
-}
-
-static void feed(struct fuzz *f, const uint8_t *p, size_t n)
-{
-    while (n > 0 && f->st >= 0) {
-        size_t step = n < f->cut ? n : f->cut;
-        struct span *s = span_new_for(f->env.pool, step);
-        memcpy(span_data(s), p, step);
-        s->len = (uint32_t)step;
-        bufq_push(chain_bottom_in(&f->chain), s);
-        run(f);
-        p += step;
-        n -= step;
-    }
+    test_driver_must(f->wake_us > f->now_us);
+    bufq_clear(chain_up(&f->chain), f->pool);
+    if (ev->mask & EV_READY)
+        test_driver_must(bufq_put(chain_down(&f->chain), "hello", 5, f->pool) == ST_OK);
 }
 
 /* A client's half of the conversation. CHANGED: each pair of input bytes turns over bits of what it
  * says. BEHIND: it says what it has to, then the input. */
-static void talk(struct fuzz *f, enum mode mode, int wire_mode, bool resume, const uint8_t *data,
-                 size_t size)
+static void talk(struct test_driver *f, enum mode mode, int wire_mode, bool resume,
+                 const uint8_t *data, size_t size)
 {
     static uint8_t out[100000], in[100000];
     struct test_vlessenc_options o = {.mode = (enum vlessenc_mode)wire_mode,
@@ -111,11 +74,11 @@ static void talk(struct fuzz *f, enum mode mode, int wire_mode, bool resume, con
         vlessenc_tickets_put(shared.conf[wire_mode].tickets, o.ticket, o.pfs, 1);
     }
     struct test_vlessenc *c = test_vlessenc_new(&o, &shared.crypto, &shared.rng);
-    must(c != NULL);
+    test_driver_must(c != NULL);
     do {
         struct bufq *q = chain_bottom_out(&f->chain);
         n_out = bufq_peek(q, out, sizeof(out));
-        bufq_drop(q, n_out, f->env.pool);
+        bufq_drop(q, n_out, f->pool);
         n_in = test_vlessenc_talk(c, out, n_out, in, sizeof(in));
         for (; mode == CHANGED && size >= 3 && n_in > 0; data += 3, size -= 3) {
             in[(data[0] * 256u + data[1]) % n_in] ^= data[2];
@@ -123,11 +86,11 @@ static void talk(struct fuzz *f, enum mode mode, int wire_mode, bool resume, con
             if (data[2] % 4 == 3)
                 break;
         }
-        feed(f, in, n_in);
+        test_driver_feed(f, in, n_in);
     } while ((n_in > 0 || n_out > 0) && f->st >= 0);
-    must(changed || (!c->failed && (f->seen & EV_READY)));
+    test_driver_must(changed || (!c->failed && (f->seen & EV_READY)));
     if (mode == BEHIND)
-        feed(f, data, size);
+        test_driver_feed(f, data, size);
     test_vlessenc_free(c);
 }
 
@@ -142,14 +105,15 @@ static void read_conf(const uint8_t *data, size_t size)
     text[size] = '\0';
     memset(&c, 0, sizeof(c));
     enum status st = vlessenc_conf_read(&c, text, &err);
-    must((st == ST_OK) == (err.text[0] == '\0'));
-    must(st != ST_OK || (c.key_count > 0 && c.padding.len[0].min >= VLESSENC_PADDING_MIN));
+    test_driver_must((st == ST_OK) == (err.text[0] == '\0'));
+    test_driver_must(st != ST_OK ||
+                     (c.key_count > 0 && c.padding.len[0].min >= VLESSENC_PADDING_MIN));
     vlessenc_conf_wipe(&c);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fuzz f = {.st = ST_OK};
+    struct test_driver f;
 
     if (size < 2)
         return 0;
@@ -160,17 +124,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         read_conf(data + 1, size - 1);
         return 0;
     }
+    test_driver_open(&f, &(struct env){.rng = &shared.rng, .crypto = &shared.crypto},
+                     &vlessenc_server_ops, &shared.conf[wire_mode]);
+    f.after = after;
+    f.now_us = 1000000;
     f.cut = data[1] < 200 ? data[1] * 7u + 1u : (data[1] - 199u) * 291u;
-    f.env = (struct env){
-        .pool = pool_new(0), .rng = &shared.rng, .crypto = &shared.crypto, .info = &f.info};
-    const struct chain_stage stage = {&vlessenc_server_ops, &shared.conf[wire_mode]};
-    must(f.env.pool != NULL && chain_init(&f.chain, &f.env, &stage, 1) == ST_OK);
     if (mode == FROM_START)
-        feed(&f, data + 2, size - 2);
+        test_driver_feed(&f, data + 2, size - 2);
     else
         talk(&f, mode, wire_mode, data[0] & 0x80, data + 2, size - 2);
-    chain_fini(&f.chain);
-    must(pool_used(f.env.pool) == 0);
-    pool_free(f.env.pool);
+    test_driver_close(&f);
     return 0;
 }

@@ -41,16 +41,16 @@ static void test_refusals_keep_the_connection(void **state)
          ANSWER400},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct rig r;
+        struct test_bench r;
         rig_open(&r, &plain_conf);
-        rig_send(&r, cases[i].request, strlen(cases[i].request));
+        test_bench_feed(&r, cases[i].request, strlen(cases[i].request));
         assert_int_equal(r.st, ST_OK);
         assert_int_equal(r.ev.mask, 0);
         rig_expect(&r, cases[i].answer);
-        rig_send(&r, REQUEST, strlen(REQUEST));
+        test_bench_feed(&r, REQUEST, strlen(REQUEST));
         assert_int_equal(r.ev.mask, EV_READY);
         rig_expect(&r, ANSWER101 "\r\n");
-        rig_close(&r);
+        test_bench_close(&r);
     }
 }
 
@@ -75,14 +75,14 @@ static void test_refusals_that_end_the_connection(void **state)
          PLAIN("505 HTTP Version Not Supported: unsupported protocol version"), ST_E_UNSUPPORTED},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct rig r;
+        struct test_bench r;
         rig_open(&r, &plain_conf);
-        rig_send(&r, cases[i].request, strlen(cases[i].request));
+        test_bench_feed(&r, cases[i].request, strlen(cases[i].request));
         assert_int_equal(r.st, cases[i].st);
         assert_non_null(r.ev.why.text);
         if (cases[i].answer != NULL)
             rig_expect(&r, cases[i].answer);
-        rig_close(&r);
+        test_bench_close(&r);
     }
 }
 
@@ -90,24 +90,24 @@ static void test_head_too_long(void **state)
 {
     (void)state;
     static char text[HTTP1_HEAD_MAX + 10];
-    struct rig r;
+    struct test_bench r;
     memset(text, 'a', sizeof(text));
     memcpy(text, "GET /", 5);
     rig_open(&r, &plain_conf);
-    rig_send(&r, text, sizeof(text));
+    test_bench_feed(&r, text, sizeof(text));
     assert_int_equal(r.st, ST_E_LIMIT);
     rig_expect(&r, PLAIN("431 Request Header Fields Too Large"));
-    rig_close(&r);
+    test_bench_close(&r);
 }
 
 /* The answer of one request, and whether it was an upgrade. */
 static bool upgrades(const struct ws_conf *conf, const char *text)
 {
-    struct rig r;
+    struct test_bench r;
     rig_open(&r, conf);
-    rig_send(&r, text, strlen(text));
+    test_bench_feed(&r, text, strlen(text));
     bool ready = r.ev.mask == EV_READY;
-    rig_close(&r);
+    test_bench_close(&r);
     return ready;
 }
 
@@ -137,13 +137,13 @@ static void test_requests_that_are_taken(void **state)
 static void test_marks_of_the_101(void **state)
 {
     (void)state;
-    struct rig r;
+    struct test_bench r;
     rig_open(&r, &plain_conf);
     struct span *s = span_new(r.pool);
     s->len = 5;
     memcpy(span_data(s), "early", 5);
     bufq_push(chain_down(&r.chain), s);
-    rig_send(&r, REQUEST, strlen(REQUEST));
+    test_bench_feed(&r, REQUEST, strlen(REQUEST));
     struct span *first = bufq_pop(chain_bottom_out(&r.chain));
     assert_int_equal(first->flags, SPAN_EDGE | SPAN_ALONE);
     assert_int_equal(first->len, strlen(ANSWER101) + 2);
@@ -155,7 +155,7 @@ static void test_marks_of_the_101(void **state)
                  "\x82\x05"
                  "early",
                  7);
-    rig_close(&r);
+    test_bench_close(&r);
 }
 
 #define WITH_PROTOCOL(p)                                                                           \
@@ -180,10 +180,10 @@ static void test_early_data(void **state)
         {WITH_PROTOCOL("="), NULL, "", 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct rig r;
+        struct test_bench r;
         char want[300] = ANSWER101;
         rig_open(&r, &plain_conf);
-        rig_send(&r, cases[i].request, strlen(cases[i].request));
+        test_bench_feed(&r, cases[i].request, strlen(cases[i].request));
         assert_int_equal(r.ev.mask, EV_READY);
         if (cases[i].echo != NULL)
             snprintf(want, sizeof(want), "%sSec-WebSocket-Protocol: %s\r\n", ANSWER101,
@@ -191,7 +191,7 @@ static void test_early_data(void **state)
         strcat(want, "\r\n");
         rig_expect(&r, want);
         rig_expect_plain(&r, cases[i].data, cases[i].len);
-        rig_close(&r);
+        test_bench_close(&r);
     }
 }
 
@@ -206,30 +206,30 @@ static void test_answer_to_early_data_waits(void **state)
     (void)state;
     static const char text[] = SING_BOX("");
     for (int speaks = 0; speaks < 2; speaks++) {
-        struct rig r;
+        struct test_bench r;
         uint8_t buf[20];
         rig_open(&r, &plain_conf);
-        rig_send(&r, text, strlen(text));
+        test_bench_feed(&r, text, strlen(text));
         rig_expect_plain(&r, "\0\1\2", 3);
         rig_expect(&r, ANSWER101 "Sec-WebSocket-Protocol: AAEC\r\n\r\n");
         assert_int_equal(bufq_put(chain_down(&r.chain), "hi", 2, r.pool), ST_OK);
-        r.now = NOW + 7999;
-        rig_run(&r);
+        r.now_us = NOW + 7999;
+        test_bench_run(&r);
         rig_expect(&r, "");
-        assert_true(r.wake == NOW + 8000);
-        r.now = r.wake;
-        rig_run(&r);
+        assert_true(r.wake_us == NOW + 8000);
+        r.now_us = r.wake_us;
+        test_bench_run(&r);
         rig_expect_n(&r, "\x89\x00", 2);
         if (speaks) {
-            rig_send(&r, buf, frame(buf, WS_PONG, true, "", 0));
+            test_bench_feed(&r, buf, frame(buf, WS_PONG, true, "", 0));
         } else {
-            assert_true(r.wake == NOW + 16000);
-            r.now = NOW + 250000;
-            rig_run(&r);
+            assert_true(r.wake_us == NOW + 16000);
+            r.now_us = NOW + 250000;
+            test_bench_run(&r);
         }
         rig_expect_n(&r, "\x82\x02hi", 4);
-        assert_true(r.wake == UINT64_MAX);
-        rig_close(&r);
+        assert_true(r.wake_us == UINT64_MAX);
+        test_bench_close(&r);
     }
 }
 
@@ -248,15 +248,15 @@ static void test_answer_to_early_data_at_once(void **state)
         {WITH_PROTOCOL("AAEC"), false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct rig r;
+        struct test_bench r;
         rig_open(&r, &plain_conf);
         r.info.tls13 = cases[i].tls13;
-        rig_send(&r, cases[i].text, strlen(cases[i].text));
+        test_bench_feed(&r, cases[i].text, strlen(cases[i].text));
         bufq_clear(chain_bottom_out(&r.chain), r.pool);
         assert_int_equal(bufq_put(chain_down(&r.chain), "hi", 2, r.pool), ST_OK);
-        rig_run(&r);
+        test_bench_run(&r);
         rig_expect_n(&r, "\x82\x02hi", 4);
-        rig_close(&r);
+        test_bench_close(&r);
     }
 }
 
@@ -274,13 +274,13 @@ static void test_long_early_data_with_frames_behind_it(void **state)
     assert_true(len < HTTP1_HEAD_MAX);
     len += frame((uint8_t *)text + len, WS_BINARY, true, "after", 5);
     memcpy(want + bytes, "after", 5);
-    struct rig r;
+    struct test_bench r;
     rig_open(&r, &plain_conf);
-    rig_send(&r, text, len);
+    test_bench_feed(&r, text, len);
     assert_int_equal(r.ev.mask, EV_READY);
     rig_expect_plain(&r, want, bytes + 5);
     bufq_clear(chain_bottom_out(&r.chain), r.pool);
-    rig_close(&r);
+    test_bench_close(&r);
 }
 
 static void test_forwarded_address(void **state)
@@ -292,15 +292,15 @@ static void test_forwarded_address(void **state)
     const struct addr socket = {.family = ADDR_IP4, .port = 99, .ip = {127, 0, 0, 1}};
     struct ws_conf conf = plain_conf;
     for (int trust = 0; trust < 2; trust++) {
-        struct rig r;
+        struct test_bench r;
         char shown[ADDR_STRLEN];
         conf.trusted_xff = trusted;
         conf.trusted_xff_count = trust ? 1 : 0;
         rig_open(&r, &conf);
         r.info.peer = socket;
-        rig_send(&r, text, strlen(text));
+        test_bench_feed(&r, text, strlen(text));
         assert_string_equal(addr_str(&r.info.peer, shown), trust ? "9.8.7.6:0" : "127.0.0.1:99");
-        rig_close(&r);
+        test_bench_close(&r);
     }
 }
 

@@ -1,6 +1,5 @@
 #include "codec/json.h"
 #include "codec/test_vectors.h"
-#include "stream/law.h"
 #include "transport/ws/ws_test_support.h"
 
 /* What the wire must carry: the answer, then frames around @down, one Close with @close_code at the
@@ -47,13 +46,6 @@ static bool judge(void *arg, const uint8_t *p, size_t len)
     return at == w->down_len && code == w->close_code;
 }
 
-static void check(const struct law_case *c)
-{
-    char err[LAW_ERR_LEN];
-    if (!law_check(c, err))
-        fail_msg("%s", err);
-}
-
 /* Some captures asked 127.0.0.1. */
 static const struct ws_conf any_host = {
     .path = {.text = "/ws", .decoded = "/ws", .text_len = 3, .decoded_len = 3},
@@ -66,16 +58,16 @@ static const struct chain_stage stages[] = {{&ws_server_ops, &plain_conf}};
 /* Xray-core refuses both; we take the escaped "?ed=2048" of sing-box. */
 static void check_refused(const struct json_t *c, const uint8_t *client, size_t len)
 {
-    struct rig r;
+    struct test_bench r;
     rig_open(&r, &any_host);
-    rig_send(&r, client, len);
+    test_bench_feed(&r, client, len);
     assert_int_equal(r.st, ST_OK);
     if (strcmp(json_get_str(c, "name", ""), "sb_wsedpath") == 0)
         assert_int_equal(r.ev.mask, EV_READY);
     else
         rig_expect(&r, "HTTP/1.1 404 Not Found\r\n" DATE "Content-Length: 0\r\n\r\n");
     bufq_clear(chain_bottom_out(&r.chain), r.pool);
-    rig_close(&r);
+    test_bench_close(&r);
 }
 
 static void check_capture(const struct json_t *c)
@@ -106,7 +98,7 @@ static void check_capture(const struct json_t *c)
     }
     law.written = judge;
     law.arg = &w;
-    check(&law);
+    test_bench_laws(&law);
 }
 
 static void test_captures_of_real_clients(void **state)
@@ -184,11 +176,11 @@ static void test_every_shape_of_frame(void **state)
         .written = judge,
         .arg = &w,
     };
-    check(&c);
+    test_bench_laws(&c);
     /* Without the relay's end nothing closes. */
     w.close_code = 0;
     c.down_eof = false;
-    check(&c);
+    test_bench_laws(&c);
 }
 
 static void test_bulk(void **state)
@@ -216,7 +208,7 @@ static void test_bulk(void **state)
         .written = judge,
         .arg = &w,
     };
-    check(&c);
+    test_bench_laws(&c);
 }
 
 static void test_errors_are_the_same_in_every_cut(void **state)
@@ -240,7 +232,7 @@ static void test_errors_are_the_same_in_every_cut(void **state)
         .written = judge,
         .arg = &w,
     };
-    check(&c);
+    test_bench_laws(&c);
     static const char bad[] = "GET /ws HTTP/1.1\nHost: h.example\r\n";
     w = (struct want){.answer = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; "
                                 "charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"};
@@ -249,7 +241,7 @@ static void test_errors_are_the_same_in_every_cut(void **state)
     c.wire_len = sizeof(bad) - 1;
     c.plain_len = 0;
     c.events = 0;
-    check(&c);
+    test_bench_laws(&c);
 }
 
 int main(void)

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "codec/ws_frame.h"
-#include "stream/chain.h"
+#include "stream/test_bench.h"
 #include "transport/ws/ws.h"
 
 #define NOW  1000000u
@@ -33,48 +33,15 @@ static const struct ws_conf plain_conf = {
     .path = {.text = "/ws", .decoded = "/ws", .text_len = 3, .decoded_len = 3},
 };
 
-struct rig {
-    struct pool *pool;
-    struct env env;
-    struct conn_info info;
-    struct chain chain;
-    struct events ev;
-    uint64_t now, wake;
-    enum status st;
-};
-
-static inline void rig_open(struct rig *r, const struct ws_conf *conf)
+static inline void rig_open(struct test_bench *r, const struct ws_conf *conf)
 {
-    const struct chain_stage stage = {&ws_server_ops, conf};
-    memset(r, 0, sizeof(*r));
-    r->pool = pool_new(0);
-    r->env.pool = r->pool;
-    r->env.info = &r->info;
-    r->now = NOW;
-    assert_int_equal(chain_init(&r->chain, &r->env, &stage, 1), ST_OK);
-}
-
-static inline void rig_close(struct rig *r)
-{
-    chain_fini(&r->chain);
-    assert_int_equal(pool_used(r->pool), 0);
-    pool_free(r->pool);
-}
-
-static inline void rig_run(struct rig *r)
-{
-    r->wake = UINT64_MAX;
-    r->st = chain_run(&r->chain, &r->ev, r->now, UNIX, &r->wake);
-}
-
-static inline void rig_send(struct rig *r, const void *data, size_t n)
-{
-    assert_int_equal(bufq_put(chain_bottom_in(&r->chain), data, n, r->pool), ST_OK);
-    rig_run(r);
+    test_bench_open(r, NULL, &ws_server_ops, conf);
+    r->now_us = NOW;
+    r->unix_s = UNIX;
 }
 
 /* What was written to the wire since the last call must be @want. */
-static inline void rig_expect_n(struct rig *r, const void *want, size_t n)
+static inline void rig_expect_n(struct test_bench *r, const void *want, size_t n)
 {
     struct bufq *q = chain_bottom_out(&r->chain);
     static uint8_t got[70000];
@@ -85,18 +52,14 @@ static inline void rig_expect_n(struct rig *r, const void *want, size_t n)
     bufq_clear(q, r->pool);
 }
 
-static inline void rig_expect(struct rig *r, const char *want)
+static inline void rig_expect(struct test_bench *r, const char *want)
 {
     rig_expect_n(r, want, strlen(want));
 }
 
-static inline void rig_expect_plain(struct rig *r, const void *want, size_t n)
+static inline void rig_expect_plain(struct test_bench *r, const void *want, size_t n)
 {
-    struct bufq *q = chain_up(&r->chain);
-    static uint8_t got[70000];
-    assert_int_equal(bufq_peek(q, got, sizeof(got)), n);
-    assert_memory_equal(got, want, n);
-    bufq_clear(q, r->pool);
+    test_bench_takes(r, chain_up(&r->chain), want, n);
 }
 
 /* A client's frame; returns its size. */
@@ -112,10 +75,10 @@ static inline size_t frame(uint8_t *dst, uint8_t opcode, bool fin, const void *d
     return head + n;
 }
 
-static inline void rig_open_upgraded(struct rig *r, const struct ws_conf *conf)
+static inline void rig_open_upgraded(struct test_bench *r, const struct ws_conf *conf)
 {
     rig_open(r, conf);
-    rig_send(r, REQUEST, strlen(REQUEST));
+    test_bench_feed(r, REQUEST, strlen(REQUEST));
     assert_int_equal(r->st, ST_OK);
     assert_int_equal(r->ev.mask, EV_READY);
     rig_expect(r, ANSWER101 "\r\n");
