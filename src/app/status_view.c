@@ -104,6 +104,42 @@ static char *ago(char dst[STATUS_WORD_MAX], const struct view *v, uint64_t at)
     return status_span(dst, v->now > (int64_t)at ? (uint64_t)v->now - at : 0);
 }
 
+/* Where a line of @width bytes at @at ends: at a blank, else between two characters. */
+static size_t line_end(const struct textbuf *t, size_t at, size_t width)
+{
+    size_t end = t->len - at > width ? at + width : t->len, blank = end;
+
+    if (end == t->len)
+        return end;
+    while (blank > at && t->p[blank] != ' ')
+        blank--;
+    if (blank > at)
+        return blank;
+    while (end > at + 1 && ((unsigned char)t->p[end] & 0xc0) == 0x80)
+        end--;
+    return end;
+}
+
+/* On as many lines as it takes, on one of a small screen. */
+static void show_problem(struct view *v, const char *text)
+{
+    size_t width = v->style->width - 4;
+    struct textbuf t;
+
+    textbuf_init(&t);
+    status_plain(&t, text, v->style->brief ? width : SIZE_MAX);
+    for (size_t at = 0; at < t.len;) {
+        size_t end = line_end(&t, at, width);
+        color(v, RED);
+        textbuf_puts(v->out, at == 0 ? "  ! " : "    ");
+        textbuf_put(v->out, t.p + at, end - at);
+        color(v, PLAIN);
+        end_line(v);
+        at = end < t.len && t.p[end] == ' ' ? end + 1 : end;
+    }
+    textbuf_fini(&t);
+}
+
 /* ---- process and workers --------------------------------------------------------------------- */
 
 static void show_process(struct view *v, const struct json_t *doc)
@@ -146,6 +182,34 @@ static void show_workers(struct view *v, const struct json_t *doc)
                    n, sessions, status_bytes(a, memory), max > 0 ? status_bytes(b, max) : "-",
                    n > 0 ? busy / n / 10 : 0, most / 10, longest / 1000, longest / 100 % 10);
     end_line(v);
+}
+
+static void show_stores(struct view *v, const struct json_t *doc)
+{
+    const struct json_t *list = json_get(doc, "device_stores");
+    char since[STATUS_WORD_MAX];
+
+    for (size_t i = 0; i < json_array_len(list); i++) {
+        const struct json_t *s = json_at(list, i);
+        const char *state = json_get_str(s, "state", "?"),
+                   *error = json_get_str(s, "last_error", "");
+        bool works = strcmp(state, "connected") == 0, aside = num(s, "foreign_keys") > 0;
+        if (v->style->brief && works && !aside)
+            continue;
+        color(v, !works ? RED : aside ? YELLOW : "");
+        textbuf_puts(v->out, "device store ");
+        status_plain(v->out, json_get_str(s, "address", "?"), 30);
+        textbuf_puts(v->out, ": ");
+        status_plain(v->out, state, 12);
+        textbuf_printf(v->out, " for %s, answered %" PRIu64 ", failed %" PRIu64,
+                       ago(since, v, num(s, "since")), num(s, "answered"), num(s, "failed"));
+        if (aside)
+            textbuf_printf(v->out, ", foreign keys %" PRIu64, num(s, "foreign_keys"));
+        color(v, PLAIN);
+        end_line(v);
+        if (!works)
+            show_problem(v, error);
+    }
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -290,42 +354,6 @@ static void show_certificate(struct view *v, const struct json_t *n)
         textbuf_printf(v->out, "ends in %" PRId64 " days", left_s / 86400);
     color(v, PLAIN);
     end_line(v);
-}
-
-/* Where a line of @width bytes at @at ends: at a blank, else between two characters. */
-static size_t line_end(const struct textbuf *t, size_t at, size_t width)
-{
-    size_t end = t->len - at > width ? at + width : t->len, blank = end;
-
-    if (end == t->len)
-        return end;
-    while (blank > at && t->p[blank] != ' ')
-        blank--;
-    if (blank > at)
-        return blank;
-    while (end > at + 1 && ((unsigned char)t->p[end] & 0xc0) == 0x80)
-        end--;
-    return end;
-}
-
-/* On as many lines as it takes, on one of a small screen. */
-static void show_problem(struct view *v, const char *text)
-{
-    size_t width = v->style->width - 4;
-    struct textbuf t;
-
-    textbuf_init(&t);
-    status_plain(&t, text, v->style->brief ? width : SIZE_MAX);
-    for (size_t at = 0; at < t.len;) {
-        size_t end = line_end(&t, at, width);
-        color(v, RED);
-        textbuf_puts(v->out, at == 0 ? "  ! " : "    ");
-        textbuf_put(v->out, t.p + at, end - at);
-        color(v, PLAIN);
-        end_line(v);
-        at = end < t.len && t.p[end] == ' ' ? end + 1 : end;
-    }
-    textbuf_fini(&t);
 }
 
 static void show_node(struct view *v, const struct json_t *n)
@@ -489,6 +517,7 @@ void status_view(struct textbuf *out, const struct json_t *doc, const struct sta
 
     show_process(&v, doc);
     show_workers(&v, doc);
+    show_stores(&v, doc);
     show_nodes(&v, doc);
     show_users(&v, doc);
 }

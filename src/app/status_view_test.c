@@ -19,6 +19,10 @@ static const char document[] =
     "\"workers\":[{\"sessions\":5,\"memory\":1000,\"memory_max\":4000,\"busy\":120,"
     "\"longest_us\":1234},{\"sessions\":7,\"memory\":2000,\"memory_max\":4000,\"busy\":20,"
     "\"longest_us\":99}],"
+    "\"device_stores\":[{\"address\":\"unix:/run/redis.sock\",\"state\":\"connected\","
+    "\"since\":996400,\"last_error\":\"was away\",\"answered\":12,\"failed\":3,"
+    "\"foreign_keys\":1},{\"address\":\"10.0.0.9:6379\",\"state\":\"down\",\"since\":999988,"
+    "\"last_error\":\"Connection refused\"}],"
     "\"nodes\":[{\"tag\":\"a-node-with-a-rather-long-name\",\"state\":\"running\",\"since\":913600,"
     "\"serving\":true,\"problem\":\"push: panel: \\u001b[2Jbad\",\"protocol\":\"vless\","
     "\"transport\":\"ws\",\"security\":\"tls\",\"port\":443,\"users\":100000,\"users_online\":12,"
@@ -76,6 +80,10 @@ static void in_a_hundred_columns(void **state)
     expect_line(t,
                 "v2sp 1.2.3   pid 42   up 1d01h   memory 35.7 MB   files 214/20000   cpu 12.3 s\n");
     expect_line(t, "2 workers   sessions 12   buffers 3.00 kB of 8.00 kB   busy 7%, the most 12%");
+    expect_line(t,
+                "\ndevice store unix:/run/redis.sock: connected for 1h00m, answered 12, failed 3, "
+                "foreign keys 1\ndevice store 10.0.0.9:6379: down for 12s, answered 0, failed 0\n"
+                "  ! Connection refused\n");
     expect_line(t, "\na-node-with-a-rather. vless/ws/tls         443 running   1d00h 100000    12"
                    "     34  1.50 kB  12.3 MB\n");
     expect_line(t, "\n  ! push: panel: ?[2Jbad\n");
@@ -95,13 +103,13 @@ static void in_a_hundred_columns(void **state)
 
 static void in_eighty(void **state)
 {
-    char *t = shown(&(struct status_style){.width = 80, .brief = true, .lines = 9});
+    char *t = shown(&(struct status_style){.width = 80, .brief = true, .lines = 12});
     unsigned lines = 0;
 
     (void)state;
     for (const char *p = t; (p = strchr(p, '\n')) != NULL; p++)
         lines++;
-    assert_int_equal(lines, 8); /* users, with their head, have no room */
+    assert_int_equal(lines, 11); /* users, with their head, have no room */
     assert_null(strstr(t, "\n7 "));
     free(t);
     t = shown(&(struct status_style){.width = 80, .brief = true, .lines = 40});

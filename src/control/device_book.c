@@ -172,6 +172,14 @@ void device_book_follow(struct device_book *b)
     follow(PANEL_OF(l));
 }
 
+void device_book_each_store(const struct device_book *b,
+                            void (*fn)(void *arg, const struct device_panel *p), void *arg)
+{
+    LIST_FOREACH(l, tmp, &b->panels)
+    if (PANEL_OF(l)->sync != NULL)
+        fn(arg, PANEL_OF(l));
+}
+
 void device_panel_leave(struct node *n)
 {
     struct device_panel *p = n->panel;
@@ -320,7 +328,8 @@ struct node_env *device_panel_env(const struct device_panel *p)
 void device_user_weigh(struct device_user *u)
 {
     const struct device_sync *sync = device_user_panel(u)->sync;
-    uint32_t says = sync != NULL && device_sync_works(sync) ? u->store_says : u->panel_says;
+    bool stored = sync != NULL && device_sync_works(sync) && !u->set_aside;
+    uint32_t says = stored ? u->store_says : u->panel_says;
 
     if (atomic_load_explicit(&u->devices.elsewhere, memory_order_relaxed) != says)
         atomic_store_explicit(&u->devices.elsewhere, says, memory_order_relaxed);

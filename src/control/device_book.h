@@ -38,6 +38,7 @@ struct device_user {
     struct message changed;    /* from a worker to the control thread ... */
     atomic_flag queued;        /* ... on its way */
     bool poked;                /* there is news since the store was asked */
+    bool set_aside;            /* his key in the store holds something else */
 };
 
 /* The nodes and users of one panel; lives as long as either. */
@@ -66,6 +67,9 @@ static inline struct device_panel *device_user_panel(const struct device_user *u
 struct device_book *device_book_new(struct node_env *env);
 /* All nodes and users are gone. NULL is fine. */
 void device_book_free(struct device_book *b);
+/* Calls @fn for each panel of the configuration that has a store. */
+void device_book_each_store(const struct device_book *b,
+                            void (*fn)(void *arg, const struct device_panel *p), void *arg);
 /* The configuration has changed: the store of a panel is that of its first node that has one. */
 void device_book_follow(struct device_book *b);
 

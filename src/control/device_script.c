@@ -94,6 +94,9 @@ void device_script_ask(const struct device_question *q, struct device_command *o
 enum status device_script_read(const struct redisReply *r, size_t asked, struct device_verdict *out)
 {
     out->refused = 0;
+    /* Redis 7 begins with it, 5 and 6 have it behind the name and line of the script. */
+    if (r->type == REDIS_REPLY_ERROR && strstr(r->str, "WRONGTYPE ") != NULL)
+        return ST_E_BUSY;
     if (r->type != REDIS_REPLY_ARRAY || r->elements == 0 || r->elements > asked + 1)
         return ST_E_PROTO;
     for (size_t i = 0; i < r->elements; i++) {

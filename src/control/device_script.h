@@ -51,7 +51,8 @@ struct device_verdict {
     uint8_t index[DEVICE_SCRIPT_DEVICES]; /* which, in the order they were asked about */
 };
 
-/* @asked: how many devices it was asked about. ST_OK; ST_E_PROTO: this is no answer to it. */
+/* @asked: how many devices it was asked about. ST_OK; ST_E_BUSY: the key holds something of
+ * somebody else, only this user is concerned; ST_E_PROTO: this is no answer to it. */
 NODISCARD enum status device_script_read(const struct redisReply *r, size_t asked,
                                          struct device_verdict *out);
 

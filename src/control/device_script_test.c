@@ -118,6 +118,10 @@ static void answers(void **state)
     assert_int_equal(v.refused, 2);
     assert_int_equal(v.index[0], 1);
     assert_int_equal(v.index[1], 0);
+    assert_int_equal(answer("-WRONGTYPE Operation against a key, on @user_script:4.\r\n", 2, &v),
+                     ST_E_BUSY);
+    assert_int_equal(answer("-ERR Error running script: @user_script:4: WRONGTYPE Op\r\n", 2, &v),
+                     ST_E_BUSY);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(answer(bad[i], 2, &v), ST_E_PROTO);
 }

@@ -1,14 +1,17 @@
 #include "control/device_sync.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "control/config_device_store.h"
 #include "control/device_book.h"
 #include "control/device_script.h"
 #include "control/node.h"
 #include "control/redis_link.h"
 
-#define REFRESH_MS 20000u
+#define REFRESH_MS  20000u
+#define ASIDE_TIMES 3u /* so much more seldom is asked about who is set aside */
 
 struct device_sync {
     struct device_panel *panel;
@@ -16,6 +19,9 @@ struct device_sync {
     struct redis_link *link;
     const struct config_device_store *store; /* the link's copy */
     struct list due;                         /* users, the next one first */
+    struct list aside;                       /* the same of those who are set aside */
+    size_t aside_count;                      /* of these, also while they are asked about */
+    bool aside_said;
     struct timer timer;
     uint32_t refresh_ms;
 };
@@ -35,22 +41,29 @@ static uint64_t now_ms(const struct device_sync *s)
 
 /* ---- when who is asked about ---- */
 
+static uint64_t first_ms(const struct list *due)
+{
+    return list_empty(due) ? UINT64_MAX : LIST_ENTRY(due->next, struct device_user, due)->due_ms;
+}
+
 static void arm(struct device_sync *s)
 {
     struct loop *l = device_panel_env(s->panel)->loop;
+    uint64_t due = first_ms(&s->due), aside = first_ms(&s->aside);
+    uint64_t at = due < aside ? due : aside;
 
-    if (list_empty(&s->due))
+    if (at == UINT64_MAX)
         loop_timer_del(l, &s->timer);
     else
-        loop_timer_at(l, &s->timer, LIST_ENTRY(s->due.next, struct device_user, due)->due_ms);
+        loop_timer_at(l, &s->timer, at);
 }
 
-/* All wait equally long, so the last to be asked is the last in the list. */
-static void ask_again(struct device_sync *s, struct device_user *u)
+/* All in a list wait equally long, so the last to be asked is the last in it. */
+static void ask_in(struct device_sync *s, struct device_user *u, struct list *list, uint64_t ms)
 {
     list_del(&u->due);
-    u->due_ms = now_ms(s) + s->refresh_ms;
-    list_add_tail(&s->due, &u->due);
+    u->due_ms = now_ms(s) + ms;
+    list_add_tail(list, &u->due);
     arm(s);
 }
 
@@ -79,6 +92,37 @@ static void obey(struct device_sync *s, const struct device_ask *q, const struct
         device_panel_end(s->panel);
 }
 
+/* His key holds something else, which stays: he is counted without the store. */
+static void set_aside(struct device_sync *s, struct device_user *u)
+{
+    if (!u->set_aside) {
+        u->set_aside = true;
+        u->store_says = 0;
+        s->aside_count++;
+        device_user_weigh(u);
+    }
+    ask_in(s, u, &s->aside, (uint64_t)s->refresh_ms * ASIDE_TIMES);
+    if (!s->aside_said)
+        log_line(device_panel_env(s->panel)->lg, LOG_WARNING, NULL,
+                 "DeviceStore %.100s: the key %.100s%s:%" PRIu64
+                 " holds something else, perhaps of another program: devices of such users are "
+                 "counted without it",
+                 s->store->address, s->store->prefix, s->panel->id, u->devices.uid);
+    s->aside_said = true;
+}
+
+static void take_back(struct device_sync *s, struct device_user *u)
+{
+    if (!u->set_aside)
+        return;
+    u->set_aside = false;
+    if (--s->aside_count > 0)
+        return;
+    log_line(device_panel_env(s->panel)->lg, LOG_INFO, NULL,
+             "DeviceStore %.100s: all keys hold devices again", s->store->address);
+    s->aside_said = false;
+}
+
 static enum status on_answer(void *arg, const struct redisReply *r)
 {
     struct device_ask *q = arg;
@@ -90,15 +134,18 @@ static enum status on_answer(void *arg, const struct redisReply *r)
     if (u != NULL)
         u->asking = NULL;
     if (r != NULL && st == ST_OK && u != NULL) {
+        take_back(s, u);
         obey(s, q, &v);
         if (u->poked)
             ask_soon(s, u);
         else if (q->count > 0)
-            ask_again(s, u);
+            ask_in(s, u, &s->due, s->refresh_ms);
         u->poked = false;
+    } else if (st == ST_E_BUSY && u != NULL) {
+        set_aside(s, u);
     }
     free(q);
-    return st;
+    return st == ST_E_BUSY ? ST_OK : st;
 }
 
 /* ST_E_LIMIT: not now. */
@@ -138,27 +185,31 @@ static enum status ask(struct device_sync *s, struct device_user *u)
     return ST_OK;
 }
 
+static enum status ask_due(struct device_sync *s, struct list *list)
+{
+    enum status st = ST_OK;
+
+    while (st == ST_OK && first_ms(list) <= now_ms(s))
+        st = ask(s, LIST_ENTRY(list->next, struct device_user, due));
+    return st;
+}
+
 static void on_timer(struct timer *t)
 {
     struct device_sync *s = LIST_ENTRY(t, struct device_sync, timer);
 
-    while (!list_empty(&s->due)) {
-        struct device_user *u = LIST_ENTRY(s->due.next, struct device_user, due);
-        if (u->due_ms > now_ms(s))
-            break;
-        if (ask(s, u) != ST_OK) {
-            /* Too many are under way, or no memory: in a moment. */
-            loop_timer_in(device_panel_env(s->panel)->loop, t, 50);
-            return;
-        }
-    }
-    arm(s);
+    if (ask_due(s, &s->due) == ST_OK && ask_due(s, &s->aside) == ST_OK)
+        arm(s);
+    else /* too many are under way, or no memory: in a moment */
+        loop_timer_in(device_panel_env(s->panel)->loop, t, 50);
 }
 
 void device_sync_changed(struct device_sync *s, struct device_user *u)
 {
     if (!redis_link_is_up(s->link))
         return; /* all are asked about when it is back */
+    if (u->set_aside)
+        return; /* that is asked again anyway, with what there is then */
     if (u->asking != NULL)
         u->poked = true;
     else if (ask(s, u) != ST_OK)
@@ -172,6 +223,8 @@ void device_sync_gone(struct device_sync *s, struct device_user *u)
     u->asking = NULL;
     list_del(&u->due);
     arm(s);
+    s->aside_count -= u->set_aside;
+    s->aside_said = s->aside_said && s->aside_count > 0;
 }
 
 /* ---- the link ---- */
@@ -184,7 +237,7 @@ static void on_up(void *arg)
         for (struct device_user *u = s->panel->table[i]; u != NULL; u = u->next) {
             u->store_says = 0;
             device_user_weigh(u);
-            if (devices_count(&u->devices.set, device_panel_now_s(s->panel)) > 0)
+            if (u->set_aside || devices_count(&u->devices.set, device_panel_now_s(s->panel)) > 0)
                 ask_soon(s, u);
         }
     }
@@ -199,6 +252,12 @@ static void forget(struct device_user *u)
     u->asking = NULL;
     list_del(&u->due);
     device_user_weigh(u);
+}
+
+static void forget_all(struct device_user *u)
+{
+    u->set_aside = false;
+    forget(u);
 }
 
 static void on_down(void *arg)
@@ -220,6 +279,7 @@ struct device_sync *device_sync_new(struct device_panel *p, const char *process,
     s->panel = p;
     s->process = process;
     list_init(&s->due);
+    list_init(&s->aside);
     timer_init(&s->timer, on_timer);
     s->refresh_ms = store->expiry_s * 1000 / 3;
     if (s->refresh_ms > REFRESH_MS)
@@ -246,7 +306,7 @@ void device_sync_free(struct device_sync *s)
     if (s == NULL)
         return;
     redis_link_free(s->link);
-    device_panel_each(s->panel, forget);
+    device_panel_each(s->panel, forget_all);
     loop_timer_del(device_panel_env(s->panel)->loop, &s->timer);
     free(s);
 }
@@ -259,4 +319,14 @@ bool device_sync_uses(const struct device_sync *s, const struct config_device_st
 bool device_sync_works(const struct device_sync *s)
 {
     return redis_link_is_up(s->link);
+}
+
+const struct redis_link *device_sync_link(const struct device_sync *s)
+{
+    return s->link;
+}
+
+size_t device_sync_set_aside(const struct device_sync *s)
+{
+    return s->aside_count;
 }

@@ -2,11 +2,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/config_device_store.h"
 #include "control/counters.h"
+#include "control/device_book.h"
+#include "control/device_sync.h"
 #include "control/metrics.h"
 #include "control/node.h"
 #include "control/node_rules.h"
 #include "control/process_info.h"
+#include "control/redis_link.h"
 #include "control/reporter.h"
 #include "control/spool.h"
 #include "control/stats.h"
@@ -352,6 +356,55 @@ static void put_workers(struct metrics_text *t, const struct plane *plane)
                    "Buffers and sessions of a worker in use.", put_memory);
 }
 
+/* ---- stores of devices ----------------------------------------------------------------------- */
+
+/* Two panels may have the same store: a node of each tells them apart. */
+static void put_of_store(struct metrics_text *t, const struct device_panel *p, const char *outcome,
+                         uint64_t value)
+{
+    const char *address = redis_link_store(device_sync_link(p->sync))->address;
+    const struct node *n = LIST_ENTRY(p->nodes.next, struct node, panel_link);
+
+    metrics_value(t,
+                  LABELS({"store", address}, {"node", tag_of(n)},
+                         {outcome != NULL ? "outcome" : NULL, outcome}),
+                  value);
+}
+
+static void put_store_up(void *arg, const struct device_panel *p)
+{
+    struct redis_link_state s;
+
+    redis_link_state(device_sync_link(p->sync), &s);
+    put_of_store(arg, p, NULL, s.phase == REDIS_LINK_UP);
+}
+
+static void put_store_commands(void *arg, const struct device_panel *p)
+{
+    struct redis_link_state s;
+
+    redis_link_state(device_sync_link(p->sync), &s);
+    put_of_store(arg, p, "answered", s.answered);
+    put_of_store(arg, p, "failed", s.failed);
+}
+
+static void put_store_foreign(void *arg, const struct device_panel *p)
+{
+    put_of_store(arg, p, NULL, device_sync_set_aside(p->sync));
+}
+
+static void put_stores(struct metrics_text *t, const struct device_book *b)
+{
+    metrics_family(t, "v2sp_device_store_up", "gauge", "1 while the store of devices answers.");
+    device_book_each_store(b, put_store_up, t);
+    metrics_family(t, "v2sp_device_store_commands_total", "counter",
+                   "Questions about users that the store has answered, or has not.");
+    device_book_each_store(b, put_store_commands, t);
+    metrics_family(t, "v2sp_device_store_foreign_keys", "gauge",
+                   "Users whose key in the store holds something else.");
+    device_book_each_store(b, put_store_foreign, t);
+}
+
 /* ---- names of exporters ---------------------------------------------------------------------- */
 
 static void put_users(struct metrics_text *t, const struct metrics_setup *m, bool up)
@@ -458,6 +511,7 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
               "Bytes the panel has acknowledged.", pushed);
     put_pairs(t, m, "v2sp_spool_bytes", "gauge", "Bytes the panel has not acknowledged.", spooled);
     put_workers(t, m->env->plane);
+    put_stores(t, m->env->devices);
     put_process(t, &p);
     put_exporters(t, m, users, scrapes, &p);
 }

@@ -34,8 +34,12 @@ struct redis_link {
     bool is_up, has_said, ending; /* ending: it goes, nothing is made again */
     bool proven;                  /* a command was answered since it is up */
     bool doubted; /* it took the script, but no command: a replica, a full one, no Redis at all */
+    enum redis_link_phase phase;
+    int64_t since_s; /* it is in it */
+    uint64_t answered, failed;
     char sha[SHA_LEN + 1];
     char reason[REASON_MAX]; /* why the connection ends; "" = hiredis knows */
+    char error[REASON_MAX];  /* why it ended last */
 };
 
 /* One command under way. */
@@ -67,8 +71,16 @@ static void try_later(struct redis_link *l)
     loop_timer_in(l->conf.loop, &l->retry, pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS);
 }
 
+static void enter(struct redis_link *l, enum redis_link_phase phase)
+{
+    if (l->phase != phase || l->since_s == 0)
+        l->since_s = loop_unix_s(l->conf.loop);
+    l->phase = phase;
+}
+
 static void works(struct redis_link *l)
 {
+    enter(l, REDIS_LINK_UP);
     l->doubted = false;
     l->fails = 0;
     log_line(l->conf.log, LOG_INFO, NULL, "DeviceStore %.100s: %s", l->store.address,
@@ -82,6 +94,7 @@ static void is_down(struct redis_link *l)
     bool was_up = l->is_up;
 
     l->doubted = l->doubted || (was_up && !l->proven && l->waiting > 0);
+    l->failed += was_up ? l->waiting : 0;
     l->waiting = 0;
     l->is_up = l->proven = false;
     l->sha[0] = '\0';
@@ -94,10 +107,13 @@ static void is_down(struct redis_link *l)
         loop_timer_in(l->conf.loop, &l->retry, 0); /* the next address */
         return;
     }
+    enter(l, REDIS_LINK_DOWN);
+    snprintf(l->error, sizeof(l->error), "%s",
+             l->reason[0] != '\0' ? l->reason : "the connection has ended");
     if (!l->has_said)
         log_line(l->conf.log, LOG_WARNING, NULL,
                  "DeviceStore %.100s: %s; devices are counted without it until it is back",
-                 l->store.address, l->reason[0] != '\0' ? l->reason : "the connection has ended");
+                 l->store.address, l->error);
     l->has_said = true;
     l->reason[0] = '\0';
     try_later(l);
@@ -214,6 +230,7 @@ static void on_reply(redisAsyncContext *ac, void *r, void *privdata)
     else
         loop_timer_del(l->conf.loop, &l->late);
     l->proven = l->proven || asked;
+    l->answered += asked;
     if (asked && l->doubted)
         works(l);
 }
@@ -447,6 +464,7 @@ struct redis_link *redis_link_new(const struct redis_link_conf *conf)
         free(l);
         return NULL;
     }
+    enter(l, REDIS_LINK_CONNECTING);
     loop_timer_in(conf->loop, &l->retry, 0);
     return l;
 }
@@ -478,4 +496,13 @@ bool redis_link_is_up(const struct redis_link *l)
 const char *redis_link_sha(const struct redis_link *l)
 {
     return l->sha;
+}
+
+void redis_link_state(const struct redis_link *l, struct redis_link_state *out)
+{
+    *out = (struct redis_link_state){.phase = l->phase,
+                                     .since_s = l->since_s,
+                                     .error = l->error,
+                                     .answered = l->answered,
+                                     .failed = l->failed};
 }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
@@ -39,6 +40,22 @@ struct redis_link *redis_link_new(const struct redis_link_conf *conf);
 /* Commands under way are answered with NULL; down is not called. NULL is fine. */
 void redis_link_free(struct redis_link *l);
 
+/* What the log was told, and more. */
+enum redis_link_phase {
+    REDIS_LINK_CONNECTING, /* for the first time */
+    REDIS_LINK_UP,
+    REDIS_LINK_DOWN, /* also while it is connected and has not answered a command yet */
+};
+
+struct redis_link_state {
+    enum redis_link_phase phase;
+    int64_t since_s;   /* unix time at which it began */
+    const char *error; /* why it was down last, plain text without a secret; "": it never was;
+                          borrowed until the next event */
+    uint64_t answered, failed; /* commands */
+};
+
+void redis_link_state(const struct redis_link *l, struct redis_link_state *out);
 /* The link's copy of what it was made with. */
 const struct config_device_store *redis_link_store(const struct redis_link *l);
 bool redis_link_is_up(const struct redis_link *l);

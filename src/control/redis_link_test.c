@@ -203,6 +203,20 @@ static enum status ask(struct world *w)
     return redis_link_send(w->link, 1, argv, len, on_reply, w);
 }
 
+static void expect_state(const struct world *w, enum redis_link_phase phase, const char *error,
+                         uint64_t answered, uint64_t failed)
+{
+    struct redis_link_state s;
+
+    redis_link_state(w->link, &s);
+    assert_int_equal(s.phase, phase);
+    assert_true(s.since_s > 0);
+    if (strstr(s.error, error) == NULL || (error[0] == '\0' && s.error[0] != '\0'))
+        fail_msg("\"%s\", not \"%s\"", s.error, error);
+    assert_int_equal(s.answered, answered);
+    assert_int_equal(s.failed, failed);
+}
+
 static void a_question_is_answered(void **state)
 {
     static const char *const script[] = {"+OK\r\n" LOADED, ":1\r\n", NULL};
@@ -210,6 +224,7 @@ static void a_question_is_answered(void **state)
 
     begin(w, script, SECRET, PATIENT);
     assert_int_equal(ask(w), ST_E_IO);
+    expect_state(w, REDIS_LINK_CONNECTING, "", 0, 0);
     UNTIL(w, w->ups == 1);
     assert_string_equal(redis_link_sha(w->link), SHA);
     assert_string_equal(w->got, "*2\r\n$4\r\nAUTH\r\n$8\r\n" SECRET "\r\n"
@@ -218,6 +233,7 @@ static void a_question_is_answered(void **state)
     UNTIL(w, w->answers == 1);
     assert_int_equal(w->infos, 1);
     assert_int_equal(w->warnings, 0);
+    expect_state(w, REDIS_LINK_UP, "", 1, 0);
     /* The server goes: one line, and one when it is back. */
     static const char *const again[] = {"+OK\r\n" LOADED, "", NULL};
     w->script = again;
@@ -227,7 +243,9 @@ static void a_question_is_answered(void **state)
     assert_int_equal(w->nulls, 1);
     assert_false(redis_link_is_up(w->link));
     assert_string_equal(redis_link_sha(w->link), "");
+    expect_state(w, REDIS_LINK_DOWN, "closed", 1, 1);
     UNTIL(w, w->ups == 2);
+    expect_state(w, REDIS_LINK_UP, "closed", 1, 1);
     assert_int_equal(w->warnings, 1);
     assert_int_equal(w->infos, 2);
 }
@@ -356,8 +374,10 @@ static void it_takes_only_the_script(void **state)
     w->like = ST_OK;
     UNTIL(w, w->ups == 3);
     assert_int_equal(w->infos, 1);
+    expect_state(w, REDIS_LINK_DOWN, "READONLY", 0, 2);
     assert_int_equal(ask(w), ST_OK);
     UNTIL(w, w->infos == 2); /* works again */
+    expect_state(w, REDIS_LINK_UP, "READONLY", 1, 2);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

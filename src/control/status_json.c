@@ -5,9 +5,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/config_device_store.h"
+#include "control/device_book.h"
+#include "control/device_sync.h"
 #include "control/node.h"
 #include "control/node_rules.h"
 #include "control/process_info.h"
+#include "control/redis_link.h"
 #include "control/reporter.h"
 #include "control/status_blocked.h"
 #include "io/loop.h"
@@ -277,6 +281,31 @@ static void put_workers(struct json_out *o, const struct status_view *v)
     json_out_end_array(o);
 }
 
+static void put_store(void *arg, const struct device_panel *p)
+{
+    static const char *const phases[] = {[REDIS_LINK_CONNECTING] = "connecting",
+                                         [REDIS_LINK_UP] = "connected",
+                                         [REDIS_LINK_DOWN] = "down"};
+    struct json_out *o = arg;
+    const struct redis_link *link = device_sync_link(p->sync);
+    struct redis_link_state s;
+
+    redis_link_state(link, &s);
+    json_out_object(o, NULL);
+    json_out_str(o, "address", redis_link_store(link)->address);
+    json_out_array(o, "nodes");
+    LIST_FOREACH(l, tmp, &p->nodes)
+    json_out_str(o, NULL, LIST_ENTRY(l, struct node, panel_link)->conf->tag);
+    json_out_end_array(o);
+    json_out_str(o, "state", phases[s.phase]);
+    json_out_int(o, "since", s.since_s);
+    json_out_str(o, "last_error", s.error);
+    json_out_num(o, "answered", s.answered);
+    json_out_num(o, "failed", s.failed);
+    json_out_num(o, "foreign_keys", device_sync_set_aside(p->sync));
+    json_out_end_object(o);
+}
+
 static void put_process(struct json_out *o)
 {
     struct process_info p;
@@ -303,6 +332,9 @@ void status_json(struct json_out *o, struct node_env *env, struct status_cache *
     json_out_num(o, "window_ms", v->window_us / 1000);
     put_process(o);
     put_workers(o, v);
+    json_out_array(o, "device_stores");
+    device_book_each_store(env->devices, put_store, o);
+    json_out_end_array(o);
     json_out_array(o, "nodes");
     for (size_t i = 0; i < v->node_count; i++)
         put_node(o, &cache->nodes[v->nodes[i].node->no], &v->nodes[i]);

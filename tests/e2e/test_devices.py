@@ -2,12 +2,13 @@
 processes through a store."""
 import signal
 import time
+import urllib.request
 
 import pytest
 
-from harness import ports, redis, spec, v2sp, vless, wait
+from harness import admin, ports, redis, spec, v2sp, vless, wait
 from harness.panel import Panel
-from harness.spec import ALICE
+from harness.spec import ALICE, BOB
 
 HOMES = [f"127.78.{i}.1" for i in range(1, 5)]
 # Sources on this host tell no devices apart, unless the node is told so.
@@ -18,8 +19,8 @@ def node_with(**limits):
     return spec.Node(port=ports.free_port(), users=[(1, ALICE)], limits={1: limits}, options=LOCAL)
 
 
-def session(node, home, origin):
-    s = vless.Session(node, ALICE, origin, source=(home, 0))
+def session(node, home, origin, user=ALICE):
+    s = vless.Session(node, user, origin, source=(home, 0))
     try:
         s.say(3)
     except BaseException:
@@ -201,6 +202,47 @@ def test_the_store_counts_where_it_works(serve, store, origin):
             s.process.wait_log("DeviceStore .*counted without it", timeout=20)
             assert is_refused(node, HOMES[1], origin)
             a.say()
+
+
+def test_a_key_of_somebody_else(serve, store, origin):
+    """It stays as it is; its user is counted without the store, said once, until it is gone. Others do not notice."""
+    address = f"127.0.0.1:{ports.free_port()}"
+    node = spec.Node(port=ports.free_port(), users=[(1, ALICE), (2, BOB)], options=LOCAL,
+                     limits={1: {"device_limit": 1}, 2: {"device_limit": 1}})
+    s = serve(node, top={**store_at(store), "Metrics": {"Listen": address}})
+    s.process.wait_log("DeviceStore .*connected")
+
+    def seen():
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            lines = [x for x in page.read().decode().splitlines() if x.startswith("v2sp_device_store_")]
+        (state,) = admin.status(s.config, "--no-rates")["device_stores"]
+        return state, {x.split("{")[0]: float(x.rsplit(" ", 1)[1]) for x in lines}
+
+    with session(node, HOMES[0], origin) as alice:
+        admitted(store, 1, HOMES[0])
+        (key,) = store.ask("KEYS", "v2sp:dev:*:1")
+        store.ask("DEL", key)
+        store.ask("SET", key, "mine")
+        s.process.wait_log("DeviceStore .*" + key + " holds something else")
+        assert is_refused(node, HOMES[1], origin)
+        with session(node, HOMES[2], origin, BOB):
+            wait.until(lambda: store.devices(user=2), 20, "the other user's device")
+            state, metrics = seen()
+            assert (state["state"], state["foreign_keys"], state["failed"]) == ("connected", 1, 0)
+            assert state["address"] == f"unix:{store.path}" and state["answered"] > 1
+            assert (metrics["v2sp_device_store_up"], metrics["v2sp_device_store_foreign_keys"]) == (1, 1)
+        alice.say()
+        assert store.ask("GET", key) == "mine"
+        store.ask("DEL", key)
+        admitted(store, 1, HOMES[0])
+        s.process.wait_log("DeviceStore .*all keys hold devices again")
+        store.kill()
+        s.process.wait_log("DeviceStore .*counted without it until")
+        state, metrics = seen()
+        assert state["state"] == "down" and state["last_error"] and state["foreign_keys"] == 0
+        assert metrics["v2sp_device_store_up"] == 0
+    log = s.process.log()
+    assert log.count("holds something else") == 1 and log.count("counted without it until") == 1
 
 
 def test_a_password(stage, serve, origin, tmp_path):
