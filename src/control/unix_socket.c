@@ -79,15 +79,28 @@ int unix_socket_connect(const char *path, uint32_t wait_ms)
     return connect_to(path, 0, wait_ms);
 }
 
-/* EAGAIN: its queue is full, so somebody has it. */
-static bool is_served(const char *path)
+/* ST_OK: nobody serves @path; ST_E_BUSY: somebody does; ST_E_IO: that cannot be said, for want of
+ * descriptors or memory, and it must not be replaced. */
+static enum status probe(const char *path)
 {
     int fd = connect_to(path, SOCK_NONBLOCK, 0);
 
-    if (fd < 0)
-        return errno == EAGAIN || errno == EINPROGRESS;
-    close(fd);
-    return true;
+    if (fd >= 0) {
+        close(fd);
+        return ST_E_BUSY;
+    }
+    switch (errno) {
+    case EAGAIN: /* its queue is full */
+    case EINPROGRESS:
+        return ST_E_BUSY;
+    case ECONNREFUSED:
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG: /* as binding it will say */
+        return ST_OK;
+    default:
+        return ST_E_IO;
+    }
 }
 
 void unix_socket_init(struct unix_socket *u, const char *dir, const char *name)
@@ -133,8 +146,11 @@ enum status unix_socket_listen(struct unix_socket *u, int *fd, struct why *why)
     int dir;
 
     snprintf(as, sizeof(as), "%s.%ld", u->path, (long)getpid());
-    if (is_served(u->path))
-        return why_set(why, ST_E_BUSY, "another process serves it", EADDRINUSE);
+    enum status st = probe(u->path);
+    if (st == ST_E_BUSY)
+        return why_set(why, st, "another process serves it", EADDRINUSE);
+    if (st != ST_OK)
+        return why_set(why, st, "cannot find out whether another process serves it", errno);
     if (!fill(&sa, as, &dir))
         return why_set(why, errno == ENAMETOOLONG ? ST_E_LIMIT : ST_E_IO,
                        "cannot make a socket there", errno);

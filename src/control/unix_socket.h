@@ -17,7 +17,8 @@ struct unix_socket {
 void unix_socket_init(struct unix_socket *u, const char *dir, const char *name);
 /* Listens, mode 0600, in place of a socket that nobody serves. *@fd does not block and is the
  * caller's. ST_OK; ST_E_BUSY: another process serves it; ST_E_LIMIT: the path is too long, which
- * takes more than the kernel's 107 bytes; ST_E_IO; *@why with errno in its number. */
+ * takes more than the kernel's 107 bytes; ST_E_IO: cannot be made, or whether it is served
+ * cannot be told (no descriptors); *@why with errno in its number. */
 NODISCARD enum status unix_socket_listen(struct unix_socket *u, int *fd, struct why *why);
 /* Removes the file if it is still the one that was made. */
 void unix_socket_remove(struct unix_socket *u);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,6 +100,32 @@ static void a_living_one_is_left_alone(void **state)
     close(fd);
 }
 
+/* Without descriptors nothing can be said of it, least of all that it is dead. */
+static void an_unknown_one_is_left_alone(void **state)
+{
+    struct unix_socket a, b;
+    struct why why = {0};
+    struct rlimit was, none = {0};
+    int fd, at = -1;
+
+    (void)state;
+    unix_socket_init(&a, dir, "s");
+    unix_socket_init(&b, dir, "s");
+    fd = listen_on(&a);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none.rlim_max = was.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum status st = unix_socket_listen(&b, &at, &why);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    assert_int_equal(st, ST_E_IO);
+    assert_int_equal(why.number, EMFILE);
+    assert_non_null(strstr(why.text, "whether another process serves it"));
+    int c = unix_socket_connect(a.path, 0);
+    assert_true(c >= 0);
+    close(c);
+    close(fd);
+}
+
 static void long_paths(void **state)
 {
     char deep[256], name[128];
@@ -141,8 +168,12 @@ static void no_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(is_ours_alone), TEST(a_dead_one_is_replaced), TEST(a_living_one_is_left_alone),
-        TEST(long_paths),    TEST(no_directory),
+        TEST(is_ours_alone),
+        TEST(a_dead_one_is_replaced),
+        TEST(a_living_one_is_left_alone),
+        TEST(an_unknown_one_is_left_alone),
+        TEST(long_paths),
+        TEST(no_directory),
     };
     return cmocka_run_group_tests_name("unix_socket", tests, NULL, NULL);
 }
