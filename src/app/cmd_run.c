@@ -231,6 +231,7 @@ static int serve_config(struct running *r, const struct config *cfg, const char 
     enum status st = service_init(s, cfg);
     s->successor = own;
     s->argv0 = argv0;
+    s->config_path = r->path;
     s->on_reload = reload;
     s->on_serving = on_serving;
     s->on_replaced = on_replaced;

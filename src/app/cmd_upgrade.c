@@ -21,32 +21,73 @@
     "Starts BINARY in the place of the v2sp that runs, without closing a port: when it is ready\n" \
     "the old process stops accepting, lets its connections go on for DrainTimeout of their "       \
     "node,\n"                                                                                      \
-    "and ends. First BINARY checks the configuration. If anything fails the old process goes on\n" \
-    "as if nothing had happened. Without BINARY: the file the running process was started from.\n" \
+    "and ends. First BINARY checks the configuration that runs. If anything fails the old\n"       \
+    "process goes on as if nothing had happened. Without BINARY: the file the running process\n"   \
+    "was started from.\n"                                                                          \
     "\n"                                                                                           \
-    "  -c, --config FILE   the configuration that runs (default " CONFIG_FILE_DEFAULT ")\n"        \
+    "  -c, --config FILE   a configuration with its StateDir (default " CONFIG_FILE_DEFAULT ")\n"  \
     "      --socket PATH   its socket (default: control.sock in StateDir)\n"                       \
     "      --timeout N     seconds the new process has to get ready (default 30)\n"                \
     "      --help          this text\n"                                                            \
     "\n"                                                                                           \
     "Exit status: 0 the new process serves, 1 the old one goes on.\n"
 
-/* Runs BINARY check -c FILE; what it says is for the user. */
-static bool passes_check(const char *binary, const char *config)
+/* What is checked, and by what. */
+struct check {
+    const char *binary, *config;
+    const char *directory; /* NULL: the current one */
+    struct admin_reply reply;
+};
+
+/* The running process knows which file it serves, whatever was named here, and from which file it
+ * was started. One that does not say so (an older version) or does not run leaves it at what was
+ * named. */
+static void ask_what(struct check *c, const char *socket, const char *binary)
 {
-    char *argv[] = {(char *)(uintptr_t)binary, (char[]){"check"}, (char[]){"-c"},
-                    (char *)(uintptr_t)config, NULL};
+    enum status st =
+        admin_call(socket, "GET", UPGRADE_REQUEST_PATH, NULL, ADMIN_CLIENT_WAIT_MS, &c->reply);
+    const struct json_t *v = c->reply.own_json;
+
+    if (st != ST_OK || c->reply.status != 200)
+        return;
+    c->directory = json_get_str(v, "directory", NULL);
+    c->config = json_get_str(v, "config", c->config);
+    if (binary == NULL)
+        c->binary = json_get_str(v, "binary", c->binary);
+}
+
+/* As posix_spawn, there. */
+static int start_in(const char *directory, const char *path, char **argv, pid_t *pid)
+{
+    posix_spawn_file_actions_t files;
+    int rc = posix_spawn_file_actions_init(&files);
+
+    if (rc != 0)
+        return rc;
+    if (directory != NULL)
+        rc = posix_spawn_file_actions_addchdir_np(&files, directory);
+    if (rc == 0)
+        rc = posix_spawn(pid, path, &files, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    return rc;
+}
+
+/* Runs BINARY check -c FILE; what it says is for the user. */
+static bool passes(const struct check *c)
+{
+    char *argv[] = {(char *)(uintptr_t)c->binary, (char[]){"check"}, (char[]){"-c"},
+                    (char *)(uintptr_t)c->config, NULL};
     pid_t pid;
-    int status = 0, rc = posix_spawn(&pid, binary, NULL, NULL, argv, environ);
+    int status = 0, rc = start_in(c->directory, c->binary, argv, &pid);
 
     if (rc != 0) {
-        fprintf(stderr, "v2sp upgrade: cannot start %s: %s\n", binary, strerror(rc));
+        fprintf(stderr, "v2sp upgrade: cannot start %s: %s\n", c->binary, strerror(rc));
         return false;
     }
     if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
-    fprintf(stderr, "v2sp upgrade: %s check -c %s failed: the running process goes on\n", binary,
-            config);
+    fprintf(stderr, "v2sp upgrade: %s check -c %s failed: the running process goes on\n", c->binary,
+            c->config);
     return false;
 }
 
@@ -107,10 +148,13 @@ static int run(int argc, char **argv)
         fprintf(stderr, "v2sp upgrade: the program's file is not to be found\n");
         return 1;
     }
-    if (!passes_check(count > 0 ? full : own, config))
-        return 1;
-    return ask(admin_socket_path(path, config, socket), count > 0 ? full : NULL,
-               (uint32_t)timeout_s);
+    const char *binary = count > 0 ? full : NULL;
+    struct check check = {.binary = binary != NULL ? binary : own, .config = config};
+    admin_socket_path(path, config, socket);
+    ask_what(&check, path, binary);
+    bool good = passes(&check);
+    admin_reply_fini(&check.reply);
+    return good ? ask(path, binary, (uint32_t)timeout_s) : 1;
 }
 
 const struct cmd cmd_upgrade = {.name = "upgrade",

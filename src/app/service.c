@@ -318,6 +318,7 @@ static enum status offer_upgrade(struct service *s)
                                         .controller = s->controller,
                                         .workers = s->workers,
                                         .argv0 = s->argv0,
+                                        .config_path = s->config_path,
                                         .ended = on_upgrade_ended,
                                         .on_left = on_left,
                                         .on_lost = on_lost,

@@ -39,6 +39,7 @@ struct service {
     uint32_t drain_ms;
     bool stopping;
     const char *argv0;            /* as the program was started; NULL: it cannot be upgraded */
+    const char *config_path;      /* with argv0: as the file was named then */
     struct successor *successor;  /* NULL: no upgrade has started this process */
     const struct config *waiting; /* what it begins with when the other process stops accepting */
     struct upgrade *upgrade;

@@ -465,6 +465,16 @@ void upgrade_abort(struct upgrade *u)
     tell(u, false, "this process is told to stop");
 }
 
+const char *upgrade_config_path(const struct upgrade *u)
+{
+    return u->setup.config_path;
+}
+
+enum status upgrade_own_path(const struct upgrade *u, char *dst)
+{
+    return spawn_own_path(u->setup.argv0, dst);
+}
+
 void upgrade_forget(struct upgrade *u)
 {
     u->done = NULL;

@@ -27,6 +27,7 @@ struct upgrade_setup {
     struct controller *controller;
     struct workers *workers;
     const char *argv0;                      /* as the program was started */
+    const char *config_path;                /* as its file was named */
     void (*ended)(void *arg, bool leaving); /* it is over: the new process serves, or has failed */
     void (*on_left)(void *arg);             /* nothing is left to do here */
     void (*on_lost)(void *arg);             /* the process that served in our place has failed */
@@ -42,6 +43,11 @@ void upgrade_free(struct upgrade *u);
  * to get ready. @done (may be NULL) is told the outcome in words, once, perhaps from within. */
 void upgrade_start(struct upgrade *u, const char *binary, uint32_t ready_ms,
                    void (*done)(void *arg, bool ok, const char *text), void *arg);
+/* What a new process would read: the file's name is good in this process's directory; borrowed. */
+const char *upgrade_config_path(const struct upgrade *u);
+/* What upgrade_start would start without a binary; @dst takes SPAWN_PATH_MAX bytes. ST_OK or
+ * ST_E_NOTFOUND. */
+NODISCARD enum status upgrade_own_path(const struct upgrade *u, char *dst);
 /* This process is to stop: a new one that is not ready yet ends, and none is started any more. */
 void upgrade_abort(struct upgrade *u);
 /* Nobody waits for the outcome any more. */

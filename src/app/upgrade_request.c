@@ -1,8 +1,15 @@
 #include "app/upgrade_request.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/spawn.h"
 #include "app/upgrade.h"
 #include "base/textbuf.h"
 #include "codec/json.h"
+#include "codec/json_out.h"
 #include "control/admin.h"
 
 static void on_gone(void *arg, struct http_call *call)
@@ -46,7 +53,27 @@ static void serve(void *arg, struct http_call *call)
     json_unref(v);
 }
 
+static void tell(void *arg, struct http_call *call)
+{
+    const struct upgrade *u = arg;
+    struct json_out o = {.t = http_call_text(call)};
+    char directory[PATH_MAX], binary[SPAWN_PATH_MAX];
+
+    if (getcwd(directory, sizeof(directory)) == NULL) {
+        admin_fail(call, 409, "the directory it was started in: %s", strerror(errno));
+        return;
+    }
+    json_out_object(&o, NULL);
+    json_out_str(&o, "directory", directory);
+    json_out_str(&o, "config", upgrade_config_path(u));
+    json_out_str(&o, "binary", upgrade_own_path(u, binary) == ST_OK ? binary : NULL);
+    json_out_end_object(&o);
+    textbuf_puts(o.t, "\n");
+    admin_done(call);
+}
+
 void upgrade_request_add(struct admin *a, struct upgrade *u)
 {
+    admin_add(a, "GET", UPGRADE_REQUEST_PATH, tell, u);
     admin_add(a, "POST", UPGRADE_REQUEST_PATH, serve, u);
 }

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import crowd, origins, paths, ports, process, shadowsocks, socks5, spec, upgrades, v2sp, vless, wait
+from harness import admin, crowd, origins, paths, ports, process, shadowsocks, socks5, spec, upgrades, v2sp, vless, wait
 from harness.spec import ALICE, BOB
 
 
@@ -78,6 +78,30 @@ def test_the_command(serve, node, origin):
         assert os.readlink(f"/proc/{s.process.pid}/exe") == os.path.realpath(copy)
     upgrades.wait_all_left(s)
     s.panel.wait_sum(1, alice.up, alice.down)
+
+
+def test_the_command_checks_what_runs(serve, node, origin):
+    """Not the default file, nor the one that was named: those may be good where the one that runs is not."""
+    s = serve(node)
+
+    def upgrade(*args):
+        return process.run([paths.v2sp(), "upgrade", "--socket", admin.socket_path(s), *args], timeout=60)
+
+    wait.until(lambda: os.path.exists(admin.socket_path(s)), 10, "the socket")
+    with open(s.config) as f:
+        good = f.read()
+    other = os.path.join(s.directory, "other.json")
+    for path, text in ((other, good), (s.config, "{")):
+        with open(path, "w") as f:
+            f.write(text)
+    status, text = upgrade("-c", other)
+    assert status == 1 and f"check -c {s.config} failed" in text, text
+    with open(s.config, "w") as f:
+        f.write(good)
+    status, text = upgrade()
+    assert status == 0 and "serves now" in text, text
+    upgrades.follow(s)
+    assert not vless.refused(node, BOB, origin)
 
 
 def test_without_descriptors_nothing_is_handed_over(serve, node, origin):
