@@ -8,7 +8,8 @@
 #include "base/bytes.h"
 
 #define BUFFERED_MAX (GRPC_MESSAGE_MAX + 65536u) /* of a connection's incomplete messages */
-#define FILL_TO      32768u
+#define FILL_TO      32768u                      /* of a stream's answer that is ready to go */
+#define FILL_CONN    65536u                      /* of all answers of a connection */
 #define MESSAGE_MS   60000u /* a request must be complete by then, deadline or not */
 #define TYPE_DEFAULT "application/grpc"
 #define MESSAGE_TEXT 512u
@@ -31,6 +32,7 @@ static void free_body(struct grpc_call *c)
     if (c->body != NULL)
         c->body->free(c->body);
     c->body = NULL;
+    c->left = 0;
 }
 
 static void forget_input(struct grpc_call *c)
@@ -51,12 +53,14 @@ static void call_free(struct grpc_call *c)
     free(c);
 }
 
-/* A connection without memory cannot even be told. */
+/* A connection without memory cannot even be told; nor is who does not take his answer. */
 static void give_up(struct grpc_call *c)
 {
     c->done = true;
     free_body(c);
-    h2_reset(&c->conn->h2, c->stream, H2_ENHANCE_YOUR_CALM);
+    if (!c->given_up)
+        h2_reset(&c->conn->h2, c->stream, H2_ENHANCE_YOUR_CALM);
+    c->given_up = true;
 }
 
 static void fail_http(struct grpc_call *c, unsigned http, enum grpc_code code, const char *text)
@@ -212,20 +216,28 @@ void grpc_call_watch(struct grpc_call *c, void (*gone)(void *arg), void *arg)
     c->gone_arg = arg;
 }
 
+/* No more than the client takes at once: what waits for its window waits in the body, which is
+ * smaller. */
 bool grpc_call_fill(struct grpc_conn *conn)
 {
     struct pool *p = conn->server->pool;
+    size_t ready = 0;
 
+    LIST_FOREACH(l, tmp, &conn->calls)
+    ready += LIST_ENTRY(l, struct grpc_call, link)->stream->out.bytes;
     LIST_FOREACH(l, tmp, &conn->calls)
     {
         struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
-        while (c->body != NULL && c->stream->out.bytes < FILL_TO) {
+        size_t window = c->body != NULL ? h2_window(&conn->h2, c->stream) : 0;
+        size_t most = window < FILL_TO ? window : FILL_TO;
+        while (c->body != NULL && c->stream->out.bytes < most && ready < FILL_CONN) {
             struct span *s = span_new(p);
             if (s == NULL)
                 return false;
             s->len = (uint32_t)c->body->read(c->body, span_data(s), BLK_DATA);
             BUG_ON(s->len == 0 || s->len > c->left);
             c->left -= s->len;
+            ready += s->len;
             bufq_push(&c->stream->out, s);
             h2_wake(&conn->h2, c->stream);
             if (c->left > 0)
@@ -420,6 +432,9 @@ static void on_data(struct grpc_call *c)
             grpc_call_end(c);
             return;
         }
+        /* Who takes no answers gets no more questions read: H2_ROOM goes on. */
+        if (streaming && c->stream->out.bytes >= FILL_TO)
+            return;
         if (!take_message(c))
             break;
         if (!streaming)
@@ -442,19 +457,25 @@ void grpc_call_event(struct grpc_conn *conn, struct h2_stream *s, unsigned event
         h2_stream_free(&conn->h2, s);
         return;
     }
-    if (c != NULL && (events & (H2_DATA | H2_REQUEST)))
+    if (c != NULL && (events & (H2_DATA | H2_REQUEST | H2_ROOM)))
         on_data(c);
 }
 
-bool grpc_call_waits(const struct grpc_conn *conn)
+/* Is the answer one that the client does not take? */
+static bool is_starved(struct grpc_call *c, uint64_t now_ms)
 {
-    LIST_FOREACH(l, tmp, &conn->calls)
-    {
-        const struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
-        if (c->body != NULL || c->stream->out.bytes > 0)
-            return true;
+    uint64_t waiting = c->left + c->stream->out.bytes;
+
+    if (waiting == 0) {
+        c->moved_ms = c->answered_ms = 0;
+        return false;
     }
-    return false;
+    if (c->answered_ms == 0)
+        c->answered_ms = now_ms;
+    if (c->moved_ms == 0 || waiting != c->waiting)
+        c->moved_ms = now_ms;
+    c->waiting = waiting;
+    return now_ms > c->moved_ms + GRPC_STARVE_MS || now_ms > c->answered_ms + GRPC_ANSWER_MS;
 }
 
 void grpc_call_tick(struct grpc_conn *conn, uint64_t now_ms)
@@ -465,14 +486,32 @@ void grpc_call_tick(struct grpc_conn *conn, uint64_t now_ms)
         bool late = c->deadline_ms != 0 && now_ms >= c->deadline_ms;
         bool slow = c->method != NULL && !c->handed && c->method->kind != GRPC_BIDI &&
                     now_ms > c->begin_ms + MESSAGE_MS;
-        if (!late && !slow)
+        bool starved = is_starved(c, now_ms);
+        if (!late && !slow && !starved)
             continue;
-        if (!c->done && c->body == NULL)
+        if (!c->done && c->body == NULL && !starved)
             grpc_call_fail(c, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
-        else if (late && c->body != NULL)
+        else if (c->left + c->stream->out.bytes > 0)
             give_up(c);
         grpc_conn_wake(conn);
     }
+}
+
+bool grpc_call_relieve(struct grpc_conn *conn, uint64_t now_ms, uint64_t ms)
+{
+    bool found = false;
+
+    LIST_FOREACH(l, tmp, &conn->calls)
+    {
+        struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
+        if (c->body == NULL || c->moved_ms == 0 || now_ms <= c->moved_ms + ms)
+            continue;
+        give_up(c);
+        found = true;
+    }
+    if (found)
+        grpc_conn_wake(conn);
+    return found;
 }
 
 void grpc_call_drop_all(struct grpc_conn *conn)

@@ -12,14 +12,13 @@ struct grpc_conn {
     struct list link; /* in server.conns, the one idle longest first */
     struct grpc_server *server;
     struct conn conn;
-    struct task again;
+    struct list turn; /* in server.runnable */
     struct h2 h2;
     struct bufq in, out;
     struct list calls;
     uint64_t since_ms; /* opened, or last progress while there was something to write */
     size_t buffered;   /* bytes of messages that are not complete */
     bool asked;        /* it has made a request */
-    bool closing;      /* out of the list, freed by the task */
 };
 
 struct grpc_call {
@@ -31,7 +30,10 @@ struct grpc_call {
     size_t credited;                  /* bytes in stream->in that the peer has got back */
     struct grpc_body *body;           /* being written */
     uint64_t left;                    /* bytes of it */
+    uint64_t waiting;                 /* bytes not yet sent, at moved_ms */
+    uint64_t moved_ms, answered_ms;   /* it last moved, it began; 0: nothing to send */
     bool head_sent, done;             /* done: nothing more is wanted of it */
+    bool given_up;                    /* reset by us */
     bool handed;                      /* the one message of a unary call is with its method */
     void (*gone)(void *arg);
     void *gone_arg;
@@ -46,21 +48,26 @@ struct grpc_server {
     struct pool *pool;
     struct list conns;
     unsigned count;
+    struct list runnable; /* struct grpc_conn.turn */
+    struct task again;    /* runs them */
+    uint64_t turn_ends_us;
     struct timer tick;
     bool stopping, told_full, told_garbage, told_memory;
 };
 
+/* The server's share of this round is used up. */
+bool grpc_server_rests(const struct grpc_server *s);
 /* Something happened to a stream. */
 void grpc_call_event(struct grpc_conn *c, struct h2_stream *s, unsigned events);
 /* Puts more of the answers into the streams. False: no memory. */
 bool grpc_call_fill(struct grpc_conn *c);
-/* Has a call something for a client who takes nothing? */
-bool grpc_call_waits(const struct grpc_conn *c);
 /* Deadlines. */
 void grpc_call_tick(struct grpc_conn *c, uint64_t now_ms);
+/* Gives up answers that have not moved for @ms. False: there are none. */
+bool grpc_call_relieve(struct grpc_conn *c, uint64_t now_ms, uint64_t ms);
 /* The connection ends. */
 void grpc_call_drop_all(struct grpc_conn *c);
-/* Goes on with the connection before the loop sleeps. */
+/* Gives the connection a turn before the loop sleeps. */
 void grpc_conn_wake(struct grpc_conn *c);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -23,7 +24,7 @@ static void conn_free(struct grpc_conn *c)
 {
     struct grpc_server *s = c->server;
 
-    loop_task_del(s->loop, &c->again);
+    list_del(&c->turn);
     conn_close(&c->conn, false);
     grpc_call_drop_all(c);
     h2_fini(&c->h2);
@@ -38,7 +39,23 @@ static void conn_free(struct grpc_conn *c)
 
 void grpc_conn_wake(struct grpc_conn *c)
 {
-    loop_task_add(c->server->loop, &c->again);
+    struct grpc_server *s = c->server;
+
+    if (!list_linked(&c->turn))
+        list_add_tail(&s->runnable, &c->turn);
+    loop_task_add(s->loop, &s->again);
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+bool grpc_server_rests(const struct grpc_server *s)
+{
+    return now_us() >= s->turn_ends_us;
 }
 
 static void say_failure(struct grpc_server *s, enum status st)
@@ -62,7 +79,7 @@ static enum status take_in(struct grpc_conn *c, bool *moved)
     int err = 0;
 
     /* Who does not take his answers gets no more questions read. */
-    if (c->conn.readable && bufq_room(&c->out) > 0) {
+    if (c->conn.readable && bufq_room(&c->out) > 0 && !grpc_server_rests(c->server)) {
         enum status st = conn_read(&c->conn, &c->in, TURN_READ, c->server->pool, &err);
         if (st == ST_EOF)
             return ST_E_CLOSED;
@@ -71,8 +88,12 @@ static enum status take_in(struct grpc_conn *c, bool *moved)
         *moved |= st == ST_OK;
     }
     enum status st = h2_read(&c->h2, &c->in);
-    for (struct h2_stream *s; (s = h2_next(&c->h2, &events)) != NULL;)
+    while (!grpc_server_rests(c->server)) {
+        struct h2_stream *s = h2_next(&c->h2, &events);
+        if (s == NULL)
+            break;
         grpc_call_event(c, s, events);
+    }
     return st;
 }
 
@@ -112,15 +133,31 @@ static void run(struct grpc_conn *c)
             conn_free(c);
             return;
         }
+        if (grpc_server_rests(c->server))
+            break;
         if (!moved)
             return;
     }
     grpc_conn_wake(c);
 }
 
+static void begin_turn(struct grpc_server *s)
+{
+    s->turn_ends_us = now_us() + GRPC_TURN_MS * 1000;
+}
+
 static void on_again(struct task *t)
 {
-    run(LIST_ENTRY(t, struct grpc_conn, again));
+    struct grpc_server *s = LIST_ENTRY(t, struct grpc_server, again);
+
+    begin_turn(s);
+    while (!list_empty(&s->runnable) && !grpc_server_rests(s)) {
+        struct grpc_conn *c = LIST_ENTRY(s->runnable.next, struct grpc_conn, turn);
+        list_del(&c->turn);
+        run(c);
+    }
+    if (!list_empty(&s->runnable))
+        loop_task_add(s->loop, &s->again);
 }
 
 static void on_notify(struct conn *conn)
@@ -130,7 +167,7 @@ static void on_notify(struct conn *conn)
     /* The one idle longest stays at the front. */
     list_del(&c->link);
     list_add_tail(&c->server->conns, &c->link);
-    run(c);
+    grpc_conn_wake(c);
 }
 
 static bool make_room(struct grpc_server *s)
@@ -177,7 +214,7 @@ static void on_accepted(struct tcp_listener *t, int fd, const struct addr *peer)
     bufq_init(&c->in, TURN_READ);
     bufq_init(&c->out, OUT_CAP);
     list_init(&c->calls);
-    task_init(&c->again, on_again);
+    list_init(&c->turn);
     list_add_tail(&s->conns, &c->link);
     s->count++;
     if (conn_open(&c->conn, s->loop, fd, false, on_notify) != ST_OK)
@@ -192,12 +229,10 @@ static void on_tick(struct timer *t)
     LIST_FOREACH(l, tmp, &s->conns)
     {
         struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
+        bool its_turn = list_linked(&c->turn); /* what it sent may not have been looked at */
         bool silent = !c->asked && now > c->since_ms + GRPC_FIRST_MS;
         bool stalled = !bufq_empty(&c->out) && now > c->since_ms + GRPC_STALL_MS;
-        /* Data that waits for the client's window is as stuck as data that waits for its TCP's. */
-        bool starved =
-            bufq_empty(&c->out) && grpc_call_waits(c) && now > c->since_ms + 4 * GRPC_STALL_MS;
-        if (silent || stalled || starved)
+        if ((silent || stalled) && !its_turn)
             conn_free(c);
         else
             grpc_call_tick(c, now);
@@ -223,6 +258,8 @@ struct grpc_server *grpc_server_new(const struct grpc_server_conf *conf)
         return NULL;
     }
     list_init(&s->conns);
+    list_init(&s->runnable);
+    task_init(&s->again, on_again);
     timer_init(&s->tick, on_tick);
     tcp_listener_init(&s->listener, conf->loop, on_accepted);
     loop_timer_in(s->loop, &s->tick, TICK_MS);
@@ -245,12 +282,23 @@ unsigned grpc_server_count(const struct grpc_server *s)
     return s->count;
 }
 
+bool grpc_server_relieve(struct grpc_server *s)
+{
+    bool found = false;
+
+    LIST_FOREACH(l, tmp, &s->conns)
+    found |=
+        grpc_call_relieve(LIST_ENTRY(l, struct grpc_conn, link), loop_now_ms(s->loop), STUCK_MS);
+    return found;
+}
+
 void grpc_server_stop(struct grpc_server *s)
 {
     if (s->stopping)
         return;
     s->stopping = true;
     tcp_listener_close(&s->listener);
+    begin_turn(s);
     LIST_FOREACH(l, tmp, &s->conns)
     {
         struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
@@ -265,6 +313,7 @@ void grpc_server_free(struct grpc_server *s)
         return;
     tcp_listener_close(&s->listener);
     loop_timer_del(s->loop, &s->tick);
+    loop_task_del(s->loop, &s->again);
     while (!list_empty(&s->conns))
         conn_free(LIST_ENTRY(s->conns.next, struct grpc_conn, link));
     pool_free(s->pool);

@@ -4,7 +4,10 @@
  * Bounds: GRPC_CONNS connections (over that the one that is idle longest goes, then one whose calls
  * are stuck, else the new one), 100 streams each, messages of GRPC_MESSAGE_MAX bytes, GRPC_MEMORY
  * bytes in all. A connection whose client does not read for GRPC_STALL_MS while there is something
- * for it, and one without a request GRPC_FIRST_MS after it was opened, are closed. */
+ * for it, and one without a request GRPC_FIRST_MS after it was opened, are closed. An answer of
+ * which the client takes nothing for GRPC_STARVE_MS, or not all within GRPC_ANSWER_MS, is given up.
+ * Connections take turns, GRPC_TURN_MS in a round of the loop: however many calls there are, the
+ * rest of the control thread waits for no more than that and the longest one. */
 #ifndef CONTROL_GRPC_SERVER_H
 #define CONTROL_GRPC_SERVER_H
 
@@ -21,6 +24,9 @@
 #define GRPC_MEMORY      (64u << 20)
 #define GRPC_STALL_MS    30000u
 #define GRPC_FIRST_MS    20000u
+#define GRPC_STARVE_MS   120000u
+#define GRPC_ANSWER_MS   600000u
+#define GRPC_TURN_MS     10u
 
 struct grpc_call;
 struct grpc_server;
@@ -71,6 +77,8 @@ NODISCARD enum status grpc_server_listen(struct grpc_server *s, const struct add
 const struct addr *grpc_server_addr(const struct grpc_server *s);
 /* No new connections and calls (GOAWAY); open calls go on. */
 void grpc_server_stop(struct grpc_server *s);
+/* Gives up answers of which a client has taken nothing for seconds. False: there are none. */
+bool grpc_server_relieve(struct grpc_server *s);
 unsigned grpc_server_count(const struct grpc_server *s); /* open connections */
 
 /* Ends the call with one message; the body is the server's from now on, also on failure. */

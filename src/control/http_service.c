@@ -13,6 +13,7 @@
 
 #define PIECE     262144u  /* written before others get their turn */
 #define WASTE_MAX 1048576u /* read away behind a request; who sends on has no claim to an answer */
+#define SHORT     4096u    /* an answer of so many bytes is always to be had */
 #define TEXT_TYPE "text/plain; charset=utf-8"
 
 enum call_state { CALL_READING, CALL_WAITING, CALL_ANSWERING };
@@ -183,8 +184,19 @@ static void take_head(struct http_call *c, size_t n)
         start_text(c, 431, "the head is too long");
 }
 
+/* For the next answer: those still being read count. */
+static size_t answer_room(const struct http_service *s)
+{
+    size_t held = 0;
+
+    LIST_FOREACH(l, tmp, &s->conns)
+    held += LIST_ENTRY(l, struct http_call, link)->text.cap;
+    return held + SHORT < s->conf.answer_max ? s->conf.answer_max - held : SHORT;
+}
+
 static void serve(struct http_call *c)
 {
+    c->text.max = answer_room(c->s);
     c->bodyless = http1_str_equal(c->request.method, "HEAD");
     c->state = CALL_WAITING;
     c->s->conf.request(c->s->conf.arg, c);
@@ -332,7 +344,6 @@ static void on_accepted(struct tcp_listener *t, int fd, const struct addr *peer)
         close(fd);
         return;
     }
-    c->text.max = s->conf.answer_max;
     c->s = s;
     c->watch.fd = -1;
     timer_init(&c->timer, on_deadline);

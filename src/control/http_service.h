@@ -33,7 +33,7 @@ struct http_service_conf {
     struct loop *loop;
     const struct log *log;
     const char *name;  /* for the log: "metrics" */
-    size_t answer_max; /* bytes of one body */
+    size_t answer_max; /* bytes of all bodies under way */
     /* A request is whole. To be answered, now or later. */
     void (*request)(void *arg, struct http_call *call);
     void *arg;

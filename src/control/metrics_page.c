@@ -44,6 +44,28 @@ static uint64_t online_of(const struct node *n)
     return count;
 }
 
+/* Does @n end while another node has its name already? Those that end stand behind the others. */
+static bool is_replaced(const struct metrics_setup *m, const struct node *n)
+{
+    if (n->state < NODE_DRAINING)
+        return false;
+    for (const struct list *l = m->nodes->next; l != &n->link; l = l->next)
+        if (strcmp(tag_of(NODE_OF(l)), tag_of(n)) == 0)
+            return true;
+    return false;
+}
+
+/* The node behind @n, NULL: the first. A series must not come twice, so of nodes with one name only
+ * the first comes. */
+static const struct node *next_node(const struct metrics_setup *m, const struct node *n)
+{
+    const struct list *l = n != NULL ? n->link.next : m->nodes->next;
+
+    while (l != m->nodes && is_replaced(m, NODE_OF(l)))
+        l = l->next;
+    return l != m->nodes ? NODE_OF(l) : NULL;
+}
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 /* One number of a node; false: it has none. */
@@ -142,11 +164,10 @@ static void put_nodes(struct metrics_text *t, const struct metrics_setup *m)
 {
     for (size_t i = 0; i < sizeof(node_rows) / sizeof(node_rows[0]); i++) {
         metrics_family(t, node_rows[i].name, node_rows[i].type, node_rows[i].help);
-        LIST_FOREACH(l, tmp, m->nodes)
-        {
+        for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
             uint64_t v;
-            if (node_rows[i].value(m, NODE_OF(l), &v))
-                metrics_value(t, LABELS({"node", tag_of(NODE_OF(l))}), v);
+            if (node_rows[i].value(m, n, &v))
+                metrics_value(t, LABELS({"node", tag_of(n)}), v);
         }
     }
 }
@@ -158,9 +179,7 @@ static void put_outcomes(struct metrics_text *t, const struct metrics_setup *m)
     metrics_family(t, "v2sp_connections_total", "counter",
                    "Connections and streams by what became of them: served a user's request, "
                    "diverted to a fallback or REALITY's target, rejected.");
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
-        const struct node *n = NODE_OF(l);
+    for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
         const struct plane_stats st = sums_of(m, n);
         const struct {
             const char *name;
@@ -199,9 +218,8 @@ static void put_causes(struct metrics_text *t, const struct metrics_setup *m)
 
     metrics_family(t, "v2sp_node_failures_total", "counter",
                    "Sessions and datagrams that failed, by cause as the log names it.");
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
-        struct causes_of c = {t, NODE_OF(l)};
+    for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
+        struct causes_of c = {t, n};
         plane->causes(plane->self, c.n->no, put_cause, &c);
     }
 }
@@ -212,9 +230,7 @@ static void put_calls(struct metrics_text *t, const struct metrics_setup *m)
 {
     metrics_family(t, "v2sp_panel_calls_total", "counter",
                    "Rounds of asking a panel (pull) and reports to it, by outcome.");
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
-        const struct node *n = NODE_OF(l);
+    for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
         const struct {
             const char *name;
             const struct node_job *job;
@@ -249,9 +265,8 @@ static void put_hits(struct metrics_text *t, const struct metrics_setup *m)
 {
     metrics_family(t, "v2sp_node_audit_hits_total", "counter",
                    "Sessions and datagrams that a block rule ended, by rule.");
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
-        struct hits_of h = {t, NODE_OF(l)};
+    for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
+        struct hits_of h = {t, n};
         struct audit_hits *hits = node_rules_hits(h.n);
         const struct audit_hits_sums sums = audit_hits_sum(hits);
         audit_hits_rules(hits, put_hit, &h);
@@ -292,13 +307,12 @@ static void put_pairs(struct metrics_text *t, const struct metrics_setup *m, con
                       const char *type, const char *help, node_pair *pair)
 {
     metrics_family(t, name, type, help);
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
+    for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
         uint64_t up = 0, down = 0;
-        if (!pair(m, NODE_OF(l), &up, &down))
+        if (!pair(m, n, &up, &down))
             continue;
-        metrics_value(t, LABELS({"node", tag_of(NODE_OF(l))}, {"direction", "uplink"}), up);
-        metrics_value(t, LABELS({"node", tag_of(NODE_OF(l))}, {"direction", "downlink"}), down);
+        metrics_value(t, LABELS({"node", tag_of(n)}, {"direction", "uplink"}), up);
+        metrics_value(t, LABELS({"node", tag_of(n)}, {"direction", "downlink"}), down);
     }
 }
 
@@ -411,9 +425,7 @@ static void put_users(struct metrics_text *t, const struct metrics_setup *m, boo
 {
     char name[STATS_NAME_MAX];
 
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
-        const struct node *n = NODE_OF(l);
+    for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
         for (size_t i = 0; i < n->users.count && !t->text->failed; i++) {
             char text[USER_SECRET_MAX + 1];
             const struct user_rt *u = n->users.by_id[i];
@@ -435,10 +447,9 @@ static void put_traffic(struct metrics_text *t, const struct metrics_setup *m, c
 
     metrics_family(t, name, "counter", "Payload bytes since start.");
     for (int k = 0; k < 2; k++) {
-        LIST_FOREACH(l, tmp, m->nodes)
-        {
-            const struct plane_stats st = sums_of(m, NODE_OF(l));
-            metrics_value(t, LABELS({"dimension", kinds[k]}, {"target", tag_of(NODE_OF(l))}),
+        for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
+            const struct plane_stats st = sums_of(m, n);
+            metrics_value(t, LABELS({"dimension", kinds[k]}, {"target", tag_of(n)}),
                           up ? st.up : st.down);
         }
     }
@@ -537,18 +548,15 @@ void metrics_vars(struct metrics_text *t, const struct metrics_setup *m, bool us
     for (int k = 0; k < 2; k++) {
         textbuf_printf(t->text, "\"%s\":{", kinds[k]);
         first = true;
-        LIST_FOREACH(l, tmp, m->nodes)
-        {
-            const struct plane_stats st = sums_of(m, NODE_OF(l));
-            put_vars(t, tag_of(NODE_OF(l)), st.up, st.down, &first);
+        for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
+            const struct plane_stats st = sums_of(m, n);
+            put_vars(t, tag_of(n), st.up, st.down, &first);
         }
         textbuf_printf(t->text, "},");
     }
     textbuf_printf(t->text, "\"user\":{");
     first = true;
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
-        const struct node *n = NODE_OF(l);
+    for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
         for (size_t i = 0; users && i < n->users.count && !t->text->failed; i++) {
             char text[USER_SECRET_MAX + 1], name[STATS_NAME_MAX];
             uint64_t up, down;

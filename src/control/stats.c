@@ -25,7 +25,8 @@ struct base {
 };
 
 struct tagged {
-    char tag[STATS_TAG_MAX]; /* "": there is no such node */
+    char tag[STATS_TAG_MAX]; /* "": there is no such node, or another has its name now */
+    char was[STATS_TAG_MAX]; /* of one that ends, its name that another has */
     struct stats_index index;
     struct base in, out, start; /* start: of the node itself, never moved */
 };
@@ -88,26 +89,38 @@ void stats_free(struct stats *s)
     free(s);
 }
 
-static void forget_at(struct stats *s, size_t i)
+/* Its place is closed by the next sweep. */
+static void forget(struct stats *s, struct gone *g)
 {
-    const struct gone last = s->gone[--s->gone_count];
+    if (g->leaving != NULL)
+        s->bases[g->leaving->slot].gone = 0;
+    free(g->name);
+    *g = (struct gone){0};
+}
 
-    if (s->gone[i].leaving != NULL)
-        s->bases[s->gone[i].leaving->slot].gone = 0;
-    free(s->gone[i].name);
-    if (i == s->gone_count)
-        return;
-    s->gone[i] = last;
-    if (last.leaving != NULL)
-        s->bases[last.leaving->slot].gone = (uint32_t)i + 1;
+/* The others move up, the oldest stays in front. */
+static void sweep(struct stats *s)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->gone_count; i++) {
+        struct gone *g = &s->gone[kept];
+        if (s->gone[i].name == NULL)
+            continue;
+        *g = s->gone[i];
+        if (g->leaving != NULL)
+            s->bases[g->leaving->slot].gone = (uint32_t)kept + 1;
+        kept++;
+    }
+    s->gone_count = kept;
 }
 
 static void drop_unlisted(struct stats *s)
 {
     const struct stats_set *const sets[] = {&s->inbounds, &s->outbounds, &s->users};
 
-    for (size_t i = s->gone_count; i-- > 0;) {
-        const struct gone *g = &s->gone[i];
+    for (size_t i = 0; i < s->gone_count; i++) {
+        struct gone *g = &s->gone[i];
         bool listed = false;
         for (size_t k = 0; k < 3 && s->on; k++) {
             size_t n = strlen(kinds[k]) + 3;
@@ -115,8 +128,9 @@ static void drop_unlisted(struct stats *s)
                 listed |= stats_set_has(sets[k], g->name + n, g->len - n);
         }
         if (!listed)
-            forget_at(s, i);
+            forget(s, g);
     }
+    sweep(s);
 }
 
 enum status stats_configure(struct stats *s, const struct config_stats *conf)
@@ -189,8 +203,11 @@ static bool reach(struct stats *s, uint32_t slot)
 /* NULL without memory. */
 static struct gone *keep(struct stats *s, const char *name, size_t len, uint64_t up, uint64_t down)
 {
-    if (s->gone_count >= STATS_GONE_MAX)
-        forget_at(s, 0);
+    if (s->gone_count >= STATS_GONE_MAX) { /* many at once: the sweep goes over all */
+        for (size_t i = 0; i < STATS_GONE_MAX / 16; i++)
+            forget(s, &s->gone[i]);
+        sweep(s);
+    }
     if (s->gone_count == s->gone_room) {
         size_t room = s->gone_room < 64 ? 64 : s->gone_room * 2;
         struct gone *p = realloc(s->gone, room * sizeof(*p));
@@ -224,9 +241,12 @@ static void read_gone(const struct stats *s, const struct gone *g, uint64_t *up,
 
 void stats_forget(struct stats *s)
 {
-    for (size_t i = s->gone_count; i-- > 0;)
-        if (s->gone[i].up == 0 && s->gone[i].down == 0 && s->gone[i].leaving == NULL)
-            forget_at(s, i);
+    for (size_t i = 0; i < s->gone_count; i++) {
+        struct gone *g = &s->gone[i];
+        if (g->up == 0 && g->down == 0 && g->leaving == NULL)
+            forget(s, g);
+    }
+    sweep(s);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -259,29 +279,6 @@ static bool is_tracked(struct base *b, const struct stats_set *set, const char *
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-void stats_node_begin(struct stats *s, const struct node *n)
-{
-    struct tagged *t = s->nodes[n->no];
-    const char *tag = n->conf->tag;
-    bool fresh = t == NULL || t->tag[0] == '\0';
-
-    if (t == NULL)
-        t = s->nodes[n->no] = calloc(1, sizeof(*t));
-    if (t == NULL || (!fresh && strcmp(t->tag, tag) == 0))
-        return;
-    if (fresh) {
-        uint64_t up, down;
-        read_node(s, n->no, &up, &down); /* of the number's last bearer */
-        t->in = t->out = t->start = (struct base){.up = up, .down = down};
-    }
-    if (strlen(tag) < sizeof(t->tag))
-        memcpy(t->tag, tag, strlen(tag) + 1);
-    else
-        t->tag[0] = '\0';
-    t->in.tracked = t->out.tracked = TRACKED_UNKNOWN;
-    s->changes++;
-}
-
 void stats_node_total(struct stats *s, uint32_t no, uint64_t *up, uint64_t *down)
 {
     const struct tagged *t = s->nodes[no];
@@ -291,32 +288,48 @@ void stats_node_total(struct stats *s, uint32_t no, uint64_t *up, uint64_t *down
     *down -= t != NULL ? t->start.down : 0;
 }
 
+static const char *name_of(const struct tagged *t)
+{
+    return t->tag[0] != '\0' ? t->tag : t->was;
+}
+
 static void keep_node(struct stats *s, struct base *b, const struct stats_set *set,
                       enum stats_kind kind, uint32_t no)
 {
-    const struct tagged *t = s->nodes[no];
+    const char *tag = name_of(s->nodes[no]);
     char name[STATS_NAME_MAX];
     uint64_t up, down;
     size_t len;
 
     read_node(s, no, &up, &down);
-    if (!is_tracked(b, set, t->tag) || !put_name(name, &len, kind, t->tag) ||
-        (up == b->up && down == b->down && !b->seen))
+    if (!is_tracked(b, set, tag) || !put_name(name, &len, kind, tag) ||
+        (up == b->up && down == b->down && !b->seen) ||
+        keep(s, name, len, up - b->up, down - b->down) == NULL)
         return;
-    (void)keep(s, name, len, up - b->up, down - b->down);
+    b->up = up;
+    b->down = down;
+}
+
+/* What has come since the last time is kept under the node's name. */
+static void keep_sums(struct stats *s, const struct node *n)
+{
+    struct tagged *t = s->nodes[n->no];
+
+    if (!s->on)
+        return;
+    keep_node(s, &t->in, &s->inbounds, STATS_INBOUND, n->no);
+    keep_node(s, &t->out, &s->outbounds, STATS_OUTBOUND, n->no);
 }
 
 void stats_node_end(struct stats *s, const struct node *n)
 {
     struct tagged *t = s->nodes[n->no];
 
-    if (t == NULL || t->tag[0] == '\0')
+    if (t == NULL)
         return;
-    if (s->on) {
-        keep_node(s, &t->in, &s->inbounds, STATS_INBOUND, n->no);
-        keep_node(s, &t->out, &s->outbounds, STATS_OUTBOUND, n->no);
-    }
-    t->tag[0] = '\0';
+    if (*name_of(t) != '\0')
+        keep_sums(s, n);
+    t->tag[0] = t->was[0] = '\0';
     stats_index_fini(&t->index);
 }
 
@@ -327,12 +340,12 @@ void stats_user_leaves(struct stats *s, const struct user_rt *u)
     uint64_t up = 0, down = 0;
     size_t len;
 
-    if (!s->on || t == NULL || t->tag[0] == '\0' || !reach(s, u->slot))
+    if (!s->on || t == NULL || *name_of(t) == '\0' || !reach(s, u->slot))
         return;
     struct base *b = &s->bases[u->slot];
     counters_read(s->setup.counters, u->slot, &up, &down);
     bool used = up != b->up || down != b->down || b->seen;
-    if (b->gone != 0 || !used || !put_name(name, &len, STATS_USER, t->tag))
+    if (b->gone != 0 || !used || !put_name(name, &len, STATS_USER, name_of(t)))
         return;
     len = put_user(name, len, u);
     if (!stats_set_has(&s->users, name + strlen("user>>>"), len - strlen("user>>>")))
@@ -358,6 +371,56 @@ void stats_user_gone(struct stats *s, const struct user_rt *u)
         s->changes++;
     }
     *b = (struct base){0}; /* the slot's next bearer begins at nothing */
+}
+
+/* A node that ends while another has its name already: what it has, and what still comes, goes on
+ * under the new one, the latter once it has ended. */
+static void step_back(struct stats *s, const struct node *n)
+{
+    struct tagged *t = s->nodes[n->no];
+
+    keep_sums(s, n);
+    for (size_t i = 0; i < n->users.count; i++)
+        stats_user_leaves(s, n->users.by_id[i]);
+    memcpy(t->was, t->tag, sizeof(t->was));
+    t->tag[0] = '\0';
+    s->changes++;
+}
+
+static void make_way(struct stats *s, const struct node *n)
+{
+    LIST_FOREACH(l, tmp, s->setup.nodes)
+    {
+        const struct node *other = NODE_OF(l);
+        const struct tagged *t = s->nodes[other->no];
+        if (other != n && other->state >= NODE_DRAINING && t != NULL &&
+            strcmp(t->tag, n->conf->tag) == 0)
+            step_back(s, other);
+    }
+}
+
+void stats_node_begin(struct stats *s, const struct node *n)
+{
+    struct tagged *t = s->nodes[n->no];
+    const char *tag = n->conf->tag;
+    bool fresh = t == NULL || t->tag[0] == '\0';
+
+    make_way(s, n);
+    if (t == NULL)
+        t = s->nodes[n->no] = calloc(1, sizeof(*t));
+    if (t == NULL || (!fresh && strcmp(t->tag, tag) == 0))
+        return;
+    if (fresh) {
+        uint64_t up, down;
+        read_node(s, n->no, &up, &down); /* of the number's last bearer */
+        t->in = t->out = t->start = (struct base){.up = up, .down = down};
+    }
+    if (strlen(tag) < sizeof(t->tag))
+        memcpy(t->tag, tag, strlen(tag) + 1);
+    else
+        t->tag[0] = '\0';
+    t->in.tracked = t->out.tracked = TRACKED_UNKNOWN;
+    s->changes++;
 }
 
 /* ---- one by one ------------------------------------------------------------------------------ */
@@ -468,9 +531,8 @@ static bool locate(struct stats *s, const char *name, size_t len, enum stats_kin
     return false;
 }
 
-static void take_over(struct stats *s, size_t i, struct base *b)
+static void take_over(struct stats *s, struct gone *g, struct base *b)
 {
-    struct gone *g = &s->gone[i];
     uint64_t up, down;
 
     read_gone(s, g, &up, &down);
@@ -478,7 +540,7 @@ static void take_over(struct stats *s, size_t i, struct base *b)
     b->down -= down;
     b->seen = 1;
     if (g->leaving == NULL) {
-        forget_at(s, i);
+        forget(s, g);
         return;
     }
     g->hidden = true; /* with the bytes that are still to come, once they are there */
@@ -496,14 +558,15 @@ static void settle(struct stats *s)
     if (version == s->version)
         return;
     s->version = version;
-    for (size_t i = s->gone_count; i-- > 0;) {
-        const struct gone *g = &s->gone[i];
+    for (size_t i = 0; i < s->gone_count; i++) {
+        struct gone *g = &s->gone[i];
         enum stats_kind kind;
         uint32_t place;
         if (!locate(s, g->name, g->len, &kind, &place))
             continue;
-        take_over(s, i, base_of(s, kind, place));
+        take_over(s, g, base_of(s, kind, place));
     }
+    sweep(s);
 }
 
 static enum status walk_users(struct stats *s, const struct node *n, const struct tagged *t,

@@ -12,8 +12,8 @@
  * runs meanwhile, and the panel's reports do not notice.
  *
  * A counter appears with the first connection (known when somebody asks) and stays. What a removed
- * user or node has left is kept under its name, the last STATS_GONE_MAX of them; one that comes
- * back goes on with it. */
+ * user or node has left is kept under its name, until there are STATS_GONE_MAX of them and the
+ * oldest are forgotten; one that comes back goes on with it. */
 #ifndef CONTROL_STATS_H
 #define CONTROL_STATS_H
 

@@ -1,5 +1,6 @@
 #include "control/stats_query.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,12 @@
 #define CHUNK      512u
 #define TAGS_MAX   512u
 #define STEP       512u /* a Stat is never longer */
-/* The control thread serves the panels, too: longer expressions are refused. */
-#define REGEXP_MS    500u
-#define REGEXP_CHECK 256u /* searches between two looks at the clock */
+#define TRIM_FROM  (16u << 20)
+#define SMALL      4096u /* about what an arena begins with */
+/* The control thread serves the panels, too: what takes longer is refused. One text is exempt: its
+ * time is that of going over the counters, which no question can do without. */
+#define SEARCH_MS    500u
+#define SEARCH_CHECK 256u /* searches between two looks at the clock */
 
 /* A user: tag and UUID, from which his name is made again; anything else: its whole name. */
 struct record {
@@ -83,6 +87,26 @@ static uint64_t now_ms(void)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
+enum status stats_memory_take(struct stats_memory *m, size_t size)
+{
+    if (size > STATS_QUERY_MEMORY - m->used)
+        return ST_E_LIMIT;
+    m->used += size;
+    m->most = m->used > m->most ? m->used : m->most;
+    return ST_OK;
+}
+
+void stats_memory_give(struct stats_memory *m, size_t size)
+{
+    m->used -= size;
+    if (m->used > 0)
+        return;
+    /* It lies between other things: the allocator would keep it for ever. */
+    if (m->most >= TRIM_FROM)
+        malloc_trim(0);
+    m->most = 0;
+}
+
 static void answer_free(struct grpc_body *body)
 {
     struct answer *a = (struct answer *)body;
@@ -91,9 +115,11 @@ static void answer_free(struct grpc_body *body)
         next = c->next;
         free(c);
     }
+    struct stats_memory *memory = a->memory;
+    size_t charged = a->charged;
     arena_free(a->arena);
-    a->memory->used -= a->charged;
     free(a);
+    stats_memory_give(memory, charged);
 }
 
 static size_t stat_size(size_t name_len, uint64_t value)
@@ -153,7 +179,7 @@ static size_t answer_read(struct grpc_body *body, uint8_t *dst, size_t cap)
         a->first = done->next;
         a->at = 0;
         free(done);
-        a->memory->used -= sizeof(*done);
+        stats_memory_give(a->memory, sizeof(*done));
         a->charged -= sizeof(*done);
     }
     return w.len;
@@ -163,11 +189,11 @@ static size_t answer_read(struct grpc_body *body, uint8_t *dst, size_t cap)
 
 static enum status charge(struct answer *a, size_t size)
 {
-    if (a->memory->used + size > STATS_QUERY_MEMORY)
-        return ST_E_LIMIT;
-    a->memory->used += size;
-    a->charged += size;
-    return ST_OK;
+    enum status st = stats_memory_take(a->memory, size);
+
+    if (st == ST_OK)
+        a->charged += size;
+    return st;
 }
 
 static enum status new_record(struct answer *a, struct record **out)
@@ -245,7 +271,13 @@ static bool contains(const char *name, size_t len, const struct grpc_str *patter
     return memmem(name, len, pattern->p, pattern->len) != NULL;
 }
 
-static unsigned match_text(const struct collect *c, char *name, size_t len)
+/* Looks at the clock now and then. */
+static bool too_late(struct collect *c)
+{
+    return ++c->searches % SEARCH_CHECK == 0 && now_ms() >= c->until_ms;
+}
+
+static enum status match_text(struct collect *c, char *name, size_t len, unsigned *out)
 {
     unsigned found = 0;
     size_t common = len + MIDDLE_LEN, whole = put_end(name, len, 0);
@@ -253,23 +285,28 @@ static unsigned match_text(const struct collect *c, char *name, size_t len)
     for (size_t i = 0; i < c->q->count && found != (STATS_UP | STATS_DOWN); i++) {
         const struct grpc_str *p = &c->q->patterns[i];
         const char *at = memmem(name, whole, p->p, p->len);
+        if (c->q->count > 1 && too_late(c))
+            return ST_E_TIMEOUT;
         if (at == NULL)
             continue;
         found |= STATS_UP;
         if ((size_t)(at - name) + p->len <= common)
             found |= STATS_DOWN;
     }
+    *out = found;
     if (found & STATS_DOWN)
-        return found;
+        return ST_OK;
     /* What both have in common has been searched: it could only reach into the end. */
     whole = put_end(name, len, 1);
     for (size_t i = 0; i < c->q->count; i++) {
         const struct grpc_str *p = &c->q->patterns[i];
         size_t from = p->len < common ? common - p->len : 0;
-        if (contains(name + from, whole - from, p))
-            return found | STATS_DOWN;
+        if (contains(name + from, whole - from, p)) {
+            *out |= STATS_DOWN;
+            break;
+        }
     }
-    return found;
+    return ST_OK;
 }
 
 static enum status search(struct collect *c, const char *name, size_t len)
@@ -277,7 +314,7 @@ static enum status search(struct collect *c, const char *name, size_t len)
     enum status st = ST_E_NOTFOUND;
 
     for (size_t i = 0; i < c->q->count && st == ST_E_NOTFOUND; i++) {
-        if (++c->searches % REGEXP_CHECK == 0 && now_ms() >= c->until_ms)
+        if (too_late(c))
             return ST_E_TIMEOUT;
         st = regexp_search(c->regexps[i], c->scratch, name, len);
         if (st == ST_E_LIMIT)
@@ -296,10 +333,8 @@ static enum status match(struct collect *c, const struct stats_item *item, unsig
     if (c->q->count == 0)
         return ST_OK;
     memcpy(name, item->name, item->name_len);
-    if (!c->q->regexp) {
-        *found = match_text(c, name, item->name_len);
-        return ST_OK;
-    }
+    if (!c->q->regexp)
+        return match_text(c, name, item->name_len, found);
     *found = 0;
     for (int d = 0; d < 2; d++) {
         enum status st = search(c, name, put_end(name, item->name_len, d));
@@ -348,6 +383,8 @@ static enum status compile(struct collect *c, char problem[256])
         if (st == ST_E_PROTO)
             snprintf(problem, 256, "error parsing regexp: %s at offset %zu of `%.*s`", e.text, e.at,
                      p->len > 80 ? 80 : (int)p->len, p->p);
+        if (st == ST_OK && now_ms() >= c->until_ms)
+            st = ST_E_TIMEOUT;
         if (st != ST_OK)
             return st;
     }
@@ -358,7 +395,7 @@ enum status stats_query_run(struct stats *s, const struct stats_query *q,
                             struct stats_memory *memory, struct grpc_body **out, char problem[256])
 {
     struct answer *a = calloc(1, sizeof(*a));
-    struct collect c = {.a = a, .q = q, .until_ms = now_ms() + REGEXP_MS};
+    struct collect c = {.a = a, .q = q, .until_ms = now_ms() + SEARCH_MS};
     enum status st = ST_E_NOMEM;
 
     problem[0] = '\0';
@@ -368,7 +405,9 @@ enum status stats_query_run(struct stats *s, const struct stats_query *q,
     a->body = (struct grpc_body){.read = answer_read, .free = answer_free};
     if ((a->arena = arena_new()) == NULL)
         goto out;
-    st = compile(&c, problem);
+    st = charge(a, sizeof(*a) + SMALL);
+    if (st == ST_OK)
+        st = compile(&c, problem);
     if (st == ST_OK)
         st = stats_walk(s, on_item, &c);
     if (st == ST_OK && a->body.size > UINT32_MAX)
@@ -378,8 +417,9 @@ enum status stats_query_run(struct stats *s, const struct stats_query *q,
 out:
     if (problem[0] == '\0')
         snprintf(problem, 256, "%s",
-                 st == ST_E_TIMEOUT ? "the expressions take too long"
-                 : st == ST_E_LIMIT ? "the answer is too large: ask with a pattern"
+                 st == ST_E_TIMEOUT ? "the search takes too long: ask for less at once"
+                 : st == ST_E_LIMIT ? "answers under way hold all memory for them: ask with a "
+                                      "pattern, or again later"
                                     : "no memory");
     for (size_t i = 0; c.regexps != NULL && i < q->count; i++)
         regexp_free(c.regexps[i]);

@@ -26,14 +26,19 @@ struct stats_query {
     bool regexp, reset;
 };
 
-/* Memory of all answers under way; shared by the queries of a service. */
+/* Memory of all answers under way; shared by the queries of a service. Zeroed: none. */
 struct stats_memory {
-    size_t used;
+    size_t used, most; /* most: since it was 0 */
 };
 
+/* Counts @size bytes as held by an answer. ST_OK; ST_E_LIMIT: over STATS_QUERY_MEMORY. */
+NODISCARD enum status stats_memory_take(struct stats_memory *m, size_t size);
+/* Not held any more: it has been freed. */
+void stats_memory_give(struct stats_memory *m, size_t size);
+
 /* Answers @q with a body that is the caller's. On failure nothing has been reset and @problem says
- * why: ST_E_PROTO a bad expression, ST_E_LIMIT too large, ST_E_TIMEOUT expressions that take too
- * long, ST_E_NOMEM. */
+ * why: ST_E_PROTO a bad expression, ST_E_LIMIT too large, ST_E_TIMEOUT several patterns, or an
+ * expression, that take too long, ST_E_NOMEM. */
 NODISCARD enum status stats_query_run(struct stats *s, const struct stats_query *q,
                                       struct stats_memory *memory, struct grpc_body **out,
                                       char problem[256]);

@@ -1,6 +1,5 @@
 #include "control/stats_service.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +108,8 @@ static void get_stats(void *arg, struct grpc_call *call, const uint8_t *message,
     }
     if (q.reset) {
         stats_take(s->setup.stats, item.kind, item.place, up ? item.up : 0, up ? 0 : item.down);
-        stats_forget(s->setup.stats);
+        if (item.kind == STATS_GONE)
+            stats_forget(s->setup.stats);
     }
     answer_stat(call, q.name, up ? item.up : item.down);
 }
@@ -122,7 +122,11 @@ static void query_stats(void *arg, struct grpc_call *call, const uint8_t *messag
 
     if (!readable(call, stats_request_query(message, len, &s->query)))
         return;
-    switch (stats_query_run(s->setup.stats, &s->query, &s->memory, &body, problem)) {
+    enum status st = stats_query_run(s->setup.stats, &s->query, &s->memory, &body, problem);
+    /* Clients who take nothing shall not keep others from asking. */
+    if (st == ST_E_LIMIT && grpc_server_relieve(s->server))
+        st = stats_query_run(s->setup.stats, &s->query, &s->memory, &body, problem);
+    switch (st) {
     case ST_OK:
         if (body->size > DEFAULT_MAX && !s->told_large) {
             s->told_large = true;
@@ -175,18 +179,71 @@ static void put(struct textbuf *t, uint32_t number, const void *data, size_t len
     t->len += n;
 }
 
-static void answer_text(struct grpc_call *call, struct textbuf *t)
+/* A message that is ready; what its memory takes is counted while the client reads. */
+struct text_body {
+    struct grpc_body body;
+    struct stats_memory *memory;
+    struct textbuf text;
+    size_t at;
+};
+
+static size_t text_read(struct grpc_body *body, uint8_t *dst, size_t cap)
 {
-    if (t->failed)
-        grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED, "the answer is too large");
-    else
-        grpc_call_bytes(call, t->p, t->len);
-    textbuf_fini(t);
+    struct text_body *t = (struct text_body *)body;
+    size_t n = t->text.len - t->at < cap ? t->text.len - t->at : cap;
+
+    memcpy(dst, t->text.p + t->at, n);
+    t->at += n;
+    return n;
 }
 
+static void text_free(struct grpc_body *body)
+{
+    struct text_body *t = (struct text_body *)body;
+
+    struct stats_memory *memory = t->memory;
+    size_t size = t->text.cap;
+    textbuf_fini(&t->text);
+    free(t);
+    stats_memory_give(memory, size);
+}
+
+/* Empty, and with room for what answers under way leave. */
+static struct textbuf text_begin(const struct stats_service *s)
+{
+    size_t room = STATS_QUERY_MEMORY - s->memory.used;
+    return (struct textbuf){.max = room > 0 ? room : 1};
+}
+
+/* Answers with @t, or that it failed; takes it over. */
+static bool answer_text(struct stats_service *s, struct grpc_call *call, struct textbuf *t)
+{
+    struct text_body *body = t->failed ? NULL : malloc(sizeof(*body));
+
+    if (body == NULL || stats_memory_take(&s->memory, t->cap) != ST_OK) {
+        free(body);
+        textbuf_fini(t);
+        grpc_call_fail(call, GRPC_RESOURCE_EXHAUSTED,
+                       "answers under way hold all memory for them: ask again later");
+        return false;
+    }
+    *body = (struct text_body){.body = {.size = t->len, .read = text_read, .free = text_free},
+                               .memory = &s->memory,
+                               .text = *t};
+    *t = (struct textbuf){0};
+    grpc_call_answer(call, &body->body);
+    return true;
+}
+
+/* To be taken off a counter once the answer is sure. */
+struct taken {
+    uint32_t place;
+    enum stats_kind kind;
+    uint64_t up, down;
+};
+
 struct online {
-    struct textbuf text;
-    struct stats *stats;
+    struct textbuf text, taken; /* taken: of struct taken */
     bool traffic, reset;
 };
 
@@ -210,13 +267,13 @@ static enum status add_name(void *arg, const struct stats_item *item)
 static void get_all_online(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
 {
     struct stats_service *s = arg;
-    struct online o = {.text.max = STATS_QUERY_MEMORY, .stats = s->setup.stats};
+    struct online o = {.text = text_begin(s)};
 
     (void)message;
     (void)len;
     if (stats_walk(s->setup.stats, add_name, &o) != ST_OK)
         o.text.failed = true;
-    answer_text(call, &o.text);
+    (void)answer_text(s, call, &o.text);
 }
 
 static enum status add_user(void *arg, const struct stats_item *item)
@@ -236,18 +293,18 @@ static enum status add_user(void *arg, const struct stats_item *item)
         protobuf_put_bytes(&u, 3, traffic, t.len);
     }
     put(&o->text, 1, user, u.len);
-    if (o->text.failed)
-        return ST_E_LIMIT;
-    if (o->traffic && o->reset)
-        stats_take(o->stats, item->kind, item->place, item->up, item->down);
-    return ST_OK;
+    if (o->traffic && o->reset) {
+        const struct taken one = {item->place, item->kind, item->up, item->down};
+        textbuf_put(&o->taken, (const char *)&one, sizeof(one));
+    }
+    return o->text.failed || o->taken.failed ? ST_E_LIMIT : ST_OK;
 }
 
 static void get_users_stats(void *arg, struct grpc_call *call, const uint8_t *message, size_t len)
 {
     struct stats_service *s = arg;
     struct stats_get q;
-    struct online o = {.text.max = STATS_QUERY_MEMORY, .stats = s->setup.stats};
+    struct online o = {.text = text_begin(s), .taken.max = STATS_QUERY_MEMORY};
 
     if (!readable(call, stats_request_get(message, len, &q)))
         return;
@@ -255,7 +312,14 @@ static void get_users_stats(void *arg, struct grpc_call *call, const uint8_t *me
     o.reset = q.reset;
     if (stats_walk(s->setup.stats, add_user, &o) != ST_OK)
         o.text.failed = true;
-    answer_text(call, &o.text);
+    if (answer_text(s, call, &o.text)) {
+        for (size_t at = 0; at < o.taken.len; at += sizeof(struct taken)) {
+            struct taken one;
+            memcpy(&one, o.taken.p + at, sizeof(one));
+            stats_take(s->setup.stats, one.kind, one.place, one.up, one.down);
+        }
+    }
+    textbuf_fini(&o.taken);
 }
 
 /* A call that waits for the workers' word about one user. */
@@ -296,12 +360,13 @@ static void on_online(void *arg, const struct plane_online *list, size_t n)
 {
     struct asked *a = arg;
     struct grpc_str name = {a->name, a->len};
-    struct textbuf t = {.max = STATS_QUERY_MEMORY};
+    struct textbuf t = {0};
     uint64_t count = 0;
 
     if (a->call == NULL)
         goto out;
     grpc_call_watch(a->call, NULL, NULL);
+    t = text_begin(a->service);
     if (a->list)
         put(&t, 1, a->name, a->len);
     for (size_t i = 0; i < n; i++) {
@@ -313,7 +378,7 @@ static void on_online(void *arg, const struct plane_online *list, size_t n)
                    loop_unix_s(a->service->setup.loop) - (int64_t)(list[i].idle_ms / 1000));
     }
     if (a->list)
-        answer_text(a->call, &t);
+        (void)answer_text(a->service, a->call, &t);
     else
         answer_stat(a->call, name, count);
 out:

@@ -27,7 +27,7 @@ struct world {
     struct store *store;
     struct counters *counters;
     struct plane plane;
-    struct plane_stats sums;
+    struct plane_stats sums, second; /* of the nodes 0 and 1 */
     struct list nodes;
     struct config_node conf;
     struct node node;
@@ -37,8 +37,8 @@ struct world {
 
 static void plane_stats(void *self, uint32_t no, struct plane_stats *out)
 {
-    (void)no;
-    *out = ((struct world *)self)->sums;
+    const struct world *w = self;
+    *out = no == 1 ? w->second : w->sums;
 }
 
 static void users_make(struct world *w, size_t n)
@@ -426,6 +426,74 @@ static void test_a_node_that_ends(void **state)
     end(&w);
 }
 
+/* Users that have all left, one more than are kept: of the oldest nothing is known, of the others
+ * all; and who leaves next is kept, too. */
+static void test_the_oldest_are_forgotten(void **state)
+{
+    (void)state;
+    const size_t count = STATS_GONE_MAX + 2;
+    char name[STATS_NAME_MAX];
+    struct stats_item item;
+    struct world w;
+    begin(&w, count);
+    for (size_t i = 0; i < count; i++)
+        move(&w, i, i + 1, 0);
+    w.node.users.count = 0;
+    w.node.users.version++;
+    for (size_t i = 0; i + 1 < count; i++)
+        stats_user_gone(w.s, &w.users[i]);
+    assert_false(find(&w, name_of(&w, 0, name), &item));
+    assert_true(find(&w, name_of(&w, count - 2, name), &item) && item.up == count - 1);
+    stats_user_gone(w.s, &w.users[count - 1]);
+    assert_true(find(&w, name_of(&w, count - 1, name), &item) && item.up == count);
+    assert_true(find(&w, name_of(&w, count - 2, name), &item) && item.up == count - 1);
+    assert_true(find(&w, name_of(&w, count / 2, name), &item) && item.up == count / 2 + 1);
+    end(&w);
+}
+
+/* A node ends, another has its name meanwhile: each counter is there once, and in the end no byte
+ * is missing. */
+static void test_a_name_that_goes_to_another_node(void **state)
+{
+    (void)state;
+    const char *const full = "inbound>>>" TAG ">>>traffic>>>uplink";
+    char names[NAMES][STATS_NAME_MAX + 32], name[STATS_NAME_MAX];
+    uint64_t values[NAMES];
+    struct stats_query q = pattern(NULL, false, false);
+    struct stats_item item;
+    struct world w;
+    begin(&w, 1);
+    move(&w, 0, 100, 200);
+    assert_int_equal(value_of(&w, full), 100);
+
+    struct node new = {.no = 1, .conf = &w.conf};
+    w.node.state = NODE_DRAINING;
+    stats_node_begin(w.s, &new);
+    list_del(&w.node.link);
+    list_add_tail(&w.nodes, &new.link);
+    list_add_tail(&w.nodes, &w.node.link);
+    assert_int_equal(query(&w, &q, names, values), 6);
+    assert_int_equal(value_of(&w, full), 100);
+    assert_true(find(&w, name_of(&w, 0, name), &item) && item.up == 100);
+
+    move(&w, 0, 5, 5);   /* of the one that ends */
+    w.second.up += 1000; /* of the new one */
+    assert_int_equal(value_of(&w, full), 1100);
+    struct stats_query reset = pattern("inbound", false, true);
+    assert_int_equal(query(&w, &reset, names, values), 2);
+
+    w.node.users.count = 0;
+    w.node.users.version++;
+    stats_user_leaves(w.s, &w.users[0]);
+    stats_user_gone(w.s, &w.users[0]);
+    list_del(&w.node.link);
+    stats_node_end(w.s, &w.node);
+    assert_int_equal(value_of(&w, full), 5);
+    assert_true(find(&w, name_of(&w, 0, name), &item) && item.up == 105 && item.down == 205);
+    assert_int_equal(query(&w, &q, names, values), 6);
+    end(&w);
+}
+
 static double ms_since(const struct timespec *t)
 {
     struct timespec now;
@@ -454,6 +522,13 @@ static void test_a_million_counters(void **state)
     print_message("pattern that is nowhere, 1,000,000 counters: %.0f ms\n", ms_since(&t));
     assert_int_equal(body->size, 0);
     body->free(body);
+
+    /* Two hundred million searches: given up, not gone through. */
+    for (q.count = 0; q.count < 200; q.count++)
+        q.patterns[q.count] = (struct grpc_str){"nowhere", 7};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    assert_int_equal(stats_query_run(w.s, &q, &memory, &body, problem), ST_E_TIMEOUT);
+    print_message("%zu patterns that are nowhere: given up after %.0f ms\n", q.count, ms_since(&t));
 
     q = pattern("user>>>", false, false);
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -486,6 +561,8 @@ int main(void)
         cmocka_unit_test(test_the_departed),
         cmocka_unit_test(test_those_who_are_leaving),
         cmocka_unit_test(test_a_node_that_ends),
+        cmocka_unit_test(test_the_oldest_are_forgotten),
+        cmocka_unit_test(test_a_name_that_goes_to_another_node),
         cmocka_unit_test(test_a_million_counters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

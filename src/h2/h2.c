@@ -88,6 +88,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST || s == NULL)
         return 0;
+    if (s->head_size > h->conf.head_max)
+        return 0; /* reset already, once */
     s->head_size += name_len + value_len;
     if (s->head_size > h->conf.head_max) {
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -467,6 +469,16 @@ void h2_wake(struct h2 *h, struct h2_stream *s)
         return;
     s->deferred = false;
     (void)nghttp2_session_resume_data(h->session, s->id);
+}
+
+size_t h2_window(const struct h2 *h, const struct h2_stream *s)
+{
+    int32_t of_stream =
+        s->closed ? 0 : nghttp2_session_get_stream_remote_window_size(h->session, s->id);
+    int32_t of_all = nghttp2_session_get_remote_window_size(h->session);
+    int32_t least = of_stream < of_all ? of_stream : of_all;
+
+    return least > 0 ? (size_t)least : 0;
 }
 
 void h2_ate(struct h2 *h, struct h2_stream *s, size_t n)

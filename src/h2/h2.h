@@ -105,6 +105,8 @@ NODISCARD enum status h2_trailers(struct h2 *h, struct h2_stream *s,
                                   const struct h2_header *headers, size_t n);
 /* s->out has more, or its eof. */
 void h2_wake(struct h2 *h, struct h2_stream *s);
+/* Bytes of a body that the peer would take now. */
+size_t h2_window(const struct h2 *h, const struct h2_stream *s);
 /* @n bytes of the body are no longer held: the peer may send as many. */
 void h2_ate(struct h2 *h, struct h2_stream *s, size_t n);
 /* Ends the stream now, with an enum h2_code. */

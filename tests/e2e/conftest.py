@@ -23,3 +23,21 @@ def serve(stage):
         stage.watch_served(served)
         return served
     return start
+
+
+@pytest.fixture
+def address():
+    return f"127.0.0.1:{ports.free_port()}"
+
+
+@pytest.fixture
+def serve_api(serve, node, address):
+    """serve_api(lists, ...) starts v2sp with the stats API at `address`; stats.Api."""
+    from harness import stats       # needs grpcio
+
+    def start(lists=None, top=None, **more):
+        lists = stats.ALL if lists is None else lists
+        s = serve(node, extra={"Name": "in-1"}, top={**stats.api(address, **lists), **(top or {})}, **more)
+        s.process.wait_port(int(address.rpartition(":")[2]))
+        return stats.Api(s, address, "in-1")
+    return start

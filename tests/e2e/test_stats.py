@@ -17,48 +17,9 @@ import pytest
 
 from harness import paths, ports, process, stats, v2sp, vless, wait
 from harness.spec import ALICE, BOB
+from harness.stats import ALL, QUERY, api, settled
 
 pytestmark = pytest.mark.v2sp_only
-ALL = {"inbounds": ["*"], "outbounds": ["*"], "users": ["*"]}
-
-
-def api(address, **lists):
-    return {"experimental": {"v2ray_api": {"listen": address, "stats": {"enabled": True, **lists}}}}
-
-
-class Api:
-    def __init__(self, served, address, tag):
-        self.served, self.address, self.tag = served, address, tag
-        self.process, self.panel = served.process, served.panel
-
-    def user(self, user, direction=None):
-        name = f"user>>>{self.tag}|{user}"
-        return f"{name}>>>traffic>>>{direction}" if direction else name
-
-    def node(self, kind, direction):
-        return f"{kind}>>>{self.tag}>>>traffic>>>{direction}"
-
-    def client(self, **more):
-        return stats.Client(self.address, **more)
-
-
-@pytest.fixture
-def address():
-    return f"127.0.0.1:{ports.free_port()}"
-
-
-@pytest.fixture
-def serve_api(serve, node, address):
-    def start(lists=None, **more):
-        lists = ALL if lists is None else lists
-        s = serve(node, extra={"Name": "in-1"}, top={**api(address, **lists), **more.pop("top", {})}, **more)
-        s.process.wait_port(int(address.rpartition(":")[2]))
-        return Api(s, address, "in-1")
-    return start
-
-
-def settled(client, name, value):
-    wait.until(lambda: client.query(patterns=[name]).get(name) == value, 15, f"{name} is {value}")
 
 
 @pytest.mark.sanitizer
@@ -304,7 +265,6 @@ def test_reflection(serve_api):
             assert [dict(stats.fields(m))[1] for n, m in service if n == 2][:2] == [b"GetStats", b"GetStatsOnline"]
 
 
-QUERY = f"/{stats.XRAY}/QueryStats"
 GRPC = ("-H", "content-type: application/grpc")
 BY_HAND = {      # path, what curl is told, body: HTTP status, gRPC status, text
     "GET": (QUERY, (*GRPC, "-X", "GET"), b"", 405, 13, 'Received a HEADERS frame with :method "GET" which should be POST'),

@@ -5,10 +5,44 @@ import subprocess
 
 import grpc
 
-from . import paths
+from . import paths, wait
 
 HEALTH = "grpc.health.v1.Health"
+ALL = {"inbounds": ["*"], "outbounds": ["*"], "users": ["*"]}
 XRAY, V2RAY = "xray.app.stats.command.StatsService", "v2ray.core.app.stats.command.StatsService"
+
+QUERY = f"/{XRAY}/QueryStats"
+
+
+# -- a node with the API
+
+def api(address, **lists):
+    """The keys of config.json."""
+    return {"experimental": {"v2ray_api": {"listen": address, "stats": {"enabled": True, **lists}}}}
+
+
+class Api:
+    def __init__(self, served, address, tag):
+        self.served, self.address, self.tag = served, address, tag
+        self.panel = served.panel
+
+    @property
+    def process(self):
+        return self.served.process
+
+    def user(self, user, direction=None):
+        name = f"user>>>{self.tag}|{user}"
+        return f"{name}>>>traffic>>>{direction}" if direction else name
+
+    def node(self, kind, direction):
+        return f"{kind}>>>{self.tag}>>>traffic>>>{direction}"
+
+    def client(self, **more):
+        return Client(self.address, **more)
+
+
+def settled(client, name, value):
+    wait.until(lambda: client.query(patterns=[name]).get(name) == value, 15, f"{name} is {value}")
 
 
 # -- protobuf, as far as it is needed
@@ -147,7 +181,7 @@ class GrpcGo:
 # -- frames by hand: names and values as literals, no HPACK table needed
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
+DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -170,13 +204,18 @@ def message(data=b"", flag=0, length=None):
     return bytes([flag]) + (len(data) if length is None else length).to_bytes(4, "big") + data
 
 
-class Raw:
-    """One connection; frames() yields what comes until the server closes or `timeout` passes."""
+def window(size):
+    """A setting: INITIAL_WINDOW_SIZE."""
+    return b"\0\4" + size.to_bytes(4, "big")
 
-    def __init__(self, address):
+
+class Raw:
+    """One connection; frames() yields what comes until the server closes or 15 s pass without a byte."""
+
+    def __init__(self, address, settings=b""):
         host, _, port = address.rpartition(":")
         self.s = socket.create_connection((host, int(port)), timeout=15)
-        self.s.sendall(PREFACE + frame(SETTINGS, 0, 0))
+        self.s.sendall(PREFACE + frame(SETTINGS, 0, 0, settings))
         self._left = b""
 
     def __enter__(self):
@@ -187,6 +226,9 @@ class Raw:
 
     def send(self, data):
         self.s.sendall(data)
+
+    def ask(self, stream, message_=b"", path=QUERY):
+        self.send(head(stream, request_head(path)) + frame(DATA, 1, stream, message(message_)))
 
     def _exactly(self, n):
         while len(self._left) < n:
