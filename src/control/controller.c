@@ -249,6 +249,8 @@ struct controller *controller_new(const struct controller_setup *setup)
         controller_free(c);
         return NULL;
     }
+    if (!setup->held)
+        dynamic_service_resume(c->dynamic, false);
     loop_timer_in(setup->loop, &c->sample_timer, SAMPLE_MS);
     return c;
 }
@@ -396,6 +398,7 @@ void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
     c->done = done;
     c->done_arg = arg;
     stats_service_stop(c->service);
+    dynamic_service_keep(c->dynamic);
     LIST_FOREACH(l, tmp, &c->nodes)
     node_drain(NODE_OF(l), drain_ms);
     loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)drain_ms + push_ms);
@@ -447,6 +450,7 @@ void controller_begin(struct controller *c, const struct config *cfg)
     if (c->env.pulls || c->stopping)
         return;
     c->env.pulls = true;
+    dynamic_service_resume(c->dynamic, true);
     LIST_FOREACH(l, tmp, &c->nodes)
     if (NODE_OF(l)->state < NODE_DRAINING)
         node_begin(NODE_OF(l), STAGGER_MS * begun++);
@@ -497,6 +501,7 @@ void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
     c->stopping = c->leaving = true;
     c->done = done;
     c->done_arg = arg;
+    dynamic_service_keep(c->dynamic);
     c->env.reports = false;
     LIST_FOREACH(l, tmp, &c->nodes)
     {

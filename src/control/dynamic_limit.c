@@ -1,6 +1,5 @@
 #include "control/dynamic_limit.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -281,6 +280,26 @@ void dynamic_limits_moved(struct dynamic_limits *d, uint32_t node, uint64_t uid,
         limit(d, e, r, now_ms, sum);
     else
         e->quiet_ms = now_ms + r->period_ms;
+}
+
+bool dynamic_limits_has_rule(const struct dynamic_limits *d, uint32_t node)
+{
+    return rule_of(d, node) != NULL;
+}
+
+enum status dynamic_limits_resume(struct dynamic_limits *d, uint32_t node, uint64_t uid,
+                                  uint32_t kbps, uint64_t until_ms)
+{
+    const struct rule *r = rule_of(d, node);
+    struct entry *e = find(d, node, uid);
+
+    if (e == NULL && (e = add(d, node, uid)) == NULL)
+        return d->count >= DYNAMIC_LIMIT_USERS_MAX ? ST_E_LIMIT : ST_E_NOMEM;
+    e->kbps = r != NULL ? r->kbps : kbps;
+    e->until_ms = until_ms;
+    insert_limited(d, e);
+    d->changed(d->arg, node, uid, e->kbps, 0);
+    return ST_OK;
 }
 
 /* The head moved something longest ago. Nodes have different periods, so one may hold up others a

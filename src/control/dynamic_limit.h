@@ -12,6 +12,7 @@
 #ifndef CONTROL_DYNAMIC_LIMIT_H
 #define CONTROL_DYNAMIC_LIMIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -36,6 +37,12 @@ void dynamic_limits_free(struct dynamic_limits *d); /* NULL is fine */
 NODISCARD enum status dynamic_limits_rule(struct dynamic_limits *d, uint32_t node,
                                           const struct config_limits *rule);
 
+/* Does @node have a rule now? */
+bool dynamic_limits_has_rule(const struct dynamic_limits *d, uint32_t node);
+/* An earlier process has held @uid to @kbps; so it goes on until @until_ms. A rule of @node that is
+ * set later says how fast, or ends it. ST_OK; ST_E_NOMEM, ST_E_LIMIT: he is not. */
+NODISCARD enum status dynamic_limits_resume(struct dynamic_limits *d, uint32_t node, uint64_t uid,
+                                            uint32_t kbps, uint64_t until_ms);
 /* A user moved @bytes since he was last spoken of. */
 void dynamic_limits_moved(struct dynamic_limits *d, uint32_t node, uint64_t uid, uint64_t bytes,
                           uint64_t now_ms);

@@ -208,6 +208,40 @@ static void many_users_and_nodes(void **state)
     assert_int_equal(dynamic_limits_next_ms(w->d), UINT64_MAX);
 }
 
+/* What an earlier process has left: for as long as it said, as fast as the rule of now says. */
+static void it_goes_on_from_an_earlier_process(void **state)
+{
+    struct world *w = *state;
+    struct config_limits slower = usual, off = usual;
+    uint64_t until_ms = 0;
+
+    assert_true(dynamic_limits_has_rule(w->d, NODE));
+    assert_int_equal(dynamic_limits_resume(w->d, NODE, 1, 7000, w->now_ms + 60000), ST_OK);
+    assert_int_equal(limit_of(w, 1), 5000);
+    assert_int_equal(w->last.kbps, 5000);
+    assert_int_equal(dynamic_limits_get(w->d, NODE, 1, &until_ms), 5000);
+    assert_true(until_ms == w->now_ms + 60000);
+    assert_true(dynamic_limits_next_ms(w->d) == until_ms);
+    moves(w, 2, 40 * MB); /* he is known, and not limited */
+    assert_int_equal(dynamic_limits_resume(w->d, NODE, 2, 7000, w->now_ms + 30000), ST_OK);
+    pass(w, 30);
+    assert_int_equal(limit_of(w, 2), 0);
+    assert_int_equal(limit_of(w, 1), 5000);
+    /* Of a node whose rule comes later. */
+    assert_false(dynamic_limits_has_rule(w->d, NODE + 1));
+    for (uint32_t i = 1; i <= 2; i++)
+        assert_int_equal(dynamic_limits_resume(w->d, NODE + i, i, 7000, w->now_ms + 600000), ST_OK);
+    assert_int_equal(dynamic_limits_get(w->d, NODE + 1, 1, NULL), 7000);
+    slower.dynamic_speed_kbps = 1000;
+    off.dynamic = false;
+    assert_int_equal(dynamic_limits_rule(w->d, NODE + 1, &slower), ST_OK);
+    assert_int_equal(dynamic_limits_rule(w->d, NODE + 2, &off), ST_OK);
+    assert_int_equal(dynamic_limits_get(w->d, NODE + 1, 1, NULL), 1000);
+    assert_int_equal(dynamic_limits_get(w->d, NODE + 2, 2, NULL), 0);
+    pass(w, 30);
+    assert_int_equal(limit_of(w, 1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +252,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_rule_counts_for_who_is_limited, set_up, tear_down),
         cmocka_unit_test_setup_teardown(half_a_rule_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_users_and_nodes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_goes_on_from_an_earlier_process, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

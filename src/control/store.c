@@ -59,6 +59,10 @@ static const char schema[] =
     " uid INTEGER NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL,"
     " PRIMARY KEY(node, seq, uid)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS recovered(epoch INTEGER PRIMARY KEY);"
+    /* Not there before: an older program of version 3 does not look at it. */
+    "CREATE TABLE IF NOT EXISTS held(node INTEGER NOT NULL, uid INTEGER NOT NULL,"
+    " kbps INTEGER NOT NULL, until INTEGER NOT NULL, left INTEGER NOT NULL,"
+    " PRIMARY KEY(node, uid)) WITHOUT ROWID;"
     "PRAGMA user_version=3;";
 
 /* Version 2 did not know when a batch was frozen, nor that it may be parked. */

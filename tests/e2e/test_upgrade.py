@@ -388,6 +388,30 @@ def test_pid_file_and_ports_of_the_control_plane(stage, node):
     assert not os.path.exists(pid_file)
 
 
+def test_a_dynamic_limit_holds_on(serve, node, origin):
+    """In the process that takes over, and after a crash, for the rest of its time."""
+    dynamic = {"Periodic": 60, "Traffic": "1m", "SpeedLimit": 4, "ExpireTime": "10m"}
+    s = serve(node, extra={"LimitConfig": {"EnableDynamicSpeedLimit": True, "DynamicSpeedLimitConfig": dynamic}})
+
+    def held():
+        with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+            alice.say()
+            bob.say()
+            wait.until(lambda: admin.command("status", "-c", s.config, "--no-rates").returncode == 0, 10, "the socket")
+            users = {u["uid"]: u for u in admin.status(s.config, "--no-rates")["users"]}
+            return users.get(1, {}).get("dynamic_mbps"), users.get(2, {}).get("dynamic_mbps")
+
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say(1_500_000)
+        s.process.wait_log("user=1.*: dynamic speed limit: .*: held to 4 Mbit/s for 600 s", timeout=30)
+    upgrades.upgrade(s)
+    s.process.wait_log("dynamic speed limits of 1 user go on from the last process")
+    upgrades.wait_all_left(s)
+    assert held() == (4, 0)
+    s.restart(kill=True)
+    assert held() == (4, 0)
+
+
 def test_devices_the_old_process_has_reported_are_our_own(serve, node, origin):
     """The panel counts what this node has told it before the upgrade, or before a crash: not devices elsewhere."""
     node.limits = {1: {"device_limit": 1}}
