@@ -33,6 +33,7 @@ char *admin_socket_path(char dst[ADMIN_CLIENT_PATH_MAX], const char *config, con
  * given to admin_reply_fini in any case. */
 NODISCARD enum status admin_call(const char *path, const char *method, const char *target,
                                  const char *body, uint32_t wait_ms, struct admin_reply *out);
+/* Frees what @r owns. Harmless twice. */
 void admin_reply_fini(struct admin_reply *r);
 
 #endif

@@ -39,8 +39,7 @@ struct panel_cli {
 };
 
 /* Reads options (@own, ends with a row without a name; may be NULL) and those of all panel
- * commands: --db, --state, --json,
- * --help. Returns -1 to go on, else the exit status. */
+ * commands: --db, --state, --json, --help. Returns -1 to go on, else the exit status. */
 int panel_parse(struct panel_cli *cli, const struct cmd *cmd, int argc, char **argv,
                 const struct panel_option *own, int max_args);
 /* Opens the database; @create makes it and its directory. Returns -1 to go on, else the exit status
@@ -53,6 +52,7 @@ int panel_failed(const struct panel_cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* The same with the database's last error. */
 int panel_db_failed(const struct panel_cli *cli);
+/* Closes the database. Harmless when it is not open. */
 void panel_close(struct panel_cli *cli);
 
 /* Finds a node by its number, as given on the command line. Returns -1 to go on, else the exit
@@ -97,6 +97,7 @@ struct panel_table {
     unsigned right; /* bit per column: numbers stand to the right */
     struct textbuf *cells;
 };
+/* Appends a copy of @text as the next cell. */
 void panel_table_cell(struct panel_table *t, const char *text);
 /* Writes the rows, columns two blanks apart, wide as their widest cell. */
 void panel_table_write(const struct panel_table *t, struct textbuf *out);
@@ -109,15 +110,15 @@ extern const struct cmd cmd_panel_node_add, cmd_panel_node_list, cmd_panel_node_
 extern const struct cmd cmd_panel_user_add, cmd_panel_user_list, cmd_panel_user_set,
     cmd_panel_user_del, cmd_panel_user_show, cmd_panel_user_link, cmd_panel_reset_traffic;
 
-/* Prints the share links of @u on the nodes it may use; with @node_id only that one. Used by user
- * add, show and link. */
 enum panel_link_format { PANEL_LINK_URI, PANEL_LINK_XRAY, PANEL_LINK_SING_BOX };
 struct panel_link {
-    int64_t node_id;
+    int64_t node_id; /* this node only; 0: all that the user may use */
     enum panel_link_format format;
-    uint16_t socks_port;
-    bool qr;
+    uint16_t socks_port; /* of a configuration's local proxy */
+    bool qr;             /* a QR code behind each link */
 };
+/* Prints how to reach the nodes as @u: for user add, show and link. Returns the exit status; a node
+ * that cannot be linked to is named on standard error. */
 int panel_print_links(struct panel_cli *cli, const struct db_user *u, const struct panel_link *how);
 
 #endif

@@ -91,6 +91,8 @@ void demo_close(struct demo_setup *s)
 {
     db_close(s->db);
     s->db = NULL;
+    crypto_wipe(&s->node, sizeof(s->node));
+    crypto_wipe(&s->user, sizeof(s->user));
 }
 
 /* Backslashes and quotes of a path, for JSON. */

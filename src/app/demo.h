@@ -30,9 +30,10 @@ struct demo_setup {
     struct db_user user; /* the first one */
 };
 
-/* Opens or makes the database with its node and user, and brings the node in line with @o. On
- * failure the cause was said on standard error. */
+/* Opens or makes the database with its node and user, and brings the node in line with @o. ST_OK;
+ * else nothing is open, and the cause was said on standard error. */
 NODISCARD enum status demo_open(const struct demo_options *o, struct demo_setup *out);
+/* Closes the database and wipes node and user. */
 void demo_close(struct demo_setup *s);
 /* The node's configuration, its panel on 127.0.0.1:@panel_port. The caller's reference; NULL:
  * the cause was said. */

@@ -52,11 +52,12 @@ struct service {
     void (*on_lost)(struct service *);     /* told when that one has failed; may be NULL */
 };
 
-/* Raises the limit of open files, makes the loop, the log and the signals as @cfg says. ST_OK,
- * or an error already said on standard error. */
+/* Makes the log, the loop and the signals as @cfg says. ST_OK, or an error already said on standard
+ * error. */
 NODISCARD enum status service_init(struct service *s, const struct config *cfg);
-/* Starts workers and controller and applies @cfg. With a successor (the service's from now on)
- * nothing is accepted before the process that has started this one says so. */
+/* Raises the limit of open files, starts workers and controller, applies @cfg. With a successor
+ * (the service's from now on) nothing is accepted before the process that has started this one
+ * says so. ST_OK, or an error already logged. */
 NODISCARD enum status service_start(struct service *s, const struct config *cfg);
 /* Uses what may change in a running process: nodes, log level. */
 void service_apply(struct service *s, const struct config *cfg);

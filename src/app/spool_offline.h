@@ -11,8 +11,8 @@ struct config;
 
 #define SPOOL_OFFLINE_TEXT SPOOL_ORDER_TEXT
 
-/* Writes the list (spool_orders_list) of @cfg's StateDir into @out, reading only. ST_OK, or an
- * error with @problem. */
+/* Writes the list (spool_orders_list) of @cfg's StateDir into @out, reading only. ST_OK;
+ * ST_E_IO, ST_E_NOMEM with @problem. */
 NODISCARD enum status spool_offline_list(const struct config *cfg, struct textbuf *out,
                                          char problem[SPOOL_OFFLINE_TEXT]);
 /* Does what @order says, in the way of a start of the service: what the counters of a killed

@@ -16,7 +16,7 @@ struct status_ask {
     bool rates;
 };
 
-/* GET /status; as admin_call. */
+/* GET /status. Answers as admin_call. */
 NODISCARD enum status status_ask(const char *path, const struct status_ask *ask,
                                  struct admin_reply *out);
 /* A number from 0 to @max. */

@@ -34,6 +34,7 @@ const char *status_sort_str(enum status_sort s); /* "rate" */
 
 /* Appends the text, lines end in '\n'. Control characters in what panels said are replaced. */
 void status_view(struct textbuf *out, const struct json_t *doc, const struct status_style *style);
+/* Is there a node called @tag? */
 bool status_has_node(const struct json_t *doc, const char *tag);
 /* True: every node serves, but for those that end. */
 bool status_all_serve(const struct json_t *doc);

@@ -28,8 +28,9 @@ struct successor_conf {
 };
 
 /* Was this process started by an upgrade? Then waits for all that is handed over, at most 10 s.
- * ST_OK, *@out NULL: it was not. An error: it was, but *@reason went wrong; the process must
- * end. */
+ * ST_OK, *@out NULL: it was not. An error (ST_E_IO, ST_E_NOMEM, ST_E_UNSUPPORTED, ST_E_TIMEOUT and
+ * those of upgrade_recv): it was, but *@reason went wrong, which the other process was told; this
+ * one must end. */
 NODISCARD enum status successor_take(struct successor **out, const char **reason);
 /* This process cannot serve: tells the other one why. It is to end. */
 void successor_refuse(struct successor *s, const char *text);
@@ -41,7 +42,8 @@ struct handoff *successor_sockets(struct successor *s);
  * this one has another state database, which was told; ST_E_IO. */
 NODISCARD enum status successor_watch(struct successor *s, const struct successor_conf *conf);
 
-/* For controller_setup: a node listens; users are gone, also for sessions of the other process. */
+/* For controller_setup.listens and .removed: a node listens; users are gone, also for sessions of
+ * the other process. */
 void successor_look(struct successor *s);
 void successor_removed(struct successor *s, const struct controller_user *list, size_t count);
 

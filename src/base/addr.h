@@ -24,7 +24,7 @@ struct addr {
 /* Text of the IP alone, IPv6 in canonical lower-case compressed form (RFC 5952), no brackets;
  * "?" for ADDR_NONE. @dst takes at least ADDR_STRLEN bytes. Returns @dst. */
 char *addr_ip_str(const struct addr *a, char *dst);
-/* Text as "1.2.3.4:80" or "[::1]:80". */
+/* Text as "1.2.3.4:80" or "[::1]:80"; @dst takes ADDR_STRLEN bytes. Returns @dst. */
 char *addr_str(const struct addr *a, char *dst);
 /* Reads a numeric IP, IPv6 with or without brackets; port is left 0. ST_OK or ST_E_PROTO. */
 NODISCARD enum status addr_parse_ip(struct addr *a, const char *text, size_t len);
@@ -44,7 +44,9 @@ struct cidr {
     struct addr net;
     uint8_t bits;
 };
+/* Reads "ip" or "ip/bits"; the bits behind the network's may be set. ST_OK or ST_E_PROTO. */
 NODISCARD enum status cidr_parse(struct cidr *c, const char *text, size_t len);
+/* False also for an address of the other family: IPv4-mapped IPv6 is to be unmapped before. */
 bool cidr_contains(const struct cidr *c, const struct addr *a);
 
 #define TARGET_HOST_MAX 255
@@ -58,12 +60,11 @@ struct target {
 };
 
 /* Sets a name: letters, digits, '-', '.', '_' only, 1..255 bytes; an IP literal (also in brackets)
- * becomes an IP.
- * ST_OK or ST_E_PROTO. (Xray-core 25.12.1 common/protocol/address.go.) */
+ * becomes an IP. ST_OK or ST_E_PROTO. (Xray-core 25.12.1 common/protocol/address.go.) */
 NODISCARD enum status target_set_host(struct target *t, const char *host, size_t len,
                                       uint16_t port);
-/* Text "host:port" for logs; @dst takes TARGET_STRLEN bytes. */
 #define TARGET_STRLEN (TARGET_HOST_MAX + 16)
+/* Text "host:port" for logs; @dst takes TARGET_STRLEN bytes. Returns @dst. */
 char *target_str(const struct target *t, char *dst);
 
 #endif

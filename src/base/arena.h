@@ -15,6 +15,7 @@ void *arena_alloc(struct arena *a, size_t size);
 /* NUL-terminated copies; NULL without memory. */
 char *arena_strdup(struct arena *a, const char *text);
 char *arena_strndup(struct arena *a, const char *text, size_t len);
+/* As snprintf, of any length; NULL without memory. */
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -34,6 +34,7 @@ struct log_about {
 void log_line(const struct log *lg, enum log_level level, const struct log_about *about,
               const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* Would a line of @level be written? For lines that cost something to make. */
 static inline bool log_wants(const struct log *lg, enum log_level level)
 {
     return (int)level >= __atomic_load_n((const int *)&lg->level, __ATOMIC_RELAXED);
@@ -41,10 +42,10 @@ static inline bool log_wants(const struct log *lg, enum log_level level)
 
 /* "debug", "info", "warning"/"warn", "error", "none" in any case; false if none of these. */
 bool log_level_parse(const char *text, enum log_level *out);
+/* The word for a level, as log_level_parse reads it. */
 const char *log_level_str(enum log_level level);
 /* Shows a secret as its first and last four characters with "****" between, or eight stars when it
- * has 8 or fewer.
- * @dst takes 16 bytes. */
+ * has 8 or fewer. Returns @dst. */
 char *log_mask(char dst[16], const char *secret);
 
 #endif

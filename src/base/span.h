@@ -83,7 +83,7 @@ struct span *span_new_small(struct pool *p);
 struct span *span_new_for(struct pool *p, size_t len);
 /* A second view of the same blk (adds a reference). NULL: no memory. */
 struct span *span_share(struct pool *p, const struct span *s);
-void span_free(struct pool *p, struct span *s);
+void span_free(struct pool *p, struct span *s); /* and its blk with the last one; NULL is fine */
 
 static inline uint8_t *span_data(const struct span *s)
 {
@@ -105,7 +105,7 @@ static inline bool span_owns_blk(const struct span *s)
 
 /* ---- queues ---------------------------------------------------------------------------------- */
 
-void bufq_init(struct bufq *q, uint32_t cap);
+void bufq_init(struct bufq *q, uint32_t cap); /* empty; UINT32_MAX: without a cap */
 /* Frees all spans; cap and eof stay. */
 void bufq_clear(struct bufq *q, struct pool *p);
 /* Bytes up to the cap, which is soft: whoever sees room > 0 may add one whole unit. */

@@ -16,10 +16,11 @@ struct textbuf {
     bool failed;
 };
 
-void textbuf_init(struct textbuf *t);
-void textbuf_fini(struct textbuf *t);
+void textbuf_init(struct textbuf *t); /* empty, without a bound */
+void textbuf_fini(struct textbuf *t); /* frees the text; @t is empty then */
 /* Room for @n bytes that the caller writes and adds to len; NULL: failed. */
 char *textbuf_room(struct textbuf *t, size_t n);
+/* Each appends: bytes, a text, a formatted text, a number in decimal. */
 void textbuf_put(struct textbuf *t, const char *text, size_t len);
 void textbuf_puts(struct textbuf *t, const char *text);
 void textbuf_printf(struct textbuf *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

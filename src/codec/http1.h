@@ -15,8 +15,8 @@
 
 #include "base/status.h"
 
-#define HTTP1_HEAD_MAX                                                                             \
-    (8192u + 4096u) /* longest head; Go's limit for MaxHeaderBytes 8192 with its slack */
+/* The longest head: Go's limit for MaxHeaderBytes 8192 with its slack. */
+#define HTTP1_HEAD_MAX (8192u + 4096u)
 
 /* A borrowed text, not NUL-terminated. */
 struct http1_str {
@@ -39,10 +39,10 @@ struct http1_head {
     uint64_t content_length;         /* HTTP1_BODY_LENGTH */
     size_t size;                     /* bytes of the head with its empty line */
     struct http1_str method, target; /* requests: as sent */
-    struct http1_str
-        host; /* requests: authority of an absolute target, else the Host field; may be empty */
-    struct http1_str path,
-        query; /* requests: parts of the target, not decoded; path "/..." or "*" (empty: CONNECT) */
+    /* requests: authority of an absolute target, else the Host field; may be empty */
+    struct http1_str host;
+    /* requests: parts of the target, not decoded; path "/..." or "*" (empty: CONNECT) */
+    struct http1_str path, query;
     struct http1_str reason; /* responses */
     struct http1_str fields; /* all field lines */
 };

@@ -29,8 +29,10 @@ NODISCARD enum status http1_date_parse(const char *text, size_t len, int64_t *un
 /* Starts a head in @buf; @reason NULL = http1_reason(status). */
 void http1_begin_response(struct http1_writer *w, char *buf, size_t cap, unsigned status,
                           const char *reason);
+/* @target: as it stands in the request line. */
 void http1_begin_request(struct http1_writer *w, char *buf, size_t cap, const char *method,
                          const char *target);
+/* Each adds one field line. Values are written as they are. */
 void http1_add_field(struct http1_writer *w, const char *name, const char *value);
 void http1_add_field_n(struct http1_writer *w, const char *name, const char *value, size_t len);
 void http1_add_number(struct http1_writer *w, const char *name, uint64_t value);

@@ -35,7 +35,7 @@ void json_unref(struct json_t *v); /* NULL is fine */
 /* Member @key of object @obj in any letter case, borrowed; NULL if @obj is no object (PHP's [] too)
  * or has none, or it is null. */
 const struct json_t *json_get(const struct json_t *obj, const char *key);
-/* {} ; an empty array counts, PHP cannot tell them apart */
+/* An object; an empty array counts, PHP cannot tell them apart. */
 bool json_is_object(const struct json_t *v);
 bool json_is_array(const struct json_t *v);
 bool json_is_null(const struct json_t *v); /* JSON's null; a NULL pointer counts */
@@ -43,12 +43,13 @@ bool json_is_string(const struct json_t *v);
 size_t json_array_len(const struct json_t *v);                  /* 0 if no array */
 const struct json_t *json_at(const struct json_t *v, size_t i); /* NULL past the end */
 
-/* Lenient conversions of a value (NULL gives @dflt): integers from 5, 5.0, "5", " 5 ", true;
- * ST_E_CONFIG when it is something else or out of int64. Booleans from true, 1, "1", "true", "yes",
- * "on" and their opposites. */
+/* Lenient conversions of a value (NULL gives @dflt): integers from 5, 5.0, "5", " 5 ", true.
+ * ST_OK; ST_E_CONFIG when it is something else or out of int64. Booleans from true, 1, "1",
+ * "true", "yes", "on" and their opposites. */
 NODISCARD enum status json_to_int(const struct json_t *v, int64_t dflt, int64_t *out);
 /* Numbers of 0 or more in thousandths, from what json_to_int takes and from 1.5 and "1.5"; a finer
- * fraction is cut. ST_E_CONFIG when it is something else, negative, or over 2^53 thousandths. */
+ * fraction is cut. ST_OK; ST_E_CONFIG when it is something else, negative, or over 2^53
+ * thousandths. */
 NODISCARD enum status json_to_milli(const struct json_t *v, uint64_t dflt, uint64_t *out);
 NODISCARD enum status json_to_bool(const struct json_t *v, bool dflt, bool *out);
 /* Text of a string, borrowed; NULL for anything else. */
@@ -59,7 +60,7 @@ int64_t json_get_int(const struct json_t *obj, const char *key, int64_t dflt);
 bool json_get_bool(const struct json_t *obj, const char *key, bool dflt);
 
 /* Walks the members of an object in file order: iter = json_first(obj); iter; iter = json_next(obj,
- * iter). */
+ * iter). Key and value are borrowed. */
 void *json_first(const struct json_t *obj);
 void *json_next(const struct json_t *obj, void *iter);
 const char *json_iter_key(void *iter);

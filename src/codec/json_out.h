@@ -16,6 +16,7 @@ struct json_out {
     bool more; /* a value stands before, on this level */
 };
 
+/* Opens and closes an object, an array. */
 void json_out_object(struct json_out *o, const char *key);
 void json_out_array(struct json_out *o, const char *key);
 void json_out_end_object(struct json_out *o);

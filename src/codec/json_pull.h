@@ -38,8 +38,8 @@ struct json_pull {
     uint32_t text_len; /* without the NUL; no byte of it is 0 */
     bool cut;          /* the string was longer than JSON_PULL_TEXT */
     uint32_t depth; /* objects and arrays open around the event; an opening event counts itself */
-    uint64_t
-        offset; /* byte at which the event's text starts; after an error the byte that was wrong */
+    /* Byte at which the event's text starts; after an error the byte that was wrong. */
+    uint64_t offset;
 
     /* Private. */
     const uint8_t *in, *in_end;
@@ -56,6 +56,7 @@ struct json_pull {
     char mem[JSON_PULL_TEXT + 4 + 1];
 };
 
+/* Ready for a new document. Nothing to free. */
 void json_pull_init(struct json_pull *p);
 /* Gives the next bytes, borrowed until json_pull_next has answered ST_MORE. The bytes before must
  * be used up. */

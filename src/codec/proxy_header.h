@@ -14,8 +14,8 @@
 #define PROXY_HEADER_BUILD_MAX 120u
 
 struct proxy_header {
-    struct addr src,
-        dst; /* family ADDR_NONE: keep the socket's addresses (UNKNOWN, LOCAL, a unix socket's) */
+    /* Family ADDR_NONE: keep the socket's addresses (UNKNOWN, LOCAL, a unix socket's). */
+    struct addr src, dst;
 };
 
 /* Reads a header from the @len bytes at @p. TLVs are skipped; v4-mapped addresses become IPv4.

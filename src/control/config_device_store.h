@@ -23,6 +23,7 @@ struct config_device_store {
     uint32_t timeout_ms; /* of connecting, and of an answer */
 };
 
+/* The defaults: none given, nothing on. */
 void config_device_store_init(struct config_device_store *s);
 /* The same server, asked in the same way. */
 bool config_device_store_equal(const struct config_device_store *a,

@@ -53,9 +53,8 @@ struct config_env {
 struct config_cert {
     enum config_cert_mode mode;
     const char *domain; /* "" = none given */
-    const char *cert_file,
-        /* PEM; not FILE: default <StateDir>/cert/<domain>.crt and .key ("" without domain) */
-        *key_file;
+    /* PEM; not FILE: default <StateDir>/cert/<domain>.crt and .key ("" without domain) */
+    const char *cert_file, *key_file;
     const char *provider, *email;
     const struct config_env *dns_env;
     size_t dns_env_count;
@@ -64,8 +63,8 @@ struct config_cert {
 };
 
 struct config_options {
-    struct addr
-        listen[CONFIG_LISTEN_MAX]; /* port 0: server_port of the panel, or @port; default 0.0.0.0 */
+    /* port 0: server_port of the panel, or @port; default 0.0.0.0 */
+    struct addr listen[CONFIG_LISTEN_MAX];
     unsigned listen_count;
     uint16_t port;                  /* replaces the panel's server_port; 0 = the panel's */
     struct addr send_ip4, send_ip6; /* source of outgoing connections; family 0 = any */
@@ -76,8 +75,8 @@ struct config_options {
     bool proxy_protocol; /* and who may speak it; count 0: everybody must */
     const struct cidr *proxy_from;
     size_t proxy_from_count;
-    const char *const
-        *trusted_xff; /* TrustedXForwardedFor: header names whose presence makes it believed */
+    /* TrustedXForwardedFor: header names whose presence makes it believed */
+    const char *const *trusted_xff;
     size_t trusted_xff_count;
     bool tfo;
     enum view_ip_strategy ip_strategy; /* DNSType if EnableDNS, else VIEW_IP_ANY */

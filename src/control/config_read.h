@@ -60,6 +60,8 @@ struct config_reader {
 
 #define CONFIG_FINDINGS_MAX 200u
 
+/* Notes a finding about @at; an error sets node_bad too. Beyond CONFIG_FINDINGS_MAX only
+ * counted. From a panel's reply the first error goes to r->problem, and nothing else. */
 void config_report(struct config_reader *r, enum config_severity s, const struct config_path *at,
                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* The file is no JSON. */
@@ -98,6 +100,7 @@ bool config_list(struct config_reader *r, const struct config_path *at, const st
 /* A numeric address with or without brackets; "" is 0.0.0.0. */
 bool config_ip(struct config_reader *r, const struct config_path *at, const char *text,
                struct addr *out);
+/* Addresses and networks, as config_list takes them; count 0 for nothing. */
 bool config_cidrs(struct config_reader *r, const struct config_path *at, const struct json_t *v,
                   const struct cidr **out, size_t *count);
 /* false, 0, "", "none", null, [] and {}: asks for nothing. */

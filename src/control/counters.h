@@ -18,10 +18,9 @@
  *             spool (only a later freeze deletes it), so recovery's put adds nothing.
  *   recovery  lock file -> put all accounts + spool_recover(epoch) in one commit -> unlink. (Two
  *             processes: of an epoch that is neither ours nor recovered a freeze deletes nothing.)
- *             Killed
- *             before the commit: done again from the file. Killed before the unlink: the epoch is
- *             found recovered, the file only unlinked. The mark goes when a later start finds no
- *             file (spool_bury).
+ *             Killed before the commit: done again from the file. Killed before the unlink: the
+ *             epoch is found recovered, the file only unlinked. The mark goes when a later start
+ *             finds no file (spool_bury).
  *   ending    as recovery, of our own file. */
 #ifndef CONTROL_COUNTERS_H
 #define CONTROL_COUNTERS_H
@@ -54,16 +53,18 @@ void counters_recover(struct counters *c);
 void counters_close(struct counters *c);
 /* False: anonymous memory. */
 bool counters_is_durable(const struct counters *c);
+/* Where worker @worker counts; valid until counters_close. */
 const struct meter *counters_meter(const struct counters *c, unsigned worker);
 
-/* Makes @n slots available; ST_OK, ST_E_LIMIT over COUNTERS_SLOTS, ST_E_IO no memory. */
+/* Makes @n slots available. ST_OK; ST_E_LIMIT: over COUNTERS_SLOTS; ST_E_IO: there is no memory for
+ * them, in the file or outside. */
 NODISCARD enum status counters_reserve(struct counters *c, uint32_t n);
 /* Hands out a slot for user @uid of the spool's node @node. Never fails after counters_reserve. */
 uint32_t counters_take(struct counters *c, uint32_t node, uint64_t uid);
 /* No worker writes @slot any more: it is free after the next committed sample. */
 void counters_retire(struct counters *c, uint32_t slot);
-/* Moves what changed into the spool, in one transaction. ST_OK; ST_E_IO: everything waits for the
- * next time. @moved (may be NULL): slots put. */
+/* Moves what changed into the spool, in one transaction. ST_OK; ST_E_IO, ST_E_NOMEM:
+ * everything waits for the next time. @moved (may be NULL): slots put. */
 NODISCARD enum status counters_sample(struct counters *c, int64_t unix_s, size_t *moved);
 /* From now on each sample says how much the users of it moved since the one before: @uid of the
  * spool's @node, both directions. ST_OK, ST_E_NOMEM. */

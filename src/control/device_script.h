@@ -43,6 +43,7 @@ struct device_command {
     char text[DEVICE_SCRIPT_KEY_MAX + 32 + 80 * DEVICE_SCRIPT_DEVICES];
 };
 
+/* Makes the EVALSHA that asks @q. @out borrows the texts of @q. */
 void device_script_ask(const struct device_question *q, struct device_command *out);
 
 struct device_verdict {

@@ -24,6 +24,7 @@ struct grpc_health {
     unsigned watcher_count;
 };
 
+/* @methods: all that the server has, borrowed for the life of @h. */
 void grpc_health_init(struct grpc_health *h, const struct grpc_method *methods, size_t count);
 /* The server ends: watchers are told NOT_SERVING, their streams end. Harmless twice. */
 void grpc_health_stop(struct grpc_health *h);

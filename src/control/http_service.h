@@ -55,6 +55,7 @@ void http_service_close(struct http_service *s);
 
 /* ---- a call, until it is answered ---- */
 
+/* The request, whole; borrowed until the call ends. */
 const struct http1_head *http_call_head(const struct http_call *c);
 struct http1_str http_call_body(const struct http_call *c);
 /* Where the body of the answer is written. */

@@ -119,7 +119,8 @@ void node_on_gone(struct node *n);
 bool node_url(struct node *n, enum v2sp_action action, char *url);
 
 /* Serves @s (NULL: what is served now; taken over) to the users in @list (NULL: those there are;
- * settled), and publishes. ST_OK or an error (nothing changed, said). */
+ * settled), and publishes. ST_OK, or an error that was said and that the next pull makes good:
+ * ST_E_IO, ST_E_LIMIT, ST_E_NOMEM, ST_E_CRYPTO. */
 NODISCARD enum status node_apply(struct node *n, struct served_node *own_s, struct user_list *list);
 /* Builds what @text says. On failure NULL, and config_trouble says why. */
 struct served_node *node_build(struct node *n, const char *text, size_t len);

@@ -28,7 +28,7 @@ NODISCARD enum status node_cache_update(struct store *s, uint32_t node, const st
 /* Replaces all users of the node by @t, with the limits in force. ST_OK or ST_E_IO. */
 NODISCARD enum status node_cache_rewrite(struct store *s, uint32_t node,
                                          const struct user_table *t);
-/* Adds the users to @l (settled order). ST_OK, ST_E_IO, ST_E_NOMEM. */
+/* Adds the users to @l (settled order). ST_OK, ST_E_IO, ST_E_NOMEM, ST_E_LIMIT: over USERS_MAX. */
 NODISCARD enum status node_cache_load_users(struct store *s, uint32_t node, struct user_list *l);
 
 #endif

@@ -40,6 +40,7 @@ void node_devices_age(struct node *n);
 void node_devices_forget(struct node *n);
 /* The panel has no such list: it is not asked for an hour. */
 void node_devices_unknown(struct node *n);
+/* Is the panel to be asked? Not for a while after node_devices_unknown. */
 bool node_devices_wanted(const struct node *n);
 
 #endif

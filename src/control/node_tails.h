@@ -49,6 +49,7 @@ struct node_tails {
     uint16_t suite, group;
 };
 
+/* Nothing is known yet, nothing runs. */
 void node_tails_init(struct node *n);
 /* Something else is served, or for the first time. */
 void node_tails_follow(struct node *n);

@@ -19,6 +19,7 @@ struct node_target {
     struct node_trouble trouble;
 };
 
+/* Nothing runs yet. */
 void node_target_init(struct node *n);
 /* Something else is served, or for the first time. */
 void node_target_follow(struct node *n);

@@ -24,6 +24,7 @@ struct online_list {
 
 /* Where the entries of @uid begin, or would. */
 size_t online_list_find(const struct online_list *o, uint64_t uid);
+/* Was @uid shown from @ip? */
 bool online_list_has(const struct online_list *o, uint64_t uid, const struct addr *ip);
 /* Sorts what the workers see, joins what several saw of one (user, address), and leaves out whom
  * the panel is not to hear of: less than @min bytes, neither moving nor in @o. Returns how many of

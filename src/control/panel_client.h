@@ -27,17 +27,15 @@ struct panel_reply {
     long http; /* status, 0: none came */
     bool sent; /* a byte of the request may have reached the panel */
     bool retried;
-    enum status
-        /* ST_OK: the body is complete; ST_E_IO, ST_E_TIMEOUT: transport; ST_E_LIMIT: over
-         * reply_max; else what data() returned */
-        status;
+    /* ST_OK: the body is complete; ST_E_IO, ST_E_TIMEOUT: transport; ST_E_LIMIT: over reply_max;
+     * else what data() returned */
+    enum status status;
     const char *text;       /* why not, "" if complete; no secret */
     const char *etag;       /* "" = none, or longer than PANEL_ETAG_MAX */
     uint32_t retry_after_s; /* 0 = not said */
-    const char *
-        /* ends with NUL; all of it, or the first PANEL_HEAD_MAX bytes if data() took it or it
-         * belongs to an error */
-        body;
+    /* ends with NUL; all of it, or the first PANEL_HEAD_MAX bytes if data() took it or it belongs
+     * to an error */
+    const char *body;
     size_t body_len;
 };
 

@@ -63,7 +63,8 @@ bool redis_link_is_up(const struct redis_link *l);
 const char *redis_link_sha(const struct redis_link *l);
 /* Sends a command. @fn is called once, from the loop or a call that ends the connection: with its
  * answer, or with NULL. It says whether the answer was understood; if not the connection ends.
- * ST_OK; ST_E_IO: it is down; ST_E_LIMIT: REDIS_LINK_MAX are under way. Then @fn is not called. */
+ * ST_OK; ST_E_IO: it is down; ST_E_LIMIT: REDIS_LINK_MAX are under way; ST_E_NOMEM. Then @fn is not
+ * called. */
 #define REDIS_LINK_MAX 1024u
 NODISCARD enum status redis_link_send(struct redis_link *l, int argc, const char **argv,
                                       const size_t *len,

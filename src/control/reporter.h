@@ -42,6 +42,7 @@ void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_
  * is none of his. */
 size_t reporter_find(const struct reporter *r, uint64_t uid);
 const struct addr *reporter_shown(const struct reporter *r, uint64_t uid, size_t at);
+/* Did the last report hold @ip of @uid? */
 bool reporter_has_shown(const struct reporter *r, uint64_t uid, const struct addr *ip);
 /* Bytes the panel has acknowledged since start. */
 void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down);

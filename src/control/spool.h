@@ -40,13 +40,13 @@ NODISCARD enum status spool_put(struct store *s, const struct spool_account *a, 
  * ST_E_IO. */
 NODISCARD enum status spool_recover(struct store *s, uint32_t epoch, bool *before);
 /* No counters of starts before @epoch exist any more: their accounts end with what is known, their
- * marks go. */
+ * marks go. ST_OK or ST_E_IO. */
 NODISCARD enum status spool_bury(struct store *s, uint32_t epoch);
 
 #define SPOOL_KEY_LEN 80 /* with its NUL */
-#define SPOOL_ROWS_MAX                                                                             \
-    20000u /* about 700 KB of body; panels count online users by the entries of one push */
-#define SPOOL_WAIT_S 600 /* traffic below the least amount waits no longer than this */
+/* About 700 KB of body; panels count online users by the entries of one push. */
+#define SPOOL_ROWS_MAX 20000u
+#define SPOOL_WAIT_S   600 /* traffic below the least amount waits no longer than this */
 
 struct spool_batch {
     uint64_t seq; /* from 1, grows by one a batch of the node */
@@ -67,15 +67,15 @@ NODISCARD enum status spool_freeze(struct store *s, uint32_t node, uint64_t min_
 NODISCARD enum status
 spool_rows(struct store *s, uint32_t node, uint64_t seq,
            enum status (*row)(void *arg, uint64_t uid, uint64_t up, uint64_t down), void *arg);
-/* The first byte may now be sent: on disk when it returns ST_OK. */
+/* The first byte may now be sent: on disk when it returns ST_OK. Else ST_E_IO. */
 NODISCARD enum status spool_sending(struct store *s, uint32_t node, uint64_t seq);
-/* The panel has applied it. */
+/* The panel has applied it: it is gone. ST_OK; ST_E_IO: it still waits. */
 NODISCARD enum status spool_done(struct store *s, uint32_t node, uint64_t seq);
 /* The panel has certainly not applied it this time. @before: an earlier time it may have, so the
- * mark stays, and it is not parked for that. */
+ * mark stays, and it is not parked for that. ST_OK or ST_E_IO. */
 NODISCARD enum status spool_back(struct store *s, uint32_t node, uint64_t seq, bool before);
 /* It may have been applied and shall not be applied twice: it stays, but is not found by
- * spool_freeze any more, until somebody decides (spool_admin.h). */
+ * spool_freeze any more, until somebody decides (spool_admin.h). ST_OK or ST_E_IO. */
 NODISCARD enum status spool_park(struct store *s, uint32_t node, uint64_t seq);
 /* It was certainly not applied and is too large: its upper half becomes a batch of its own. ST_OK;
  * ST_E_NOTFOUND: one row cannot be halved; ST_E_IO. */
@@ -83,7 +83,7 @@ NODISCARD enum status spool_split(struct store *s, uint32_t node, uint64_t seq);
 /* Takes the next number of the node, within a transaction of the caller; 0: failed. */
 uint64_t spool_next_seq(struct store *s, uint32_t node);
 enum spool_parked { SPOOL_NOT_PARKED, SPOOL_PARKED, SPOOL_ASKED }; /* batch.parked */
-/* Sum of what is not yet acknowledged: accounts and batches. */
+/* Sum of what is not yet acknowledged, in bytes: accounts and batches. ST_OK or ST_E_IO. */
 NODISCARD enum status spool_pending(struct store *s, uint32_t node, uint64_t *up, uint64_t *down);
 
 /* The same for the same batch, different for any other: "<node id>-<database>.<node row>-<seq>".

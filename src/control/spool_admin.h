@@ -43,10 +43,11 @@ NODISCARD enum status
 spool_admin_nodes(struct store *s, enum status (*fn)(void *arg, const struct spool_node_info *n),
                   void *arg);
 /* What of @node is in no batch yet; *@oldest_s: since when the first of it waits, 0 = nothing does,
- * or since an earlier run. */
+ * or since an earlier run. ST_OK or ST_E_IO. */
 NODISCARD enum status spool_admin_accounts(struct store *s, uint32_t node, struct spool_sum *sum,
                                            int64_t *oldest_s);
-/* Calls @fn for each batch of the node, oldest first. @identity: of the node. */
+/* Calls @fn for each batch of the node, oldest first, as spool_admin_nodes does. @identity: of the
+ * node. */
 NODISCARD enum status
 spool_admin_batches(struct store *s, uint32_t node, const char *identity,
                     enum status (*fn)(void *arg, const struct spool_batch_info *b), void *arg);
@@ -62,7 +63,8 @@ NODISCARD enum status spool_admin_drop(struct store *s, uint32_t node, uint64_t 
  * ST_E_NOTFOUND: nothing did; ST_E_IO. */
 NODISCARD enum status spool_admin_drop_node(struct store *s, uint32_t node, struct spool_sum *sum);
 /* Everything that waits of node @from, which does not run, is @to's from now on. Its batches keep
- * their keys: a panel that has booked one knows it again. @identity: of @from. As above. */
+ * their keys: a panel that has booked one knows it again. @identity: of @from. ST_OK;
+ * ST_E_NOTFOUND: nothing waits; ST_E_IO. */
 NODISCARD enum status spool_admin_move(struct store *s, uint32_t from, const char *identity,
                                        uint32_t to, struct spool_sum *sum);
 /* Forgets the oldest parked batch of the node if there are more than SPOOL_PARKED_MAX. ST_OK:

@@ -27,7 +27,7 @@ struct spool_places {
     size_t count;
 };
 
-/* Writes all that waits, by node. ST_OK, ST_E_IO. */
+/* Writes all that waits, by node. ST_OK, ST_E_IO, ST_E_NOMEM. */
 NODISCARD enum status spool_orders_list(struct json_out *o, struct store *s,
                                         struct spool_places places);
 
@@ -48,8 +48,8 @@ struct spool_outcome {
 
 /* Reads {"node": ..., "to": ..., "batch": ...}; texts are borrowed. False: wrong. */
 bool spool_order_read(const struct json_t *v, bool drop, struct spool_order *out);
-/* ST_OK: done; ST_E_NOTFOUND, ST_E_BUSY, ST_E_CONFIG: it cannot be; ST_E_IO. out->text in any
- * case. */
+/* ST_OK: done; ST_E_NOTFOUND, ST_E_BUSY, ST_E_CONFIG: it cannot be; ST_E_IO, ST_E_NOMEM.
+ * out->text in any case. */
 NODISCARD enum status spool_order_run(struct store *s, struct spool_places places,
                                       const struct spool_order *order, struct spool_outcome *out);
 

@@ -71,7 +71,8 @@ struct stats_item {
     const struct user_rt *user; /* of STATS_USER */
 };
 
-/* Calls @fn for each; ends early with what it returns when that is not ST_OK. */
+/* Calls @fn for each; ends early with what it returns when that is not ST_OK. ST_OK, that, or
+ * ST_E_NOMEM. */
 NODISCARD enum status
 stats_walk(struct stats *s, enum status (*fn)(void *arg, const struct stats_item *item), void *arg);
 /* The item that @name, such as "user>>>TAG|CREDENTIAL", names. Its name stays the caller's. */

@@ -20,8 +20,9 @@ struct stats_set {
     size_t count;
 };
 
-/* ST_OK, ST_E_NOMEM. */
+/* Copies @names. ST_OK; ST_E_NOMEM: @s is empty. */
 NODISCARD enum status stats_set_init(struct stats_set *s, const struct config_stats_names *names);
+/* Frees the copies; it is empty then. */
 void stats_set_fini(struct stats_set *s);
 /* Is it among them, or are all? */
 bool stats_set_has(const struct stats_set *s, const char *name, size_t len);
@@ -36,8 +37,10 @@ struct stats_index {
     uint32_t version;
 };
 
+/* NULL: nobody's, or no memory for the index. */
 const struct user_rt *stats_index_find(struct stats_index *x, const struct user_table *t,
                                        const char *credential, size_t len);
+/* Frees the index; it is zeroed then. */
 void stats_index_fini(struct stats_index *x);
 
 #endif

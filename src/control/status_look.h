@@ -58,11 +58,13 @@ struct status_view {
     uint64_t window_us; /* over which the rates are; 0: there are none */
 };
 
+/* Frees the look; it is zeroed then. */
 void status_look_free(struct status_look *l);
 /* Sees everything, rates since @l; then, if @again, makes @l what is seen now. ST_OK, ST_E_NOMEM.
  * Pointers are good for this round of the loop. */
 NODISCARD enum status status_look_at(struct status_look *l, bool again, const struct node_env *env,
                                      const struct list *nodes, struct status_view *out);
+/* Frees what status_look_at filled in. */
 void status_view_free(struct status_view *v);
 
 #endif

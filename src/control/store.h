@@ -48,13 +48,17 @@ void store_give_nodes(struct store *s);
 
 /* ---- for the modules that keep tables here: spool, node_cache ---- */
 
+/* Begins a transaction; they do not nest. ST_OK or ST_E_IO. */
 NODISCARD enum status store_begin(struct store *s);
-/* As store_begin; this transaction, and all before it, are on disk when store_commit returns. */
+/* As store_begin; this transaction, and all before it, are on disk when store_commit returns.
+ * ST_OK or ST_E_IO. */
 NODISCARD enum status store_begin_durable(struct store *s);
-/* On failure everything since store_begin is undone. */
+/* ST_OK; ST_E_IO: everything since store_begin is undone. */
 NODISCARD enum status store_commit(struct store *s);
+/* Undoes everything since store_begin. */
 void store_rollback(struct store *s);
-/* Ends a transaction that came to @st: commits if that is ST_OK, else undoes it and returns @st. */
+/* Ends a transaction that came to @st: commits if that is ST_OK (answers as store_commit), else
+ * undoes it and returns @st. */
 NODISCARD enum status store_finish(struct store *s, enum status st);
 /* A prepared statement, reset and without bindings; kept for the next time. @sql must be a literal.
  * NULL: failed (said). */

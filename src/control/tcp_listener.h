@@ -19,6 +19,7 @@ struct tcp_listener {
     void (*accepted)(struct tcp_listener *, int fd, const struct addr *peer);
 };
 
+/* Closed. @accepted: see above. */
 void tcp_listener_init(struct tcp_listener *t, struct loop *l,
                        void (*accepted)(struct tcp_listener *, int fd, const struct addr *peer));
 /* Listens on @at (port 0: any free one, see t->bound). ST_OK; ST_E_BUSY, ST_E_IO: *@why says what
@@ -26,8 +27,7 @@ void tcp_listener_init(struct tcp_listener *t, struct loop *l,
 NODISCARD enum status tcp_listener_open(struct tcp_listener *t, const struct addr *at,
                                         struct why *why);
 /* Takes connections of @own_fd, of whatever family, which listens already and does not block.
- * ST_OK;
- * ST_E_IO: it is closed, *@why as above. */
+ * ST_OK; ST_E_IO: it is closed, *@why as above. */
 NODISCARD enum status tcp_listener_take(struct tcp_listener *t, int own_fd, struct why *why);
 bool tcp_listener_is_open(const struct tcp_listener *t);
 void tcp_listener_close(struct tcp_listener *t); /* harmless twice */

@@ -14,6 +14,7 @@ struct unix_socket {
     uint64_t dev, ino; /* of ours; ino 0: not there */
 };
 
+/* For <dir>/<name>; nothing is there yet. */
 void unix_socket_init(struct unix_socket *u, const char *dir, const char *name);
 /* Listens, mode 0600, in place of a socket that nobody serves. *@fd does not block and is the
  * caller's. ST_OK; ST_E_BUSY: another process serves it; ST_E_LIMIT: the path is too long, which

@@ -23,13 +23,15 @@ struct device_panel;
 
 /* Stable objects for all nodes of the process; memory grows in chunks and is kept. */
 struct user_slab;
-struct user_slab *user_slab_new(void);
-void user_slab_free(struct user_slab *s);
+struct user_slab *user_slab_new(void);    /* NULL: no memory */
+void user_slab_free(struct user_slab *s); /* NULL is fine; nobody may hold an object any more */
 /* ST_OK: the next @n takes succeed; ST_E_NOMEM. */
 NODISCARD enum status user_slab_reserve(struct user_slab *s, size_t n);
+/* A zeroed object. Only after user_slab_reserve. */
 struct user_rt *user_slab_take(struct user_slab *s);
 /* Nobody may hold a pointer to @u any more. Wipes the credential. */
 void user_slab_give(struct user_slab *s, struct user_rt *u);
+/* Objects taken and not given back. */
 size_t user_slab_used(const struct user_slab *s);
 
 /* ---- the list as it arrives ---- */
@@ -53,7 +55,7 @@ struct user_list {
     size_t duplicates; /* dropped by user_list_settle: the last of equal users stays */
 };
 
-void user_list_init(struct user_list *l);
+void user_list_init(struct user_list *l); /* empty */
 void user_list_fini(struct user_list *l); /* wipes the credentials */
 /* Appends a user whose credential is the text of a UUID, or 1..30 bytes that stand for one (version
  * 5 over the nil namespace, as Xray-core common/uuid does). ST_OK; ST_E_PROTO: neither; ST_E_LIMIT
@@ -89,8 +91,8 @@ struct users_env {
 };
 
 struct users_change {
-    struct user_rt *
-        *removed; /* out of the table, marked removed; the table's reference is now the array's */
+    /* out of the table, marked removed; the table's reference is now the array's */
+    struct user_rt **removed;
     size_t removed_count;
     size_t added, changed;
     size_t device_limits; /* users who have one now or a smaller one */

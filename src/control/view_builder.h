@@ -44,10 +44,10 @@ struct served_node {
 };
 
 /* Builds from the panel's answer. *@out has one reference. ST_OK; ST_E_PROTO: no configuration;
- * ST_E_CONFIG, ST_E_UNSUPPORTED: cannot be served; all three with
- * @problem. ST_E_NOMEM. */
+ * ST_E_CONFIG, ST_E_UNSUPPORTED, ST_E_CRYPTO: cannot be served; ST_E_NOMEM. All with @problem. */
 NODISCARD enum status view_builder_make(const struct config_node *conf, const struct json_t *reply,
                                         struct served_node **out, char problem[NODE_PROBLEM_MAX]);
+/* One more reference; the last one that goes frees the node and wipes its keys. */
 struct served_node *served_node_ref(struct served_node *s);
 void served_node_unref(struct served_node *s); /* NULL is fine */
 /* What cert_stamp would be now; 0: there are no files, or one is just missing. */

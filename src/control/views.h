@@ -24,8 +24,10 @@ struct views *views_new(struct loop *l, struct user_slab *slab, uint64_t seed);
  * handled. NULL is fine. */
 void views_free(struct views *v);
 
-/* A node number nobody uses, or is still looked up under; ST_E_LIMIT: none. ST_E_NOMEM. */
+/* A node number that nobody uses, nor is still looked up under. ST_OK; ST_E_LIMIT: all are taken;
+ * ST_E_NOMEM. */
 NODISCARD enum status views_take_no(struct views *v, uint32_t *no);
+/* The node has ended: what its protocol shared goes with its last view. */
 void views_give_no(struct views *v, uint32_t no);
 
 /* Names a user that the node's protocol cannot serve, and why. */

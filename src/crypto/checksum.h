@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint32_t checksum_crc32(const void *data, size_t len);
-uint32_t checksum_fnv1a(const void *data, size_t len);
+uint32_t checksum_crc32(const void *data, size_t len); /* 0 for no bytes */
+uint32_t checksum_fnv1a(const void *data, size_t len); /* 0x811c9dc5 for no bytes */
 
 #endif

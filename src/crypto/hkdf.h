@@ -17,8 +17,7 @@ NODISCARD enum status hkdf_extract(struct crypto_ctx *cc, enum hash_alg alg, con
 NODISCARD enum status hkdf_expand(struct crypto_ctx *cc, enum hash_alg alg, const uint8_t *prk,
                                   const void *info, size_t info_len, uint8_t *out, size_t len);
 /* HKDF-Expand-Label of TLS 1.3: @label without its "tls13 " prefix (<= 249 bytes), @context <= 255
- * bytes,
- * @len <= 65535. @out must not overlap @secret. Same answers. */
+ * bytes, @len <= 65535. @out must not overlap @secret. Same answers. */
 NODISCARD enum status hkdf_expand_label(struct crypto_ctx *cc, enum hash_alg alg,
                                         const uint8_t *secret, const char *label,
                                         const void *context, size_t context_len, uint8_t *out,

@@ -22,6 +22,8 @@ struct keccak {
 };
 
 /* Life of an extendable output: init -> absorb* -> finish -> squeeze*. */
+/* init: nothing absorbed. absorb: @n more bytes of input. finish: pads as SHAKE does; no more
+ * input. squeeze: the next @n bytes of output. wipe: of the state. */
 void keccak_init(struct keccak *k, enum keccak_rate rate);
 void keccak_absorb(struct keccak *k, const void *data, size_t n);
 void keccak_finish(struct keccak *k);

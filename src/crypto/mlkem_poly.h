@@ -15,8 +15,10 @@ struct mlkem_poly {
     uint16_t c[MLKEM_N];
 };
 
+/* @r += @a, @r -= @a. */
 void mlkem_poly_add(struct mlkem_poly *r, const struct mlkem_poly *a);
 void mlkem_poly_sub(struct mlkem_poly *r, const struct mlkem_poly *a);
+/* To NTT form and back (FIPS 203 algorithms 9 and 10), in place. */
 void mlkem_poly_ntt(struct mlkem_poly *p);
 void mlkem_poly_inverse_ntt(struct mlkem_poly *p);
 /* @r += @a * @b, all three in NTT form. */

@@ -18,10 +18,12 @@ struct rng {
 
 /* ST_OK, or ST_E_CRYPTO when the machine has no randomness to give. */
 NODISCARD enum status rng_init(struct rng *r);
+/* Wipes what was not handed out. */
 void rng_fini(struct rng *r);
 /* Fills @n bytes. Never fails: a generator that stops working after start ends the process, because
  * nothing that follows would be safe. */
 void rng_bytes(struct rng *r, void *dst, size_t n);
+/* 64 random bits. */
 uint64_t rng_u64(struct rng *r);
 /* Uniform in 0 .. @bound-1; @bound > 0. */
 uint64_t rng_below(struct rng *r, uint64_t bound);

@@ -16,8 +16,8 @@ NODISCARD enum status x25519_keypair(struct rng *r, uint8_t priv[X25519_LEN],
                                      uint8_t pub[X25519_LEN]);
 /* The public key of @priv. ST_OK or ST_E_CRYPTO. */
 NODISCARD enum status x25519_public(const uint8_t priv[X25519_LEN], uint8_t pub[X25519_LEN]);
-/* Shared secret; ST_E_CRYPTO also when the peer's point is of low order (all-zero result, RFC 7748
- * section 6.1). */
+/* Shared secret. ST_OK; ST_E_CRYPTO, also when the peer's point is of low order (all-zero
+ * result, RFC 7748 section 6.1). */
 NODISCARD enum status x25519_shared(const uint8_t priv[X25519_LEN], const uint8_t peer[X25519_LEN],
                                     uint8_t out[X25519_LEN]);
 /* Both for a key used once: its public key and the secret it shares with @peer, without a key

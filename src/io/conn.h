@@ -51,8 +51,8 @@ void conn_mute(struct conn *c);
 /* A read found nothing more: clears readable. For io/splice.c. */
 void conn_drained(struct conn *c);
 /* Writes from @q until it is empty or the socket is full, obeying SPAN_EDGE and SPAN_ALONE. *@sent
- * (may be NULL) counts bytes. ST_OK: @q is empty;
- * ST_FULL: writable is cleared; ST_E_CLOSED or ST_E_IO with *@err. */
+ * (may be NULL) counts bytes. ST_OK: @q is empty; ST_FULL: writable is cleared; ST_E_CLOSED or
+ * ST_E_IO with *@err. */
 NODISCARD enum status conn_write(struct conn *c, struct bufq *q, struct pool *p, size_t *sent,
                                  int *err);
 /* Sends FIN once. */

@@ -56,8 +56,8 @@ void dial_cancel(struct dial *d);
 void dial_interleave(struct addr *addrs, size_t n, enum addr_family first);
 
 /* Connects to a Unix stream socket: a path, or with a leading '@' an abstract name, which @padded
- * fills with zeros to 108 bytes as HAProxy expects. Answers at once: ST_OK (@out->connected), or an
- * error; EAGAIN (the listener's queue is full) is ST_E_BUSY. */
+ * fills with zeros to 108 bytes as HAProxy expects. Answers at once: ST_OK (@out->connected);
+ * ST_E_BUSY: EAGAIN, the listener's queue is full; ST_E_LIMIT, ST_E_IO: as in dial_result. */
 NODISCARD enum status dial_unix(const char *path, bool padded, struct dial_result *out);
 
 #endif

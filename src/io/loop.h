@@ -41,12 +41,14 @@ struct task {
 
 /* NULL with errno set when the kernel gives no epoll or eventfd. */
 struct loop *loop_new(void);
+/* Nothing may be registered, armed or queued any more. NULL is fine. */
 void loop_free(struct loop *l);
 /* Runs until loop_stop. */
 void loop_run(struct loop *l);
 /* One round: waits at most @max_ms (-1: until something happens), runs what is due. For tests
  * and shutdown. */
 void loop_once(struct loop *l, int max_ms);
+/* loop_run returns after this round. The loop's thread. */
 void loop_stop(struct loop *l);
 /* Makes a sleeping loop go round; any thread, and signal handlers. */
 void loop_wake(struct loop *l);
@@ -71,7 +73,7 @@ void loop_load(const struct loop *l, struct loop_load *out);
 /* Registers @fd for @events (loop_events). ST_OK or ST_E_IO (errno). @w must not be registered. */
 NODISCARD enum status loop_watch_add(struct loop *l, struct watch *w, int fd, uint32_t events,
                                      void (*fn)(struct watch *, uint32_t));
-/* Changes the events of a registered watch. */
+/* Changes the events of a registered watch. ST_OK or ST_E_IO (errno). */
 NODISCARD enum status loop_watch_mod(struct loop *l, struct watch *w, uint32_t events);
 /* Before closing the fd. Harmless when not registered. No event of this round reaches @w any
  * more. */

@@ -14,6 +14,7 @@ struct signals {
  * PIPE, and reports them to @fn in the loop. ST_OK or ST_E_IO. */
 NODISCARD enum status signals_init(struct signals *s, struct loop *l,
                                    void (*fn)(struct signals *, int signo));
+/* Reports no more; the signals stay blocked. */
 void signals_fini(struct signals *s);
 
 #endif

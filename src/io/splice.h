@@ -15,6 +15,7 @@ struct splice_pool;
 struct splice_pipe;
 
 struct splice_pool *splice_pool_new(void); /* NULL without memory; pipes are made on demand */
+/* No pipe may be lent. NULL is fine. */
 void splice_pool_free(struct splice_pool *sp);
 
 /* One direction of a relay; zeroed = idle. */

@@ -80,8 +80,9 @@ enum direct_udp_events {
 struct direct_udp;
 
 /* Opens a flow; a name in @dflt (where datagrams without peer go; may be NULL) is looked up at once
- * and pinned. @fn is called from the loop, edge-triggered: after READABLE read until ST_OK. ST_OK,
- * ST_E_REFUSED (private target), ST_E_LIMIT, ST_E_NOMEM, ST_E_IO; @why is filled on errors. */
+ * and pinned. @fn is called from the loop, edge-triggered: after READABLE read until ST_OK. ST_OK;
+ * ST_E_REFUSED (private target), ST_E_LIMIT, ST_E_BUSY (no port free at the source address),
+ * ST_E_NOMEM, ST_E_IO; @why is filled on errors. */
 NODISCARD enum status direct_udp_open(const struct direct_env *env, const struct direct_conf *conf,
                                       const struct target *dflt, void *arg,
                                       void (*fn)(void *arg, uint32_t events, const struct why *why),
@@ -110,6 +111,7 @@ direct_udp_reopen(const struct direct_env *env, const struct direct_conf *conf,
                   struct direct_udp_sockets *sockets, void *arg,
                   void (*fn)(void *arg, uint32_t events, const struct why *why),
                   struct direct_udp **out);
+/* Closes what is open of them. */
 void direct_udp_sockets_close(struct direct_udp_sockets *sockets);
 /* Where datagrams without peer go; family ADDR_NONE as long as its name is looked up. */
 const struct addr *direct_udp_target(const struct direct_udp *u);

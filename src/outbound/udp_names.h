@@ -20,7 +20,8 @@ void udp_names_free(struct udp_names *n); /* NULL is fine */
 /* Finds the address of a datagram with a name (base/frame.h).
  *   ST_OK    s->peer is an address now
  *   ST_MORE  the lookup goes on: @s was taken and comes back in udp_names_ready
- *   error    no usable address, or too many wait: the caller drops @s */
+ *   error    as resolve_answer.status or family_pick say: no usable address; ST_E_LIMIT: too many
+ *            wait. The caller drops @s */
 NODISCARD enum status udp_names_find(struct udp_names *n, struct span *s);
 /* Datagrams that waited and have an address now; the caller takes what it sends. */
 struct bufq *udp_names_ready(struct udp_names *n);

@@ -8,6 +8,7 @@
 
 /* The lines of @block as a JSON array of texts. */
 void api_config_write_block(struct textbuf *t, const char *block);
+/* The node as a JSON object. */
 void api_config_write(struct textbuf *t, const struct db_node *n);
 
 #endif

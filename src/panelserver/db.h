@@ -4,7 +4,10 @@
  * Several processes may have one file open (the server and `v2sp panel` commands); a writer waits
  * up to DB_BUSY_MS for another. Commits are durable when the function returns (synchronous=FULL):
  * an acknowledged push survives power loss. A handle belongs to one thread. What is in the tables:
- * db_node.h, db_user.h, db_traffic.h. */
+ * db_node.h, db_user.h, db_traffic.h.
+ *
+ * Every function of these files that works on the database may also answer ST_E_BUSY (locked for
+ * DB_BUSY_MS), ST_E_IO or ST_E_NOMEM, and nothing has changed then; db_error has the text. */
 #ifndef PANELSERVER_DB_H
 #define PANELSERVER_DB_H
 
@@ -35,14 +38,13 @@ void db_close(struct db *db); /* NULL is fine */
 /* Text of the last failure of any function with this handle, for a log or a person. Never NULL. */
 const char *db_error(const struct db *db);
 
-/* A write transaction around several calls. ST_OK; ST_E_BUSY; ST_E_IO. After a failure in between,
- * db_rollback. */
+/* A write transaction around several calls. After a failure in between, db_rollback. */
 NODISCARD enum status db_begin(struct db *db);
 NODISCARD enum status db_commit(struct db *db);
 void db_rollback(struct db *db); /* harmless without a transaction */
 
 /* A number that changes whenever the answer to "which users has a node" changes by a write, in any
- * process (expiry needs no write: see db_user_list). */
+ * process (expiry needs no write: see db_user_list). ST_OK. */
 NODISCARD enum status db_users_version(struct db *db, int64_t *out);
 
 #endif

@@ -35,8 +35,8 @@ struct db_node {
     char network[16];                           /* tcp, ws, grpc, ... */
     char network_settings[DB_SETTINGS_MAX + 1]; /* JSON object or "" */
     int tls;                                    /* enum db_tls */
-    char tls_settings[DB_SETTINGS_MAX +
-                      1]; /* JSON object or "": server_name, alpn, allow_insecure, ... */
+    /* JSON object or "": server_name, alpn, allow_insecure, ... */
+    char tls_settings[DB_SETTINGS_MAX + 1];
     char flow[32];
     char cipher[32];                        /* Shadowsocks: a name of cipher.h */
     char server_key[CIPHER_KEY_TEXT];       /* secret; of a 2022 edition, base64 */
@@ -53,13 +53,13 @@ struct db_node {
 void db_node_init(struct db_node *n);
 
 /* Checks, then inserts; @n gets its id and token. ST_OK; ST_E_CONFIG (db_error says which member);
- * ST_E_BUSY with a text when the id is taken, or the database is; ST_E_IO; ST_E_CRYPTO. */
+ * ST_E_BUSY when the id is taken; ST_E_CRYPTO: no random bytes for a token. */
 NODISCARD enum status db_node_add(struct db *db, struct db_node *n);
-/* Writes all members but the counters. As db_node_add; ST_E_NOTFOUND. */
+/* Writes all members but the counters. ST_OK; ST_E_CONFIG; ST_E_NOTFOUND. */
 NODISCARD enum status db_node_update(struct db *db, const struct db_node *n);
+/* ST_OK; ST_E_NOTFOUND. */
 NODISCARD enum status db_node_get(struct db *db, int64_t id, struct db_node *out);
-/* Removes the node; the traffic it reported stays in the books. ST_OK; ST_E_NOTFOUND; ST_E_BUSY;
- * ST_E_IO. */
+/* Removes the node; the traffic it reported stays in the books. ST_OK; ST_E_NOTFOUND. */
 NODISCARD enum status db_node_del(struct db *db, int64_t id);
 /* Calls @fn for each node in order of id until it returns false. @fn may not write. */
 NODISCARD enum status db_node_each(struct db *db, bool (*fn)(void *ctx, const struct db_node *n),

@@ -26,7 +26,7 @@ struct db_push_result {
 
 /* Books one push in one transaction together with its key: both or neither.
  * @key NULL: no protection against a second delivery. @hash identifies the body.
- * ST_OK; ST_E_REFUSED (same key, other body); ST_E_BUSY; ST_E_IO. */
+ * ST_OK; ST_E_REFUSED (same key, other body). */
 NODISCARD enum status db_traffic_push(struct db *db, int64_t node_id, const char *key,
                                       const uint8_t hash[DB_KEY_HASH],
                                       const struct report_push *push, int64_t now,
@@ -53,6 +53,7 @@ struct db_totals {
     uint64_t today_up, today_down;
     uint64_t ever_up, ever_down; /* all that nodes have reported and the books still hold */
 };
+/* Sums for people. ST_OK. */
 NODISCARD enum status db_totals(struct db *db, int64_t now, struct db_totals *out);
 
 /* Calls @fn for the daily books of a user (0: all users together), newest first, at most @days.

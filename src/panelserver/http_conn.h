@@ -40,12 +40,14 @@ struct http_server {
     void (*room)(struct http_server *); /* a connection is gone or has become idle; may be NULL */
 };
 
+/* No connections; the rest is the server's to fill in. */
 void http_server_init(struct http_server *s);
 /* Serves @fd (non-blocking; the connection's from now on, also on error: then it is closed) for
  * @peer. ST_OK; ST_E_NOMEM; ST_E_IO; ST_E_LIMIT (too many of this source). */
 NODISCARD enum status http_conn_open(struct http_server *s, int fd, const struct addr *peer);
 /* Closes one connection that waits between requests; false if none does. */
 bool http_conn_close_idle(struct http_server *s);
+/* At once, whatever they are doing. */
 void http_conn_close_all(struct http_server *s);
 
 #endif

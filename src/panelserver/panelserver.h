@@ -44,7 +44,7 @@ struct panelserver_counters {
     uint64_t unknown;  /* entries of pushes and alive reports for users that do not exist */
 };
 
-/* ST_OK; ST_E_NOMEM; ST_E_IO. */
+/* Not listening yet. ST_OK; ST_E_NOMEM, also without random bytes. */
 NODISCARD enum status panelserver_new(const struct panelserver_conf *conf, struct panelserver **out,
                                       struct why *why);
 /* Binds and listens. ST_OK; ST_E_BUSY (port taken) or ST_E_IO, number = errno. */
@@ -55,6 +55,7 @@ void panelserver_free(struct panelserver *ps); /* NULL is fine; stops first */
 
 /* The bound address with its real port; family ADDR_NONE before panelserver_start. */
 const struct addr *panelserver_addr(const struct panelserver *ps);
+/* What has happened since panelserver_new. */
 void panelserver_counters(const struct panelserver *ps, struct panelserver_counters *out);
 
 #endif

@@ -24,6 +24,7 @@ void reply_error(struct reply *r, unsigned status, const char *code, const char 
 void reply_ok(struct reply *r);
 /* Takes over the text and tags it. */
 void reply_take(struct reply *r, struct textbuf *t);
+/* Drops its reference to the body. */
 void reply_fini(struct reply *r);
 
 #endif

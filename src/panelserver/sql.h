@@ -36,14 +36,15 @@ void sql_bind(sqlite3_stmt *st, const char *types, ...);
 NODISCARD enum status sql_step(struct db *db, sqlite3_stmt *st);
 /* Runs a statement that gives no rows. ST_OK or sql_step's errors. */
 NODISCARD enum status sql_run(struct db *db, sqlite3_stmt *st);
-/* Runs a text of several statements without parameters. */
+/* Runs a text of several statements without parameters. ST_OK or sql_step's errors. */
 NODISCARD enum status sql_exec(struct db *db, const char *text);
 /* Copies column @i to @dst, cut to @size; NULL is "". */
 void sql_text(sqlite3_stmt *st, int i, char *dst, size_t size);
 /* Fills db->error, and returns @st. */
 enum status sql_fail(struct db *db, enum status st, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Begins a transaction unless one is open; *@own tells sql_leave whether it is ours to end. */
+/* Begins a transaction unless one is open; *@own tells sql_leave whether it is ours to end.
+ * ST_OK or sql_step's errors. */
 NODISCARD enum status sql_enter(struct db *db, bool *own);
 /* Commits if @st is ST_OK, else rolls back; returns the first failure. */
 NODISCARD enum status sql_leave(struct db *db, bool own, enum status st);

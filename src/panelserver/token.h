@@ -13,7 +13,7 @@
 
 /* ST_OK; ST_E_CRYPTO when the kernel gives no random bytes. */
 NODISCARD enum status token_new(char dst[TOKEN_STRLEN]);
-/* A random UUID, version 4 (RFC 9562 section 5.4), as text. */
+/* A random UUID, version 4 (RFC 9562 section 5.4), as text. ST_OK; ST_E_CRYPTO. */
 NODISCARD enum status token_uuid(char dst[UUID_STRLEN]);
 /* Is @given the token @want? The time tells the lengths and nothing else. Nothing equals an
  * empty token. */

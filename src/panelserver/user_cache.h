@@ -29,8 +29,8 @@ struct user_cache {
     uint64_t built; /* lists made; for tests */
 };
 
-void user_cache_init(struct user_cache *c);
-void user_cache_fini(struct user_cache *c);
+void user_cache_init(struct user_cache *c); /* empty */
+void user_cache_fini(struct user_cache *c); /* drops the bodies; others may hold them still */
 /* The reply for @node_id at @now; *@out has a reference for the caller. ST_OK; ST_E_NOMEM; the
  * errors of db_user_list. */
 NODISCARD enum status user_cache_get(struct user_cache *c, struct db *db, int64_t node_id,

@@ -50,6 +50,8 @@ struct audit_ports {
     size_t count;
 };
 
+/* The same four for ports: a range @lo..@hi of rule number @rule; of ranges that overlap each port
+ * belongs to the one that begins first. */
 NODISCARD enum status audit_ports_init(struct audit_ports *p, struct arena *a, size_t count);
 void audit_ports_add(struct audit_ports *p, uint16_t lo, uint16_t hi, uint32_t rule);
 void audit_ports_finish(struct audit_ports *p);

@@ -37,6 +37,7 @@ struct conns {
     uint32_t count[CONN_CLASSES];
 };
 
+/* Nobody in it. */
 void conns_init(struct conns *c);
 /* A stream begins under a limit of @limit (> 0) a class. Those that must end for it are linked in
  * @out (an empty list), marked; the caller tells their owners. ST_OK, or ST_E_LIMIT: refused. */

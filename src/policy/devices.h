@@ -67,6 +67,7 @@ struct device_seen {
 NODISCARD enum status devices_enter(struct devices *d, const struct addr *from,
                                     const struct device_rule *rule, uint32_t now_s,
                                     struct device **own_spare, struct device **out);
+/* One session of @dev ends; the device counts on for its grace. */
 void devices_leave(struct devices *d, struct device *dev);
 /* How many count at the moment. */
 uint32_t devices_count(struct devices *d, uint32_t now_s);

@@ -17,8 +17,8 @@ struct meter_cell {
 /* One worker's part of the mapping. */
 struct meter {
     struct meter_cell *cells; /* slots */
-    _Atomic uint64_t
-        *dirty; /* (slots + 63) / 64 words: slots written since the sampler last looked */
+    /* (slots + 63) / 64 words: slots written since the sampler last looked */
+    _Atomic uint64_t *dirty;
     uint32_t slots;
 };
 

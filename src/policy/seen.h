@@ -39,6 +39,7 @@ struct seen {
 
 /* @hash_key is secret. */
 void seen_init(struct seen *s, const uint8_t hash_key[16]);
+/* Frees the tables; nothing is seen any more. */
 void seen_fini(struct seen *s);
 /* Has it been noted? */
 bool seen_has(struct seen *s, const void *data, size_t len);

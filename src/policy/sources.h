@@ -39,6 +39,7 @@ struct sources {
 
 /* On zeroed memory. @hash_key is secret. */
 void sources_init(struct sources *s, const uint8_t hash_key[16]);
+/* Frees what it holds. */
 void sources_fini(struct sources *s);
 /* What an address counts as: a keyed hash of its /32, or its /64. Never 0. */
 uint64_t sources_key(const struct sources *s, const struct addr *peer);

@@ -35,12 +35,13 @@ struct view_timeouts {
     uint32_t downlink_only; /* after the client ended its direction */
 };
 
-enum view_ip_strategy {              /* how names of targets become addresses (EnableDNS/DNSType) */
-                        VIEW_IP_ANY, /* both families raced, RFC 8305 */
-                        VIEW_IP_V4_FIRST,
-                        VIEW_IP_V6_FIRST,
-                        VIEW_IP_V4_ONLY,
-                        VIEW_IP_V6_ONLY,
+/* How names of targets become addresses (EnableDNS, DNSType). */
+enum view_ip_strategy {
+    VIEW_IP_ANY, /* both families raced, RFC 8305 */
+    VIEW_IP_V4_FIRST,
+    VIEW_IP_V6_FIRST,
+    VIEW_IP_V4_ONLY,
+    VIEW_IP_V6_ONLY,
 };
 
 /* How long what a client says first is waited for, where block rules look at it, in milliseconds

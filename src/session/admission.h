@@ -23,6 +23,7 @@ struct admission {
     size_t slots;
 };
 
+/* For at most @sessions_max sessions (16 at least). ST_OK or ST_E_NOMEM. */
 NODISCARD enum status admission_init(struct admission *a, size_t sessions_max);
 void admission_fini(struct admission *a);
 /* Has the worker room for another session / is it so far below its bound that listeners may go

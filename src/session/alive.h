@@ -19,6 +19,7 @@ void alive_add(struct alive_table *t, uint64_t uid, const struct addr *ip, uint6
                enum plane_presence presence);
 /* Empties @t into an array of *@n entries that the caller frees; NULL when it was empty. */
 struct plane_alive *alive_take(struct alive_table *t, size_t *n);
+/* Frees the table; it is empty then. */
 void alive_fini(struct alive_table *t);
 
 #endif

@@ -30,6 +30,7 @@ struct session_brakes {
 void brake_init(struct brake *b, const struct aux_limit *l, uint64_t now_us);
 /* How many bytes may be read now; SIZE_MAX: any number. 0: none before brake_ready_us. */
 size_t brake_room(struct brake *b, uint64_t now_us);
+/* @n bytes were read. */
 void brake_take(struct brake *b, size_t n);
 /* When brake_room will not be 0 any more. Only after it was. */
 uint64_t brake_ready_us(const struct brake *b);

@@ -30,7 +30,8 @@ void handoff_free(struct handoff *h);
 
 /* Adds a socket, the callee's from now on also when it fails. ST_OK; ST_E_NOMEM; ST_E_LIMIT. */
 NODISCARD enum status handoff_add(struct handoff *h, const struct handoff_key *key, int own_fd);
-/* The same with a copy of @fd, which stays the caller's. ST_E_IO: there are no more descriptors. */
+/* The same with a copy of @fd, which stays the caller's. Also ST_E_IO: there are no more
+ * descriptors. */
 NODISCARD enum status handoff_add_copy(struct handoff *h, const struct handoff_key *key, int fd);
 /* False: one could not be added. A socket that the next process does not get would be closed, and
  * what waits in its queue reset. */

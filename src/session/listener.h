@@ -23,10 +23,12 @@ struct listener {
  * the errno. On error @l is closed. */
 NODISCARD enum status listener_open(struct listener *l, struct worker_node *wn,
                                     const struct addr *where, bool v6only, bool tfo, int *err);
-/* The same with a socket that listens already: of an earlier process. Takes @own_fd. */
+/* The same with a socket that listens already: of an earlier process. Takes @own_fd. ST_OK;
+ * ST_E_IO with *@err: it is closed. */
 NODISCARD enum status listener_adopt(struct listener *l, struct worker_node *wn,
                                      const struct addr *where, bool v6only, bool tfo, int own_fd,
                                      int *err);
+/* Harmless twice. */
 void listener_close(struct listener *l);
 /* Turns TCP_FASTOPEN on or off for what connects from now on. */
 void listener_set_tfo(struct listener *l, bool tfo);

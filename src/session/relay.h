@@ -5,13 +5,15 @@
 
 #include "session/session.h"
 
+/* Moves what can be moved, both ways, within a turn. May free @s. */
 void relay_bytes_run(struct session *s);
 /* Opens the UDP side; @target: where datagrams without destination go, or NULL. On failure
  * @why->text is set. */
 void relay_packets_open(struct session *s, const struct direct_conf *conf,
                         const struct target *target, struct why *why);
+/* The same for datagrams. May free @s. */
 void relay_packets_run(struct session *s);
-/* The same with sockets of an earlier flow, taken over also on error. */
+/* relay_packets_open with sockets of an earlier flow, taken over also on error. */
 void relay_packets_reopen(struct session *s, const struct direct_conf *conf,
                           struct direct_udp_sockets *sockets, struct why *why);
 /* Sends what it can of what the client sent. */

@@ -118,8 +118,7 @@ NODISCARD enum status session_flush_client(struct session *s);
 void session_fail(struct session *s, const struct why *why);
 /* The layers are sound but the session cannot go on (dial failed): logs, then session_end. */
 void session_give_up(struct session *s, const struct why *why);
-/* The state ends @ms from now: arms the timer. */
-void session_deadline(struct session *s, uint32_t ms);
+void session_deadline(struct session *s, uint32_t ms); /* the state ends then: arms the timer */
 /* Makes the timer fire at @at_ms at the latest; before the deadline that only runs the session. */
 void session_wake_by(struct session *s, uint64_t at_ms);
 /* No blk to read into: runs the session again a little later. */
@@ -133,13 +132,14 @@ void session_request_moved(struct session *s, const struct request *req);
 void session_flow_given(struct session *s, struct direct_udp_sockets *sockets);
 /* A session that was SCREENING goes on to its target, or ends. */
 void session_screened(struct session *s, bool allowed);
-void session_divert(struct session *s);
+void session_divert(struct session *s); /* EV_DIVERT: on to the fallback that fits, else it ends */
 /* EV_ADOPT: client and helper stream are relayed to each other from now on. */
 void session_adopt(struct session *s);
 /* An answer of direct_dial for the target. */
 void session_dialed(struct session *s, const struct direct_result *r);
 
-/* session_aux.c: the helper stream of a layer with LAYER_ASKS; all harmless without one. */
+/* session_aux.c: the helper stream of a layer with LAYER_ASKS; all harmless without one.
+ * Making one: ST_OK or ST_E_NOMEM. */
 NODISCARD enum status session_aux_init(struct session *s, const struct view_node *n);
 void session_aux_free(struct session *s);
 /* Reads from it for the next chain_run. True if there is something new. */

@@ -59,6 +59,7 @@ struct udp_flows {
     uint64_t seed;       /* clients choose keys and addresses, if only those of users */
 };
 
+/* Empty. @seed: random. */
 void udp_flows_init(struct udp_flows *t, uint64_t seed);
 /* There must be no flow left. */
 void udp_flows_fini(struct udp_flows *t);

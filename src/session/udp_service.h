@@ -26,7 +26,7 @@ NODISCARD enum status udp_service_sync(struct worker_node *wn, const struct addr
 /* The node is about to become @next. Flows go on if the protocol's configuration means the same,
  * else they end; sockets stay open if it is the same protocol. */
 void udp_service_reset(struct worker_node *wn, const struct view_node *next);
-/* Adds duplicates of the sockets to @into. ST_OK or what handoff_add says, or ST_E_IO. */
+/* Adds duplicates of the sockets to @into. Answers as handoff_add_copy. */
 NODISCARD enum status udp_service_export(const struct worker_node *wn, struct handoff *into);
 /* Takes no new flows; those that are open go on. */
 void udp_service_stop(struct worker_node *wn);
@@ -34,9 +34,10 @@ void udp_service_stop(struct worker_node *wn);
 void udp_service_close(struct worker_node *wn);
 /* Ends the flows of removed users. */
 void udp_service_close_removed(struct worker_node *wn);
-/* Adds what flows have moved to wn->alive; open ones count even with nothing. */
+/* plane.count_devices and plane.end_devices, for the flows here. */
 void udp_service_count_devices(struct worker_node *wn);
 void udp_service_end_devices(struct worker_node *wn);
+/* Adds what flows have moved to wn->alive; open ones count even with nothing. */
 void udp_service_take_alive(struct worker_node *wn);
 /* As worker_online, of the flows here. */
 size_t udp_service_online(const struct worker_node *wn, const struct user_rt *u,

@@ -92,8 +92,9 @@ static inline void worker_count_down(_Atomic uint64_t *c)
 }
 
 /* Prepares a worker whose rng, crypto, meter, log, access and all are set. ST_OK, ST_E_NOMEM,
- * ST_E_IO. */
+ * ST_E_IO, ST_E_CONFIG: the system's resolver cannot be used. */
 NODISCARD enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_max);
+/* Ends all sessions and gives everything back; its thread has ended. */
 void worker_fini(struct worker *w);
 
 /* The worker's side of struct plane, in its own thread. */
@@ -103,11 +104,12 @@ void worker_remove(struct worker *w, uint32_t node_no, uint32_t drain_ms);
 void worker_open_listeners(struct worker *w, uint32_t node_no);
 /* First worker: another could not open its listeners, all try again a little later. */
 void worker_retry_listeners(struct worker *w, uint32_t node_no);
+/* Closes the listeners and opens none any more; sessions go on. */
 void worker_stop_accepting(struct worker *w);
 /* Another process goes on with the ports: the same, and flows of native UDP end, for whose
  * datagrams are read there from now on. */
 void worker_yield(struct worker *w);
-/* Adds duplicates of all listening sockets to @into. ST_OK or what handoff_add says, or ST_E_IO. */
+/* Adds duplicates of all listening sockets to @into. Answers as handoff_add_copy. */
 NODISCARD enum status worker_export(struct worker *w, struct handoff *into);
 /* The earlier process has stopped accepting: takes this worker's share of its sockets and accepts.
  */
@@ -120,6 +122,7 @@ struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t
  * into @out. Returns how many. */
 size_t worker_online(struct worker *w, uint32_t node_no, const struct user_rt *u,
                      struct plane_online *out, size_t max);
+/* plane.close_removed. */
 void worker_close_removed(struct worker *w, uint32_t node_no);
 /* plane.count_devices and plane.end_devices. */
 void worker_count_devices(struct worker *w, uint32_t node_no);

@@ -37,7 +37,7 @@ struct workers_conf {
 };
 
 /* Starts the threads. @conf is copied, what it points at outlives the workers. ST_OK,
- * ST_E_NOMEM, ST_E_IO. */
+ * ST_E_NOMEM, ST_E_IO, ST_E_CONFIG: as worker_init. */
 NODISCARD enum status workers_new(const struct workers_conf *conf, struct workers **out);
 /* Fills @plane, which stays valid until workers_free. */
 void workers_plane(struct workers *ws, struct plane *plane);
@@ -69,6 +69,7 @@ bool workers_hand_over(struct worker *from, uint32_t node_no, int fd, const stru
 unsigned workers_count(const struct workers *ws);
 /* Drops a reference to @u from any thread; the last one is reported to the sink. */
 void workers_user_unref(struct workers *ws, struct user_rt *u);
+/* Says, once in a while, that @w takes no more connections. */
 void workers_log_overload(struct worker *w);
 /* Worker @no; false once the threads have ended and mailboxes may be gone. */
 struct worker *workers_get(struct workers *ws, unsigned no);

@@ -44,8 +44,10 @@ struct conn_info {
     bool tls13;        /* the outer layer is TLS 1.3 */
     bool encrypted;    /* VLESS encryption lies below the protocol */
 };
-/* Stores a copy of @text (<= 255 bytes) in *@slot, which must be conn_info's sni or alpn. */
+/* Stores a copy of @text in *@slot, which must be conn_info's sni or alpn, in place of what is
+ * there. ST_OK; ST_E_LIMIT: over 255 bytes; ST_E_NOMEM. */
 NODISCARD enum status conn_info_set(struct pool *p, char **slot, const char *text, size_t len);
+/* Gives sni and alpn back. Harmless twice. */
 void conn_info_clear(struct pool *p, struct conn_info *info);
 
 #endif

@@ -84,6 +84,7 @@ void ossl_fini(struct ossl *o);
  *   each with @why. */
 NODISCARD enum status ossl_handshake(struct ossl *o, struct pool *p, struct bufq *in,
                                      struct bufq *out, struct why *why);
+/* After the handshake. */
 bool ossl_is_tls13(const struct ossl *o);
 /* The host name the client asked for and the protocol chosen; NULL or length 0: none. Borrowed. */
 const char *ossl_sni(const struct ossl *o);
@@ -94,14 +95,15 @@ NODISCARD enum status ossl_take_keys(const struct ossl *o, struct crypto_ctx *cc
                                      struct record_keys *rx, struct record_keys *tx);
 
 /* TLS 1.2. Opens whole records of @in into @up; answers go to @out; sets up->eof at close_notify.
- * ST_OK, ST_MORE, ST_FULL, or an error as ossl_handshake. */
+ * ST_OK, ST_MORE, ST_FULL, or an error as ossl_handshake; ST_E_LIMIT: a flood of records without
+ * data. */
 NODISCARD enum status ossl_read(struct ossl *o, struct pool *p, struct bufq *in, struct bufq *up,
                                 struct bufq *out, struct why *why);
 /* Seals @down into @out, a record a span; small ones share a record unless SPAN_EDGE or
- * SPAN_ALONE forbid it. ST_OK, ST_FULL, or an error. */
+ * SPAN_ALONE forbid it. ST_OK, ST_FULL, or an error as ossl_handshake. */
 NODISCARD enum status ossl_write(struct ossl *o, struct pool *p, struct bufq *down,
                                  struct bufq *out, struct why *why);
-/* Says close_notify. ST_OK or an error. */
+/* Says close_notify. ST_OK, or an error as ossl_handshake. */
 NODISCARD enum status ossl_close(struct ossl *o, struct pool *p, struct bufq *out, struct why *why);
 
 #endif

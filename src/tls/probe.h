@@ -34,14 +34,15 @@ NODISCARD enum status tls_probe_new_suite(const char *name, enum tls_probe_alpn 
                                           uint16_t suite, struct tls_probe **out);
 void tls_probe_free(struct tls_probe *p); /* NULL is fine */
 /* Takes @len bytes that the server sent (0: just begin). ST_OK the handshake is done, ST_MORE,
- * ST_E_PROTO with the cause in tls_probe_error; ST_EOF the server said close_notify. */
+ * ST_E_PROTO with the cause in tls_probe_error; ST_EOF the server said close_notify; ST_E_NOMEM. */
 NODISCARD enum status tls_probe_feed(struct tls_probe *p, const void *in, size_t len);
 /* Bytes for the server, at most @cap; returns how many. */
 size_t tls_probe_take(struct tls_probe *p, void *out, size_t cap);
 /* Seals @len bytes once the handshake is done. ST_OK or ST_E_PROTO. */
 NODISCARD enum status tls_probe_say(struct tls_probe *p, const void *data, size_t len);
-/* Decrypted bytes since the last call, at most @cap. */
+/* Copies decrypted bytes that were not taken yet, at most @cap; returns how many. */
 size_t tls_probe_hear(struct tls_probe *p, void *out, size_t cap);
+/* What went wrong; "" while nothing did. Lives as long as @p. */
 const char *tls_probe_error(const struct tls_probe *p);
 /* After the handshake. */
 void tls_probe_facts(const struct tls_probe *p, struct tls_probe_facts *out);

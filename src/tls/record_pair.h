@@ -12,8 +12,9 @@ struct record_pair {
     bool tx_left;     /* what goes out is not ours any more */
 };
 
-/* The rx, tx and shut of a layer (stream/layer.h); @max as in record_open. After an error of rx the
- * alert is in wire_out and nothing may follow. */
+/* The rx, tx and shut of a layer (stream/layer.h): answers and errors are those of record_open,
+ * record_seal and record_seal_alert; @max as in record_open. After an error of rx the alert is in
+ * wire_out and nothing may follow. */
 NODISCARD enum status record_pair_rx(struct record_pair *r, const struct env *env, struct turn *t,
                                      unsigned max);
 NODISCARD enum status record_pair_tx(struct record_pair *r, const struct env *env, struct turn *t);

@@ -22,6 +22,7 @@ struct v2sp_alive_list {
     bool wanted, found, has_uid;
 };
 
+/* Nothing was read yet. Nothing to free. */
 void v2sp_alive_list_init(struct v2sp_alive_list *l,
                           enum status (*entry)(void *, uint64_t, uint32_t), void *arg);
 /* ST_OK; ST_E_PROTO with @err: no JSON; what the callback returned. */

@@ -28,10 +28,10 @@ struct v2sp_node_object {
     const struct json_t *routes;
     int64_t pull_interval, push_interval;                       /* seconds as given */
     int64_t node_report_min_traffic, device_online_min_traffic; /* kB of 1000 bytes */
-    const struct json_t
-        *node; /* the object the keys were read from: for a protocol's own settings */
-    const struct json_t
-        *options; /* entry of Nodes[]: local options the panel proposes; NULL in the flat shape */
+    /* the object the keys were read from: for a protocol's own settings */
+    const struct json_t *node;
+    /* entry of Nodes[]: local options the panel proposes; NULL in the flat shape */
+    const struct json_t *options;
 };
 
 /* Why an answer cannot be used. */

@@ -35,6 +35,7 @@ enum v2sp_outcome v2sp_outcome_of(long http, bool sent, bool optional);
 /* 500 counts as maybe: panels queue several jobs in a row, so it can follow an applied one. With an
  * idempotency key that is harmless. */
 enum v2sp_applied v2sp_outcome_applied(enum v2sp_outcome o, long http);
+/* A few words for the log. */
 const char *v2sp_outcome_str(enum v2sp_outcome o);
 
 /* Milliseconds to wait after the @fails-th failure in a row (1 = the first): grows with each from a
@@ -48,6 +49,7 @@ uint64_t v2sp_outcome_jitter_ms(uint64_t interval_ms, uint32_t random);
 /* Takes the "message" out of an error body, else its beginning, as one printable line in @dst. HTML
  * is named as such. */
 void v2sp_outcome_message(char *dst, size_t cap, const char *body, size_t len);
+/* Does it begin as HTML does? */
 bool v2sp_outcome_is_html(const char *body, size_t len);
 
 #endif

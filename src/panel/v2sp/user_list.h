@@ -14,12 +14,11 @@
 
 struct v2sp_user {
     uint64_t id; /* > 0 */
-    const char
-        *credential; /* "uuid": text of 1..V2SP_CREDENTIAL_MAX bytes; secret; good for the call */
+    /* "uuid": text of 1..V2SP_CREDENTIAL_MAX bytes; secret; good for the call */
+    const char *credential;
     uint32_t credential_len;
-    uint32_t
-        /* 1000 bit/s; the panel sends Mbit/s, fractions allowed; 0 = unlimited, here and below */
-        speed_kbps;
+    /* 1000 bit/s; the panel sends Mbit/s, fractions allowed; 0 = unlimited, here and below */
+    uint32_t speed_kbps;
     uint32_t device_limit, conn_limit;
 };
 
@@ -46,6 +45,8 @@ struct v2sp_user_list {
     bool found, failed;
 };
 
+/* Nothing was read yet; the callbacks as above. v2sp_user_list_end wipes, there is nothing to
+ * free. */
 void v2sp_user_list_init(struct v2sp_user_list *l,
                          enum status (*user)(void *, const struct v2sp_user *),
                          void (*skipped)(void *, uint64_t, uint64_t, const char *),

@@ -82,7 +82,7 @@ void mux_fini(struct mux *m);
  *   ST_MORE     @in holds the beginning of a frame, or nothing
  *   ST_FULL     @out is full, or a stream's queue: call after mux_tx or mux_taken
  *   ST_E_PROTO  the carrier must be closed: @why
- *   ST_E_NOMEM  */
+ *   ST_E_NOMEM  the carrier must be closed */
 NODISCARD enum status mux_rx(struct mux *m, struct bufq *in, struct bufq *out, struct mux_event *ev,
                              struct why *why);
 /* The answer to MUX_EV_OPEN. @st, zeroed but for up and down, gets what the frame carried. A first

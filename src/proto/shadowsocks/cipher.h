@@ -22,7 +22,7 @@ struct ss_cipher {
 
 /* @subkey has the method's key_len. Streams of 2022 are never wide. */
 void ss_cipher_init(struct ss_cipher *c, const struct ss_method *m, const uint8_t *subkey);
-/* The next operation, in place over @len bytes, the tag behind them. ST_OK, ST_E_AUTH,
+/* The next operation, in place over @len bytes, the tag behind them. ST_OK; ST_E_AUTH (opening);
  * ST_E_CRYPTO. */
 NODISCARD enum status ss_cipher_seal(struct ss_cipher *c, struct crypto_ctx *cc, uint8_t *data,
                                      size_t len);

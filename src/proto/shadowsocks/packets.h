@@ -24,12 +24,12 @@ static inline void ss_cut(struct span *s, uint32_t off, uint32_t len)
     s->len = len;
 }
 
-/* packets_aead.c */
+/* packets_aead.c: packet_ops.flow_size, open and seal, answers as there */
 size_t ss_aead_flow_size(void);
 enum status ss_aead_open_packet(const struct packet_env *e, void *flow, struct span *s,
                                 struct packet *p);
 struct span *ss_aead_seal_packet(const struct packet_env *e, void *flow, struct span *s);
-/* packets_2022.c */
+/* packets_2022.c: the same, and packet_ops.identify */
 size_t ss2022_flow_size(void);
 enum status ss2022_identify(const struct packet_env *e, struct span *s, struct packet *p);
 enum status ss2022_open_packet(const struct packet_env *e, void *flow, struct span *s,

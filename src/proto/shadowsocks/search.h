@@ -36,6 +36,7 @@ struct ss_search_for {
     bool datagram;
 };
 
+/* A new search: @salt as the client sent it, of key_len bytes. */
 void ss_search_begin(struct ss_search *s, const struct ss_method *m, const uint8_t *salt);
 /* One slice.
  *   ST_OK          @user (borrowed from the index), his master key and the key of this stream

@@ -61,7 +61,8 @@ struct user_rt *ss_user_now(const struct ss *s);
 /* Reports the request of @user; from now on bytes are relayed. */
 void ss_report(struct ss *s, struct turn *t, struct user_rt *user, const struct target *target);
 
-/* server_aead.c: SALT, SEARCH, ADDRESS and DRAIN. ST_OK: the request is reported. */
+/* server_aead.c: SALT, SEARCH, ADDRESS and DRAIN. ST_OK: the request is reported; else as
+ * layer_ops.rx answers, with the errors of proto/shadowsocks/shadowsocks.h. */
 enum status ss_aead_rx(struct ss *s, struct turn *t);
 /* The beginning of an answer (ss_head_fn). */
 enum status ss_aead_head(void *arg, uint32_t n, uint8_t head[SS_HEAD_MAX], uint32_t *len);

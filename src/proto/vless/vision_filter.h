@@ -44,6 +44,7 @@ struct vision_filter {
     uint32_t value;
 };
 
+/* Nothing was shown yet. */
 void vision_filter_init(struct vision_filter *f);
 
 /* Shows @n bytes that the client sent, in order. @start: they begin a piece (a read, a block);

@@ -40,8 +40,7 @@ void vision_pad_init(struct vision_pad *v, const uint8_t uuid[UUID_LEN], bool ma
  * the mode is VISION_PLAIN. Padding lengths come from @rng. Payload stays where it lies when its
  * blk is ours alone and has the room, else it is copied, at most VISION_CONTENT_MAX bytes a block.
  *   ST_OK    all of @down is eaten; or the mode is VISION_DIRECT, @out ends with the last block,
- * and
- *            what @down holds is to go out raw
+ *            and what @down holds is to go out raw
  *   ST_FULL  @out is at its cap      ST_E_NOMEM */
 NODISCARD enum status vision_pad_tx(struct vision_pad *v, struct vision_filter *filter,
                                     struct rng *rng, struct pool *p, struct bufq *down,

@@ -41,6 +41,7 @@ struct vmess_kdf {
     } label[VMESS_LABELS];
 };
 
+/* Hashes the constants. */
 void vmess_kdf_init(struct vmess_kdf *k);
 /* KDF of @key with the label alone. @out may be @key. */
 void vmess_kdf_key(const struct vmess_kdf *k, enum vmess_label label,

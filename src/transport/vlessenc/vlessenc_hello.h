@@ -53,7 +53,8 @@ NODISCARD enum status vlessenc_hello_answer(struct vlessenc_hello *h, const stru
  * sealed. ST_OK, ST_E_NOMEM, ST_E_CRYPTO; @out may then hold a part. */
 NODISCARD enum status vlessenc_hello_pad(struct vlessenc_aead *down, struct crypto_ctx *cc,
                                          struct pool *p, uint32_t total, struct bufq *out);
-/* 0-RTT: opens the ticket, VLESSENC_SEALED_TICKET bytes at @data, into @ticket. */
+/* 0-RTT: opens the ticket, VLESSENC_SEALED_TICKET bytes at @data, into @ticket. ST_OK, ST_E_AUTH,
+ * ST_E_CRYPTO. */
 NODISCARD enum status vlessenc_hello_ticket(struct vlessenc_hello *h, struct crypto_ctx *cc,
                                             const uint8_t *data,
                                             uint8_t ticket[VLESSENC_TICKET_LEN]);

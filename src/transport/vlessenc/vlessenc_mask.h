@@ -22,6 +22,7 @@ struct vlessenc_mask {
     uint32_t skip;                 /* bytes up to the next header */
 };
 
+/* The key is derived from @secret; @iv as the peers agreed on it. */
 void vlessenc_mask_init(struct vlessenc_mask *m, const uint8_t *secret, size_t secret_len,
                         const uint8_t iv[AES_CTR_IV_LEN]);
 /* XORs @n bytes with the key stream. ST_OK, ST_E_NOMEM, ST_E_CRYPTO. */

@@ -40,6 +40,7 @@ void vlessenc_padding_default(struct vlessenc_padding *p);
  * ST_E_CONFIG (malformed, first one too small, a gap too long), ST_E_LIMIT (too many, or too long
  * in all). */
 NODISCARD enum status vlessenc_padding_add(struct vlessenc_padding *p, const char *text, size_t n);
+/* Throws the dice for one hello. */
 void vlessenc_padding_draw(const struct vlessenc_padding *p, struct rng *r,
                            struct vlessenc_pieces *out);
 

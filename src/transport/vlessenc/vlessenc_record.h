@@ -8,6 +8,7 @@
 #include "transport/vlessenc/vlessenc_aead.h"
 #include "transport/vlessenc/vlessenc_mask.h"
 
+#define VLESSENC_PREFIX          16u /* bytes in front of the first record */
 #define VLESSENC_RECORD_OVERHEAD (VLESSENC_HEADER + AEAD_TAG_LEN)
 #define VLESSENC_RECORD_PLAIN    8192u  /* what we write, as the peers do */
 #define VLESSENC_RECORD_MAX      17000u /* ciphertext and tag, as the peers accept it */
@@ -21,13 +22,12 @@
 NODISCARD enum status vlessenc_record_open(struct vlessenc_aead *a, struct vlessenc_mask *mask,
                                            struct crypto_ctx *cc, struct pool *p, struct bufq *in,
                                            struct bufq *up, unsigned max);
-/* Seals @down into fresh blks of @out; SPAN_EDGE and SPAN_ALONE are obeyed and kept. @prefix (16
- * bytes or NULL) goes in front of the first record and is then set to NULL. ST_OK @down is empty;
- * ST_FULL, ST_E_NOMEM, ST_E_CRYPTO. */
+/* Seals @down into fresh blks of @out; SPAN_EDGE and SPAN_ALONE are obeyed and kept. @prefix
+ * (VLESSENC_PREFIX bytes, or NULL) goes in front of the first record and is then set to NULL.
+ * ST_OK @down is empty; ST_FULL, ST_E_NOMEM, ST_E_CRYPTO. */
 NODISCARD enum status vlessenc_record_seal(struct vlessenc_aead *a, struct vlessenc_mask *mask,
                                            struct crypto_ctx *cc, struct pool *p,
                                            const uint8_t **prefix, struct bufq *down,
                                            struct bufq *out);
-#define VLESSENC_PREFIX 16u
 
 #endif

@@ -32,6 +32,7 @@ enum vlessenc_use {
     VLESSENC_USE_UNKNOWN,  /* no such ticket, or no room to note its use */
     VLESSENC_USE_REPLAYED, /* @nfs, the secret of this hello, was used with it before */
 };
+/* A hello with secret @nfs comes with @ticket: notes that. */
 enum vlessenc_use vlessenc_tickets_use(struct vlessenc_tickets *t,
                                        const uint8_t ticket[VLESSENC_TICKET_LEN],
                                        const uint8_t nfs[VLESSENC_NFS_LEN], uint64_t now_s,

@@ -17,8 +17,8 @@ enum ws_phase { WS_REQUEST, WS_OPEN, WS_CLOSED };
 struct ws {
     struct layer layer;
     const struct ws_conf *conf;
-    struct span
-        *pong; /* waits for room in wire_out; a newer one replaces it (RFC 6455 section 5.5.3) */
+    /* waits for room in wire_out; a newer one replaces it (RFC 6455 section 5.5.3) */
+    struct span *pong;
     union {
         struct { /* WS_REQUEST */
             struct http1_scan scan;
