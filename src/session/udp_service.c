@@ -1,16 +1,13 @@
 #include "session/udp_service.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/frame.h"
-#include "io/sockaddr.h"
-#include "session/handoff.h"
 #include "session/screen.h"
 #include "session/speed.h"
+#include "session/udp_door.h"
 #include "session/udp_flow.h"
 #include "session/worker.h"
 #include "session/workers.h"
@@ -21,25 +18,13 @@
 #define UNSENT_MAX     1024u        /* of a socket, to clients */
 #define FLOW_UNSENT    256u         /* of a flow, to its targets */
 #define ANSWERS_TURN   (64u * 1024) /* read from a flow's socket at once */
-#define BUFFER_BYTES   (4u << 20)   /* of the kernel, as far as it gives so much */
 #define SWEEP_MS       1000
 #define NOMEM_PAUSE_MS 20
-
-/* One listening address. */
-struct door {
-    struct watch watch;
-    struct udp_service *service;
-    struct addr where;
-    bool dual, v6only;
-    bool readable, blocked; /* blocked: waits for room to send */
-    struct bufq out;
-    struct bufq waiting; /* for the one that is being tried */
-};
 
 struct udp_service {
     struct worker_node *wn;
     const struct packet_ops *ops;
-    struct door *doors[DOORS_MAX];
+    struct udp_door *doors[DOORS_MAX];
     unsigned door_count;
     struct udp_flows flows;
     struct list touched; /* flows with datagrams to send */
@@ -389,14 +374,13 @@ static void send_touched(struct udp_service *u)
 static void read_door(struct udp_service *u, unsigned i)
 {
     struct worker *w = worker_of(u);
-    struct door *d = u->doors[i];
+    struct udp_door *d = u->doors[i];
     struct bufq q;
     struct span *s;
 
     bufq_init(&q, UINT32_MAX);
     for (unsigned n = 0; n < READ_BATCHES && d->readable; n++) {
-        enum status st = udp_recv(w->out.batch, d->watch.fd, &q);
-        d->readable = st != ST_OK;
+        enum status st = udp_door_read(d, &q);
         while ((s = bufq_pop(&q)) != NULL)
             handle(u, s, (uint8_t)i);
         if (st == ST_E_NOMEM) { /* others give memory back first */
@@ -410,26 +394,13 @@ static void read_door(struct udp_service *u, unsigned i)
 
 /* ---- targets -> clients ---------------------------------------------------------------------- */
 
-static void write_door(struct door *d)
-{
-    struct worker *w = worker_of(d->service);
-    int err = 0;
-
-    if (d->out.head == NULL || d->blocked)
-        return;
-    enum status st = udp_send(w->out.batch, d->watch.fd, d->dual, &d->out, NULL, NULL, &err);
-    d->blocked = st == ST_FULL;
-    if (st < 0)
-        bufq_clear(&d->out, w->pool);
-}
-
 /* False: @f is dead and freed. */
 static bool read_answers(struct udp_flow *f)
 {
     struct udp_service *u = f->service;
     struct worker *w = worker_of(u);
     struct packet_env env = env_of(u);
-    struct door *d = f->socket < u->door_count ? u->doors[f->socket] : NULL;
+    struct udp_door *d = f->socket < u->door_count ? u->doors[f->socket] : NULL;
     struct bufq q;
     struct span *s;
 
@@ -463,17 +434,6 @@ static bool read_answers(struct udp_flow *f)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static void on_door(struct watch *watch, uint32_t events)
-{
-    struct door *d = LIST_ENTRY(watch, struct door, watch);
-
-    if (events & (LOOP_IN | LOOP_HUP))
-        d->readable = true;
-    if (events & LOOP_OUT)
-        d->blocked = false;
-    loop_task_add(worker_of(d->service)->loop, &d->service->task);
-}
-
 static void on_task(struct task *t)
 {
     struct udp_service *u = LIST_ENTRY(t, struct udp_service, task);
@@ -484,7 +444,7 @@ static void on_task(struct task *t)
             read_door(u, i);
     send_touched(u);
     for (unsigned i = 0; i < u->door_count; i++)
-        write_door(u->doors[i]);
+        udp_door_write(u->doors[i]);
 }
 
 static void on_pause(struct timer *t)
@@ -514,73 +474,20 @@ static void on_sweep(struct timer *t)
 
 static void close_door(struct udp_service *u, unsigned i)
 {
-    struct door *d = u->doors[i];
-    int fd = d->watch.fd;
-
-    bufq_clear(&d->out, worker_of(u)->pool);
-    bufq_clear(&d->waiting, worker_of(u)->pool);
-    /* Not loop_watch_forget: another process may have the socket, too. */
-    loop_watch_del(worker_of(u)->loop, &d->watch);
-    close(fd);
-    free(d);
+    udp_door_close(u->doors[i]);
     u->doors[i] = u->doors[--u->door_count];
-}
-
-static int bind_socket(const struct addr *where, bool v6only, int *err)
-{
-    const int only = v6only, size = BUFFER_BYTES;
-    union sockaddr_any sa;
-    socklen_t len = sockaddr_from_addr(&sa, where);
-    int fd = socket(sa.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        goto fail;
-    if (where->family == ADDR_IP6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) != 0)
-        goto fail;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    if (bind(fd, &sa.any, len) == 0)
-        return fd;
-fail:
-    *err = errno;
-    if (fd >= 0)
-        close(fd);
-    return -1;
 }
 
 static enum status open_door(struct udp_service *u, const struct addr *where, bool v6only, int *err)
 {
-    const struct handoff_key key = {.where = *where, .udp = true, .v6only = v6only};
-    struct worker *w = worker_of(u);
-    struct door *d = calloc(1, sizeof(*d));
+    enum status st =
+        udp_door_open(&u->doors[u->door_count], worker_of(u), where, v6only, &u->task, err);
 
-    if (d == NULL)
-        return ST_E_NOMEM;
-    int fd = w->handoff != NULL ? handoff_take(w->handoff, &key, 0, 1) : -1;
-    if (fd < 0)
-        fd = bind_socket(where, v6only, err);
-    if (fd < 0) {
-        free(d);
-        return *err == EADDRINUSE ? ST_E_BUSY : ST_E_IO;
-    }
-    d->service = u;
-    d->where = *where;
-    d->v6only = v6only;
-    d->dual = where->family == ADDR_IP6;
-    bufq_init(&d->out, UINT32_MAX);
-    bufq_init(&d->waiting, UINT32_MAX);
-    if (loop_watch_add(w->loop, &d->watch, fd, LOOP_IN | LOOP_OUT | LOOP_EDGE, on_door) != ST_OK) {
-        *err = errno;
-        close(fd);
-        free(d);
-        return ST_E_IO;
-    }
-    u->doors[u->door_count++] = d;
-    return ST_OK;
+    u->door_count += st == ST_OK;
+    return st;
 }
 
-static bool wanted(const struct view_node *n, const struct door *d)
+static bool wanted(const struct view_node *n, const struct udp_door *d)
 {
     for (unsigned i = 0; i < n->listen_count; i++)
         if (addr_equal(&d->where, &n->listen[i]) && d->v6only == n->listen_v6only)
@@ -669,9 +576,7 @@ enum status udp_service_export(const struct worker_node *wn, struct handoff *int
     enum status st = ST_OK;
 
     for (unsigned i = 0; u != NULL && i < u->door_count && st == ST_OK; i++) {
-        const struct door *d = u->doors[i];
-        const struct handoff_key key = {.where = d->where, .udp = true, .v6only = d->v6only};
-        st = handoff_add_copy(into, &key, d->watch.fd);
+        st = udp_door_export(u->doors[i], into);
     }
     return st;
 }
