@@ -8,7 +8,8 @@
  *
  * Pull (node_pull.c): config -> user -> alivelist, one at a time; what was fetched is applied at
  * once, ETags are kept only then. A failure changes nothing but the time of the next pull. Report
- * (reporter.c): push and alive, each on its own timer. No failure of one node touches another. */
+ * (reporter.c): push (node_push.c) and alive (node_alive.c), each on its own timer. No failure of
+ * one node touches another. */
 #ifndef CONTROL_NODE_H
 #define CONTROL_NODE_H
 

@@ -39,7 +39,7 @@ struct node_env {
     struct panel_client *client;
     struct resolver *resolver; /* made when a REALITY target is looked at first */
     struct rng rng;
-    struct list sending;                      /* reporters with a batch on its way */
+    struct list sending;                      /* struct node_push with a batch on its way */
     void (*ended)(void *arg, struct node *n); /* DRAINING is over */
     void (*listens)(void *arg);               /* a node has opened all its listeners */
     /* @list (borrowed) is out of the node's table. */

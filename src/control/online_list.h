@@ -1,6 +1,6 @@
 /* control/online_list.h - the (user, address) pairs of one alive report, and whom the panel may
- * believe online because of it. No loop, no panel: reporter.c sends. Control thread; inside control
- * only. */
+ * believe online because of it. No loop, no panel: node_alive.c sends. Control thread; inside
+ * control only. */
 #ifndef CONTROL_ONLINE_LIST_H
 #define CONTROL_ONLINE_LIST_H
 

@@ -158,7 +158,7 @@ static void panel_books(uint64_t seq)
     }
 }
 
-/* As reporter.c does it. False: nothing to report, or the disk fails. */
+/* As node_push.c does it. False: nothing to report, or the disk fails. */
 static bool push(struct life *l, bool everything, bool well)
 {
     struct spool_batch b;
