@@ -23,4 +23,13 @@ void workers_plane_worker(void *self, unsigned no, struct plane_worker *out);
 void workers_plane_causes(void *self, uint32_t node_no,
                           void (*fn)(void *arg, const char *text, uint64_t count), void *arg);
 
+/* workers_ask.c: the calls of struct plane that all workers have to answer; @self likewise. */
+void workers_plane_collect_alive(void *self, uint32_t node_no);
+void workers_plane_collect_online(void *self, uint32_t node_no, const struct user_rt *u,
+                                  void (*done)(void *arg, const struct plane_online *list,
+                                               size_t n),
+                                  void *arg);
+void workers_plane_count_devices(void *self, uint32_t node_no);
+void workers_plane_end_devices(void *self, uint32_t node_no);
+
 #endif
