@@ -6,9 +6,10 @@
 
 #include "base/log.h"
 #include "control/admin.h"
+#include "control/controller_state.h"
 #include "control/counters.h"
-#include "control/dynamic_service.h"
 #include "control/device_book.h"
+#include "control/dynamic_service.h"
 #include "control/metrics.h"
 #include "control/node.h"
 #include "control/reporter.h"
@@ -23,35 +24,7 @@
 
 #define SAMPLE_MS   5000
 #define SAMPLE_MANY 25000
-#define STAGGER_MS  50 /* between the first pulls of two nodes */
 #define RETRY_MS    100
-#define RECOVER_MS  100
-#define LEAVE_MS    60000 /* for a push that is under way when another process takes over */
-
-struct controller {
-    struct controller_setup setup;
-    struct node_env env;
-    struct plane_sink sink;
-    struct list nodes; /* in order of the configuration; draining ones last */
-    struct node *by_no[VIEW_NODES_MAX];
-    struct timer sample_timer;
-    struct dynamic_service *dynamic;
-    struct stats_service *service;
-    struct metrics *metrics;
-    struct admin *admin;
-    struct status_desk *status;
-    struct spool_service *spool;
-
-    bool stopping;
-    bool leaving;  /* another process takes over */
-    bool entitled; /* to report: no earlier process does any more */
-    struct timer stop_timer;
-    struct task stop_task;
-    void (*done)(void *arg);
-    void *done_arg;
-};
-
-#define NODE_OF(l) LIST_ENTRY(l, struct node, link)
 
 /* ---- from the plane ---- */
 
@@ -144,7 +117,7 @@ static void on_removed(void *arg, const struct node *n, struct user_rt *const *l
     }
 }
 
-static void check_stopped(struct controller *c)
+void controller_check_stopped(struct controller *c)
 {
     /* Our end tells the next process that nobody pushes any more. */
     bool quiet = !c->leaving || c->entitled;
@@ -159,7 +132,7 @@ static void on_ended(void *arg, struct node *n)
 
     c->by_no[n->no] = NULL;
     node_free(n);
-    check_stopped(c);
+    controller_check_stopped(c);
 }
 
 static void on_stopped(struct task *t)
@@ -178,7 +151,7 @@ static void on_stop_timer(struct timer *t)
     struct controller *c = LIST_ENTRY(t, struct controller, stop_timer);
 
     LIST_FOREACH(l, tmp, &c->nodes)
-    node_abandon(NODE_OF(l));
+    node_abandon(CONTROLLER_NODE(l));
 }
 
 static bool make_stats(struct controller *c)
@@ -271,7 +244,7 @@ void controller_free(struct controller *c)
     if (c->env.stats != NULL && stats_configure(c->env.stats, NULL) != ST_OK)
         log_line(c->env.lg, LOG_DEBUG, NULL, "counters stay");
     while (!list_empty(&c->nodes))
-        node_free(NODE_OF(c->nodes.next));
+        node_free(CONTROLLER_NODE(c->nodes.next));
     dynamic_service_free(c->dynamic);
     stats_free(c->env.stats);
     resolver_free(c->env.resolver);
@@ -307,7 +280,7 @@ static struct node *find_same(struct controller *c, const struct config_node *co
 {
     LIST_FOREACH(l, tmp, &c->nodes)
     {
-        struct node *n = NODE_OF(l);
+        struct node *n = CONTROLLER_NODE(l);
         if (n->state < NODE_DRAINING && config_node_same(n->conf, conf))
             return n;
     }
@@ -326,7 +299,7 @@ static enum status add_node(struct controller *c, const struct config *cfg,
                             const struct config_node *conf, unsigned *added)
 {
     struct log_about about = {.node = conf->tag};
-    struct node *n = node_new(&c->env, cfg, conf, *added * STAGGER_MS);
+    struct node *n = node_new(&c->env, cfg, conf, *added * CONTROLLER_STAGGER_MS);
 
     if (n == NULL) {
         log_line(c->env.lg, LOG_ERROR, &about, "not started: over %d nodes, or no memory",
@@ -342,7 +315,7 @@ static enum status add_node(struct controller *c, const struct config *cfg,
     return ST_OK;
 }
 
-static void apply_ports(struct controller *c, const struct config *cfg)
+void controller_apply_ports(struct controller *c, const struct config *cfg)
 {
     stats_service_apply(c->service, &cfg->stats);
     metrics_apply(c->metrics, &cfg->metrics);
@@ -358,7 +331,7 @@ enum status controller_apply(struct controller *c, const struct config *cfg)
         return ST_OK;
     LIST_FOREACH(l, tmp, &c->nodes)
     {
-        struct node *n = NODE_OF(l);
+        struct node *n = CONTROLLER_NODE(l);
         if (n->state < NODE_DRAINING && !wanted(n, cfg)) {
             node_log(n, LOG_INFO, "no longer configured: ends");
             node_drain(n, n->served != NULL ? n->served->drain_ms : 0);
@@ -384,7 +357,7 @@ enum status controller_apply(struct controller *c, const struct config *cfg)
         list_add_tail(&c->nodes, l);
     }
     if (c->env.pulls)
-        apply_ports(c, cfg);
+        controller_apply_ports(c, cfg);
     device_book_follow(c->env.devices);
     return st;
 }
@@ -400,177 +373,20 @@ void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
     stats_service_stop(c->service);
     dynamic_service_keep(c->dynamic);
     LIST_FOREACH(l, tmp, &c->nodes)
-    node_drain(NODE_OF(l), drain_ms);
+    node_drain(CONTROLLER_NODE(l), drain_ms);
     loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)drain_ms + push_ms);
-    check_stopped(c);
+    controller_check_stopped(c);
 }
 
 void controller_poke(struct controller *c)
 {
     LIST_FOREACH(l, tmp, &c->nodes)
     {
-        struct node *n = NODE_OF(l);
+        struct node *n = CONTROLLER_NODE(l);
         if (n->state >= NODE_DRAINING)
             continue;
         node_pull_poke(n);
         reporter_poke(n->reporter);
-    }
-}
-
-/* ---- an upgrade ---- */
-
-uint64_t controller_state_id(const struct controller *c)
-{
-    return store_is_durable(c->env.store) ? store_id(c->env.store) : 0;
-}
-
-size_t controller_listening(const struct controller *c, uint32_t *rows)
-{
-    size_t count = 0;
-
-    LIST_FOREACH(l, tmp, &c->nodes)
-    if (NODE_OF(l)->listening && NODE_OF(l)->state < NODE_DRAINING)
-        rows[count++] = NODE_OF(l)->store_node;
-    return count;
-}
-
-bool controller_waits_for(const struct controller *c, const uint32_t *rows, size_t count)
-{
-    LIST_FOREACH(l, tmp, &c->nodes)
-    for (size_t i = 0; i < count; i++)
-        if (NODE_OF(l)->store_node == rows[i] && !NODE_OF(l)->listening)
-            return true;
-    return false;
-}
-
-void controller_begin(struct controller *c, const struct config *cfg)
-{
-    unsigned begun = 0;
-
-    if (c->env.pulls || c->stopping)
-        return;
-    c->env.pulls = true;
-    dynamic_service_resume(c->dynamic, true);
-    LIST_FOREACH(l, tmp, &c->nodes)
-    if (NODE_OF(l)->state < NODE_DRAINING)
-        node_begin(NODE_OF(l), STAGGER_MS * begun++);
-    apply_ports(c, cfg);
-}
-
-void controller_report(struct controller *c)
-{
-    c->entitled = true;
-    check_stopped(c);
-    if (c->env.reports || c->stopping)
-        return;
-    c->env.reports = true;
-    LIST_FOREACH(l, tmp, &c->nodes)
-    reporter_poke(NODE_OF(l)->reporter);
-}
-
-void controller_recover(struct controller *c)
-{
-    counters_recover(c->env.counters);
-    /* A process that is killed lets go of one descriptor after the other. */
-    if (counters_has_others(c->env.counters))
-        loop_timer_in(c->env.loop, &c->sample_timer, RECOVER_MS);
-}
-
-void controller_close_ports(struct controller *c)
-{
-    static const struct config none = {.stats.enabled = false};
-
-    apply_ports(c, &none);
-    admin_close(c->admin);
-}
-
-void controller_hold(struct controller *c, bool hold)
-{
-    c->env.holds = hold;
-    LIST_FOREACH(l, tmp, &c->nodes)
-    if (hold)
-        node_hold(NODE_OF(l));
-}
-
-void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
-{
-    uint32_t longest = 0;
-
-    if (c->stopping)
-        return;
-    c->stopping = c->leaving = true;
-    c->done = done;
-    c->done_arg = arg;
-    dynamic_service_keep(c->dynamic);
-    c->env.reports = false;
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
-        struct node *n = NODE_OF(l);
-        uint32_t ms = n->served != NULL ? n->served->drain_ms : 0;
-        longest = ms > longest ? ms : longest;
-        node_drain(n, ms);
-    }
-    loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)longest + LEAVE_MS);
-    check_stopped(c);
-}
-
-bool controller_is_pushing(const struct controller *c)
-{
-    if (!c->entitled)
-        return true;
-    LIST_FOREACH(l, tmp, &c->nodes)
-    if (reporter_is_pushing(NODE_OF(l)->reporter))
-        return true;
-    return false;
-}
-
-void controller_give_reports(struct controller *c)
-{
-    store_give_nodes(c->env.store);
-}
-
-/* The first user whose uid is not below @uid. */
-static size_t first_user(const struct user_table *t, uint64_t uid)
-{
-    size_t lo = 0, hi = t->count;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (t->by_id[mid]->uid < uid)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-static bool remove_user(struct node *n, const struct controller_user *u)
-{
-    bool any = false;
-
-    for (size_t i = first_user(&n->users, u->uid);
-         i < n->users.count && n->users.by_id[i]->uid == u->uid; i++) {
-        struct user_rt *r = n->users.by_id[i];
-        if (memcmp(r->uuid, u->uuid, UUID_LEN) != 0)
-            continue;
-        atomic_store_explicit(&r->removed, true, memory_order_relaxed);
-        any = true;
-    }
-    return any;
-}
-
-void controller_remove_users(struct controller *c, const struct controller_user *list, size_t count)
-{
-    if (c->setup.removed != NULL)
-        c->setup.removed(c->setup.arg, list, count);
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
-        struct node *n = NODE_OF(l);
-        bool any = false;
-        for (size_t i = 0; i < count; i++)
-            any |= n->store_node == list[i].row && remove_user(n, &list[i]);
-        if (any)
-            c->env.plane->close_removed(c->env.plane->self, n->no);
     }
 }
 
@@ -597,7 +413,7 @@ size_t controller_status(const struct controller *c, struct controller_node_stat
     LIST_FOREACH(l, tmp, &c->nodes)
     {
         if (i < max)
-            fill_status(c, NODE_OF(l), &out[i]);
+            fill_status(c, CONTROLLER_NODE(l), &out[i]);
         i++;
     }
     return i;

@@ -340,7 +340,7 @@ static void hold(struct user_rt *u, uint32_t kbps)
     bucket_reset(&u->down);
 }
 
-void users_hold(const struct user_table *t, uint64_t uid, uint32_t kbps)
+size_t users_first(const struct user_table *t, uint64_t uid)
 {
     size_t lo = 0, hi = t->count;
 
@@ -351,8 +351,13 @@ void users_hold(const struct user_table *t, uint64_t uid, uint32_t kbps)
         else
             hi = mid;
     }
-    for (; lo < t->count && t->by_id[lo]->uid == uid; lo++)
-        hold(t->by_id[lo], kbps);
+    return lo;
+}
+
+void users_hold(const struct user_table *t, uint64_t uid, uint32_t kbps)
+{
+    for (size_t i = users_first(t, uid); i < t->count && t->by_id[i]->uid == uid; i++)
+        hold(t->by_id[i], kbps);
 }
 
 size_t users_missing(const struct user_table *t, const struct user_list *l)

@@ -98,6 +98,8 @@ struct users_change {
     size_t device_limits; /* users who have one now or a smaller one */
 };
 
+/* Where in @t users with @uid begin, or would: one may have several credentials. */
+size_t users_first(const struct user_table *t, uint64_t uid);
 /* Users of @t with that uid are held to @kbps for a while, 0: no more. */
 void users_hold(const struct user_table *t, uint64_t uid, uint32_t kbps);
 /* How many uids of @t are not in @l (settled) under any credential. */

@@ -1,0 +1,39 @@
+/* control/controller_state.h - the controller inside: what its files share. */
+#ifndef CONTROL_CONTROLLER_STATE_H
+#define CONTROL_CONTROLLER_STATE_H
+
+#include "control/controller.h"
+#include "control/node.h"
+
+#define CONTROLLER_STAGGER_MS 50 /* between the first pulls of two nodes */
+#define CONTROLLER_NODE(l)    LIST_ENTRY(l, struct node, link)
+
+struct controller {
+    struct controller_setup setup;
+    struct node_env env;
+    struct plane_sink sink;
+    struct list nodes; /* in order of the configuration; draining ones last */
+    struct node *by_no[VIEW_NODES_MAX];
+    struct timer sample_timer;
+    struct dynamic_service *dynamic;
+    struct stats_service *service;
+    struct metrics *metrics;
+    struct admin *admin;
+    struct status_desk *status;
+    struct spool_service *spool;
+
+    bool stopping;
+    bool leaving;  /* another process takes over */
+    bool entitled; /* to report: no earlier process does any more */
+    struct timer stop_timer;
+    struct task stop_task;
+    void (*done)(void *arg);
+    void *done_arg;
+};
+
+/* Ends what controller_stop or controller_leave began, if nothing is left of it. */
+void controller_check_stopped(struct controller *c);
+/* Stats and metrics listen as @cfg says. */
+void controller_apply_ports(struct controller *c, const struct config *cfg);
+
+#endif

@@ -1,0 +1,152 @@
+/* What one process hands to the next, and takes from the one before: docs/internals/upgrade.md. */
+#include <string.h>
+
+#include "control/admin.h"
+#include "control/controller_state.h"
+#include "control/counters.h"
+#include "control/dynamic_service.h"
+#include "control/reporter.h"
+#include "control/store.h"
+
+#define RECOVER_MS 100
+#define LEAVE_MS   60000 /* for a push that is under way when another process takes over */
+
+uint64_t controller_state_id(const struct controller *c)
+{
+    return store_is_durable(c->env.store) ? store_id(c->env.store) : 0;
+}
+
+size_t controller_listening(const struct controller *c, uint32_t *rows)
+{
+    size_t count = 0;
+
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (CONTROLLER_NODE(l)->listening && CONTROLLER_NODE(l)->state < NODE_DRAINING)
+        rows[count++] = CONTROLLER_NODE(l)->store_node;
+    return count;
+}
+
+bool controller_waits_for(const struct controller *c, const uint32_t *rows, size_t count)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+    for (size_t i = 0; i < count; i++)
+        if (CONTROLLER_NODE(l)->store_node == rows[i] && !CONTROLLER_NODE(l)->listening)
+            return true;
+    return false;
+}
+
+void controller_begin(struct controller *c, const struct config *cfg)
+{
+    unsigned begun = 0;
+
+    if (c->env.pulls || c->stopping)
+        return;
+    c->env.pulls = true;
+    dynamic_service_resume(c->dynamic, true);
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (CONTROLLER_NODE(l)->state < NODE_DRAINING)
+        node_begin(CONTROLLER_NODE(l), CONTROLLER_STAGGER_MS * begun++);
+    controller_apply_ports(c, cfg);
+}
+
+void controller_report(struct controller *c)
+{
+    c->entitled = true;
+    controller_check_stopped(c);
+    if (c->env.reports || c->stopping)
+        return;
+    c->env.reports = true;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    reporter_poke(CONTROLLER_NODE(l)->reporter);
+}
+
+void controller_recover(struct controller *c)
+{
+    counters_recover(c->env.counters);
+    /* A process that is killed lets go of one descriptor after the other. */
+    if (counters_has_others(c->env.counters))
+        loop_timer_in(c->env.loop, &c->sample_timer, RECOVER_MS);
+}
+
+void controller_close_ports(struct controller *c)
+{
+    static const struct config none = {.stats.enabled = false};
+
+    controller_apply_ports(c, &none);
+    admin_close(c->admin);
+}
+
+void controller_hold(struct controller *c, bool hold)
+{
+    c->env.holds = hold;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (hold)
+        node_hold(CONTROLLER_NODE(l));
+}
+
+void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
+{
+    uint32_t longest = 0;
+
+    if (c->stopping)
+        return;
+    c->stopping = c->leaving = true;
+    c->done = done;
+    c->done_arg = arg;
+    dynamic_service_keep(c->dynamic);
+    c->env.reports = false;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        struct node *n = CONTROLLER_NODE(l);
+        uint32_t ms = n->served != NULL ? n->served->drain_ms : 0;
+        longest = ms > longest ? ms : longest;
+        node_drain(n, ms);
+    }
+    loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)longest + LEAVE_MS);
+    controller_check_stopped(c);
+}
+
+bool controller_is_pushing(const struct controller *c)
+{
+    if (!c->entitled)
+        return true;
+    LIST_FOREACH(l, tmp, &c->nodes)
+    if (reporter_is_pushing(CONTROLLER_NODE(l)->reporter))
+        return true;
+    return false;
+}
+
+void controller_give_reports(struct controller *c)
+{
+    store_give_nodes(c->env.store);
+}
+
+static bool remove_user(struct node *n, const struct controller_user *u)
+{
+    bool any = false;
+
+    for (size_t i = users_first(&n->users, u->uid);
+         i < n->users.count && n->users.by_id[i]->uid == u->uid; i++) {
+        struct user_rt *r = n->users.by_id[i];
+        if (memcmp(r->uuid, u->uuid, UUID_LEN) != 0)
+            continue;
+        atomic_store_explicit(&r->removed, true, memory_order_relaxed);
+        any = true;
+    }
+    return any;
+}
+
+void controller_remove_users(struct controller *c, const struct controller_user *list, size_t count)
+{
+    if (c->setup.removed != NULL)
+        c->setup.removed(c->setup.arg, list, count);
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        struct node *n = CONTROLLER_NODE(l);
+        bool any = false;
+        for (size_t i = 0; i < count; i++)
+            any |= n->store_node == list[i].row && remove_user(n, &list[i]);
+        if (any)
+            c->env.plane->close_removed(c->env.plane->self, n->no);
+    }
+}
