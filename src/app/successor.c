@@ -235,6 +235,8 @@ static void on_event(struct watch *w, uint32_t events)
             begin(s);
         else if (m.type == UPGRADE_REPORT && s->begun)
             controller_report(s->conf.controller);
+        else if (m.type == UPGRADE_DEVICES && s->ready)
+            controller_guests(s->conf.controller, m.devices, m.count);
     }
     if (st == ST_MORE) {
         send_gone(s);
@@ -244,6 +246,7 @@ static void on_event(struct watch *w, uint32_t events)
     close_watch(s);
     begin(s);
     log_line(s->conf.log, LOG_INFO, NULL, "upgrade: the earlier process has ended");
+    controller_guests_gone(s->conf.controller);
     controller_recover(s->conf.controller);
     controller_report(s->conf.controller);
 }

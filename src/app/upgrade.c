@@ -21,6 +21,7 @@
 
 #define TERM_MS 5000 /* from SIGTERM to SIGKILL */
 #define PUSH_MS 50   /* between looks whether a push has come to its end */
+#define LIST_MS 5000 /* between two lists of devices: half of what makes one quiet */
 
 enum state { IDLE, EXPORTING, STARTING, YIELDING, LEAVING, ABORTING };
 
@@ -35,9 +36,13 @@ struct upgrade {
     struct timer timer;         /* READY, then SIGKILL */
     uint32_t ready_ms;
     struct timer push;
+    struct timer list;
     /* What is still to be sent, in this order. */
-    bool hello, nodes, end, go, report;
-    size_t next; /* socket of handoff */
+    bool hello, nodes, end, devices, go, report;
+    size_t next;                           /* socket of handoff; then of the devices */
+    struct controller_device *device_list; /* with devices */
+    size_t device_count;
+    bool had_devices; /* it was told some */
     void (*done)(void *arg, bool ok, const char *text);
     void *done_arg;
 };
@@ -161,23 +166,39 @@ static enum status send_sockets(struct upgrade *u)
     return st;
 }
 
+static enum status send_devices(struct upgrade *u)
+{
+    struct upgrade_message m = {.type = UPGRADE_DEVICES};
+    size_t left = u->device_count - u->next;
+
+    m.count = left < CONTROLLER_DEVICES_MAX ? left : CONTROLLER_DEVICES_MAX;
+    if (m.count > 0)
+        memcpy(m.devices, u->device_list + u->next, m.count * sizeof(m.devices[0]));
+    enum status st = upgrade_send(u->socket.fd, &m);
+    if (st != ST_OK)
+        return st;
+    u->next += m.count;
+    u->devices = m.count > 0; /* an empty one ends the list */
+    return st;
+}
+
 static enum status send_next(struct upgrade *u)
 {
     const struct {
         bool *due;
         enum status (*fn)(struct upgrade *);
         enum upgrade_type type;
-    } steps[] = {{&u->hello, send_hello, 0},
-                 {&u->nodes, send_nodes, 0},
-                 {&u->end, NULL, UPGRADE_END},
-                 {&u->go, NULL, UPGRADE_GO},
-                 {&u->report, NULL, UPGRADE_REPORT}};
+    } steps[] = {{&u->hello, send_hello, 0},   {&u->nodes, send_nodes, 0},
+                 {&u->end, NULL, UPGRADE_END}, {&u->devices, send_devices, 0},
+                 {&u->go, NULL, UPGRADE_GO},   {&u->report, NULL, UPGRADE_REPORT}};
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         if (!*steps[i].due)
             continue;
         if (steps[i].due == &u->end && u->next < handoff_count(u->handoff))
             return send_sockets(u);
+        if (steps[i].due == &u->devices)
+            return send_devices(u);
         enum status st = steps[i].fn != NULL ? steps[i].fn(u) : send_bare(u, steps[i].type);
         *steps[i].due = st != ST_OK;
         return st;
@@ -220,6 +241,24 @@ static void look_at_pushes(struct timer *t)
     pump(u);
 }
 
+/* Our devices keep their places in the new process while we have them. */
+static void list_devices(struct timer *t)
+{
+    struct upgrade *u = LIST_ENTRY(t, struct upgrade, list);
+
+    if (u->socket.fd < 0)
+        return;
+    loop_timer_in(u->setup.loop, t, LIST_MS);
+    if (u->devices)
+        return; /* the last one is still on its way */
+    free(u->device_list);
+    u->device_count = controller_devices(u->setup.controller, &u->device_list);
+    u->devices = u->device_count > 0 || u->had_devices;
+    u->had_devices = u->device_count > 0;
+    u->next = 0;
+    pump(u);
+}
+
 /* No worker accepts any more. */
 static void on_yielded(void *arg)
 {
@@ -228,6 +267,7 @@ static void on_yielded(void *arg)
     if (u->state != YIELDING)
         return;
     u->state = LEAVING;
+    list_devices(&u->list);
     u->go = true;
     controller_leave(u->setup.controller, on_left, u);
     pump(u);
@@ -439,6 +479,7 @@ struct upgrade *upgrade_new(const struct upgrade_setup *setup)
     u->socket.fd = u->child.fd = -1;
     timer_init(&u->timer, on_timer);
     timer_init(&u->push, look_at_pushes);
+    timer_init(&u->list, list_devices);
     return u;
 }
 
@@ -450,7 +491,9 @@ void upgrade_free(struct upgrade *u)
     if (u->state == STARTING || u->state == ABORTING)
         end_child(u);
     loop_timer_del(u->setup.loop, &u->push);
+    loop_timer_del(u->setup.loop, &u->list);
     forget_child(u);
+    free(u->device_list);
     free(u);
 }
 

@@ -26,11 +26,20 @@ struct wire_user {
     uint8_t uuid[UUID_LEN];
 };
 
+struct wire_device {
+    uint64_t panel, uid;
+    uint8_t ip[16];
+    uint8_t family, bits;
+    uint16_t zero;
+    uint32_t quiet_s, limit, grace_s;
+};
+
 union wire_body {
     uint64_t state;
     uint32_t rows[VIEW_NODES_MAX];
     struct wire_socket sockets[UPGRADE_SOCKETS_MAX];
     struct wire_user users[CONTROLLER_USERS_MAX];
+    struct wire_device devices[CONTROLLER_DEVICES_MAX];
     char text[UPGRADE_TEXT_MAX];
 };
 
@@ -50,10 +59,35 @@ static size_t body_size(unsigned type, size_t count, size_t *most)
         [UPGRADE_SOCKETS] = {sizeof(struct wire_socket), UPGRADE_SOCKETS_MAX},
         [UPGRADE_FAILED] = {1, UPGRADE_TEXT_MAX},
         [UPGRADE_REMOVED] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
+        [UPGRADE_DEVICES] = {sizeof(struct wire_device), CONTROLLER_DEVICES_MAX},
     };
 
     *most = type < sizeof(kinds) / sizeof(kinds[0]) ? kinds[type].most : 0;
     return *most > 0 ? kinds[type].each * count : 0;
+}
+
+static void pack_device(struct wire_device *w, const struct controller_device *d)
+{
+    *w = (struct wire_device){.panel = d->panel,
+                              .uid = d->uid,
+                              .family = d->seen.ip.family,
+                              .bits = d->seen.bits,
+                              .quiet_s = d->seen.quiet_s,
+                              .limit = d->seen.limit,
+                              .grace_s = d->seen.grace_s};
+    memcpy(w->ip, d->seen.ip.ip, sizeof(w->ip));
+}
+
+static void unpack_device(struct controller_device *d, const struct wire_device *w)
+{
+    *d = (struct controller_device){.panel = w->panel,
+                                    .uid = w->uid,
+                                    .seen = {.ip = {.family = w->family},
+                                             .bits = w->bits,
+                                             .quiet_s = w->quiet_s,
+                                             .limit = w->limit,
+                                             .grace_s = w->grace_s}};
+    memcpy(d->seen.ip.ip, w->ip, sizeof(w->ip));
 }
 
 static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
@@ -84,6 +118,10 @@ static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
             b->users[i] = (struct wire_user){.uid = m->users[i].uid, .row = m->users[i].row};
             memcpy(b->users[i].uuid, m->users[i].uuid, UUID_LEN);
         }
+        return;
+    case UPGRADE_DEVICES:
+        for (size_t i = 0; i < m->count; i++)
+            pack_device(&b->devices[i], &m->devices[i]);
         return;
     default:
         return;
@@ -119,6 +157,10 @@ static void unpack(struct upgrade_message *m, const union wire_body *b, const in
             m->users[i] = (struct controller_user){.uid = b->users[i].uid, .row = b->users[i].row};
             memcpy(m->users[i].uuid, b->users[i].uuid, UUID_LEN);
         }
+        return;
+    case UPGRADE_DEVICES:
+        for (size_t i = 0; i < m->count; i++)
+            unpack_device(&m->devices[i], &b->devices[i]);
         return;
     default:
         return;
@@ -189,7 +231,7 @@ static enum status check(const struct head *h, size_t got, size_t fd_count, int 
     if (h->version != UPGRADE_VERSION)
         return ST_E_UNSUPPORTED;
     size_t size = body_size(h->type, h->count, &most);
-    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_REMOVED || h->count > most ||
+    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_DEVICES || h->count > most ||
         got != sizeof(*h) + size || (flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
         fd_count != (h->type == UPGRADE_SOCKETS ? h->count : 0))
         return ST_E_PROTO;

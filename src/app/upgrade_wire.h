@@ -8,6 +8,8 @@
  *   SOCKETS ... with the descriptors (SCM_RIGHTS), END
  *                                                  READY  all of those nodes listen, nobody accepts
  *                                                  FAILED in words, instead
+ *   DEVICES that users with limits have here, in pieces; an empty one ends the list, which comes
+ *          again every few seconds
  *   GO     we have stopped accepting
  *   REPORT no push of ours is under way any more
  *                                                  REMOVED users whose sessions must end
@@ -23,7 +25,7 @@
 #include "control/controller.h"
 #include "session/handoff.h"
 
-#define UPGRADE_VERSION     1
+#define UPGRADE_VERSION     2
 #define UPGRADE_SOCKETS_MAX 64u /* a message; the kernel takes 253 descriptors at once */
 #define UPGRADE_TEXT_MAX    256u
 #define UPGRADE_ENV         "V2SP_UPGRADE_FD" /* where the new process finds its end */
@@ -38,6 +40,7 @@ enum upgrade_type {
     UPGRADE_GO,
     UPGRADE_REPORT,
     UPGRADE_REMOVED,
+    UPGRADE_DEVICES,
 };
 
 struct upgrade_message {
@@ -49,9 +52,10 @@ struct upgrade_message {
         struct {
             struct handoff_key key;
             int fd;
-        } sockets[UPGRADE_SOCKETS_MAX];                     /* SOCKETS */
-        struct controller_user users[CONTROLLER_USERS_MAX]; /* REMOVED */
-        char text[UPGRADE_TEXT_MAX];                        /* FAILED; count includes the NUL */
+        } sockets[UPGRADE_SOCKETS_MAX];                           /* SOCKETS */
+        struct controller_user users[CONTROLLER_USERS_MAX];       /* REMOVED */
+        struct controller_device devices[CONTROLLER_DEVICES_MAX]; /* DEVICES */
+        char text[UPGRADE_TEXT_MAX]; /* FAILED; count includes the NUL */
     };
 };
 

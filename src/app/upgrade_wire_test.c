@@ -98,6 +98,27 @@ static void every_other_message_comes_as_it_went(void **state)
         assert_int_equal(in.users[i].row, i);
         assert_memory_equal(in.users[i].uuid, out.users[i].uuid, UUID_LEN);
     }
+    out.type = UPGRADE_DEVICES;
+    out.count = CONTROLLER_DEVICES_MAX;
+    for (unsigned i = 0; i < CONTROLLER_DEVICES_MAX; i++)
+        out.devices[i] =
+            (struct controller_device){.panel = UINT64_MAX - i,
+                                       .uid = UINT64_C(1) << 50 | i,
+                                       .seen = {.ip = {.family = ADDR_IP6, .ip = {1, (uint8_t)i}},
+                                                .bits = 64,
+                                                .quiet_s = i,
+                                                .limit = 1000 + i,
+                                                .grace_s = 2000 + i}};
+    pass();
+    for (unsigned i = 0; i < CONTROLLER_DEVICES_MAX; i++) {
+        const struct controller_device *a = &in.devices[i], *b = &out.devices[i];
+        assert_true(a->panel == b->panel && a->uid == b->uid);
+        assert_true(addr_equal(&a->seen.ip, &b->seen.ip));
+        assert_int_equal(a->seen.bits, b->seen.bits);
+        assert_int_equal(a->seen.quiet_s, b->seen.quiet_s);
+        assert_int_equal(a->seen.limit, b->seen.limit);
+        assert_int_equal(a->seen.grace_s, b->seen.grace_s);
+    }
     out.type = UPGRADE_FAILED;
     strcpy(out.text, "no");
     out.count = 3;
@@ -156,7 +177,7 @@ static void what_is_not_ours_is_refused(void **state)
     memset(raw + 8, 0xff, 4);
     expect_refused(raw, (size_t)n, ST_E_PROTO);
     memset(raw + 8, 0, 4);
-    raw[6] = UPGRADE_REMOVED + 1; /* type */
+    raw[6] = UPGRADE_DEVICES + 1; /* type */
     expect_refused(raw, 16, ST_E_PROTO);
     raw[6] = 0;
     expect_refused(raw, 16, ST_E_PROTO);

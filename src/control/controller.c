@@ -9,6 +9,7 @@
 #include "control/controller_state.h"
 #include "control/counters.h"
 #include "control/device_book.h"
+#include "control/device_guests.h"
 #include "control/dynamic_service.h"
 #include "control/metrics.h"
 #include "control/node.h"
@@ -184,6 +185,7 @@ static bool make_parts(struct controller *c)
     return rng_init(&e->rng) == ST_OK && (e->store = store_open(s->state_dir, s->log)) != NULL &&
            (e->counters = counters_open(run, e->store, s->plane->workers, s->log)) != NULL &&
            (e->slab = user_slab_new()) != NULL && (e->devices = device_book_new(e)) != NULL &&
+           (c->guests = device_guests_new(e->devices)) != NULL &&
            (e->rules = rule_lists_new()) != NULL &&
            (c->dynamic = dynamic_service_new(e, &c->nodes)) != NULL &&
            (e->views = views_new(s->loop, e->slab, rng_u64(&e->rng))) != NULL &&
@@ -243,6 +245,7 @@ void controller_free(struct controller *c)
     /* The workers are gone, and nobody can ask any more. */
     if (c->env.stats != NULL && stats_configure(c->env.stats, NULL) != ST_OK)
         log_line(c->env.lg, LOG_DEBUG, NULL, "counters stay");
+    device_guests_free(c->guests);
     while (!list_empty(&c->nodes))
         node_free(CONTROLLER_NODE(c->nodes.next));
     dynamic_service_free(c->dynamic);

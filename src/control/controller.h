@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "base/uuid.h"
+#include "policy/devices.h"
 #include "policy/meter.h"
 #include "policy/plane.h"
 
@@ -31,6 +32,13 @@ struct controller_user {
     uint32_t row; /* of the node */
 };
 #define CONTROLLER_USERS_MAX 256u
+
+/* A device of a user with a limit, as two processes name it. */
+struct controller_device {
+    uint64_t panel, uid; /* control/device_book.h */
+    struct device_seen seen;
+};
+#define CONTROLLER_DEVICES_MAX 256u
 
 /* Borrowed for the controller's life. */
 struct controller_setup {
@@ -94,6 +102,10 @@ bool controller_waits_for(const struct controller *c, const uint32_t *rows, size
 void controller_begin(struct controller *c, const struct config *cfg);
 /* The earlier process reports no more: this one does. */
 void controller_report(struct controller *c);
+/* More of the list of the earlier process's devices (device_guests.h); @count 0: it is whole,
+ * others have gone. */
+void controller_guests(struct controller *c, const struct controller_device *list, size_t count);
+void controller_guests_gone(struct controller *c); /* it has none any more */
 /* The earlier process may have ended: takes what it has left, if it has. */
 void controller_recover(struct controller *c);
 
@@ -105,6 +117,8 @@ void controller_hold(struct controller *c, bool hold);
 /* Ends all nodes, each after its DrainTimeout; sums go to the spool and no further. A push that is
  * under way comes to its end. @done is called once, from the loop, when all have ended. */
 void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
+/* The devices of users with limits here; the caller frees them. Returns how many. */
+size_t controller_devices(const struct controller *c, struct controller_device **out);
 /* Must the other process not report yet? This one pushes, or the one before it still does. */
 bool controller_is_pushing(const struct controller *c);
 /* After controller_leave: the other process may report from now on. */

@@ -16,6 +16,7 @@ struct controller {
     struct node *by_no[VIEW_NODES_MAX];
     struct timer sample_timer;
     struct dynamic_service *dynamic;
+    struct device_guests *guests;
     struct stats_service *service;
     struct metrics *metrics;
     struct admin *admin;

@@ -4,6 +4,7 @@
 #include "control/admin.h"
 #include "control/controller_state.h"
 #include "control/counters.h"
+#include "control/device_guests.h"
 #include "control/dynamic_service.h"
 #include "control/reporter.h"
 #include "control/store.h"
@@ -58,6 +59,26 @@ void controller_report(struct controller *c)
     c->env.reports = true;
     LIST_FOREACH(l, tmp, &c->nodes)
     reporter_poke(CONTROLLER_NODE(l)->reporter);
+}
+
+void controller_guests(struct controller *c, const struct controller_device *list, size_t count)
+{
+    if (count > 0)
+        device_guests_add(c->guests, list, count);
+    else
+        device_guests_end(c->guests);
+}
+
+void controller_guests_gone(struct controller *c)
+{
+    /* What was told of a list that breaks off goes as well. */
+    device_guests_end(c->guests);
+    device_guests_end(c->guests);
+}
+
+size_t controller_devices(const struct controller *c, struct controller_device **out)
+{
+    return device_guests_list(c->env.devices, out);
 }
 
 void controller_recover(struct controller *c)

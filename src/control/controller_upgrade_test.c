@@ -8,6 +8,8 @@
 
 #include "control/fake_world.h"
 
+#include "policy/user_devices.h"
+
 /* The new process's half. The old one's is the world. */
 struct next {
     struct fake_plane plane;
@@ -265,6 +267,87 @@ static void the_old_one_takes_nobody_back(void **state)
     end_next(&n);
 }
 
+static struct user_devices *devices_of(const struct fake_plane *p)
+{
+    uint8_t id[UUID_LEN];
+
+    assert_int_equal(uuid_parse(id, UUID_C, strlen(UUID_C)), ST_OK);
+    const struct user_rt *u = uuid_index_find(p->nodes[0].view->users, id);
+    assert_non_null(u);
+    return atomic_load(&u->devices);
+}
+
+static enum status enter(struct user_devices *ud, const char *from, uint32_t limit, uint32_t now_s,
+                         struct device **dev)
+{
+    struct device_rule rule = {.limit = limit, .bits4 = 32, .bits6 = 64, .grace_s = DEVICE_GRACE_S};
+    struct addr a;
+
+    assert_int_equal(addr_parse_ip(&a, from, strlen(from)), ST_OK);
+    return user_devices_enter(ud, &a, &rule, now_s, dev);
+}
+
+/* What a limit allows, it allows to both processes together. */
+static void devices_of_the_old_one_keep_their_places(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    struct device *dev[3], *mine;
+    struct controller_device *list, wrong;
+    uint32_t now_s = (uint32_t)(loop_now_ms(w->loop) / 1000);
+
+    set_users(w, USER_A "," USER_C);
+    run(w);
+    struct user_devices *old = devices_of(&w->plane);
+    assert_int_equal(controller_devices(w->c, &list), 0);
+    free(list);
+    assert_int_equal(enter(old, "1.1.1.1", 2, now_s, &dev[0]), ST_OK);
+    assert_int_equal(enter(old, "2001:db8::1", 2, now_s - 5, &dev[1]), ST_OK);
+    start_next(w, &n);
+    UNTIL(w, n.listens > 0);
+    struct user_devices *new = devices_of(&n.plane);
+    size_t count = controller_devices(w->c, &list);
+    assert_int_equal(count, 2);
+    wrong = list[0];
+    wrong.seen.bits = 33;
+    controller_guests(n.c, &wrong, 1);
+    wrong = list[0];
+    wrong.panel++;
+    controller_guests(n.c, &wrong, 1);
+    wrong = list[0];
+    wrong.uid = 1; /* he has no limit */
+    controller_guests(n.c, &wrong, 1);
+    assert_int_equal(devices_count(&new->set, now_s), 0);
+    controller_guests(n.c, list, count);
+    controller_guests(n.c, NULL, 0);
+    free(list);
+    assert_int_equal(devices_count(&new->set, now_s), 2);
+    assert_int_equal(enter(new, "2.2.2.2", 2, now_s, &mine), ST_E_LIMIT);
+    assert_int_equal(enter(new, "2001:db8::2", 2, now_s, &mine), ST_OK); /* the same network */
+    devices_leave(&new->set, mine);
+    /* The next list: one of them is gone for good, the other has moved something. */
+    devices_leave(&old->set, dev[0]);
+    struct device_seen gone = {.bits = 32};
+    assert_int_equal(addr_parse_ip(&gone.ip, "1.1.1.1", 7), ST_OK);
+    assert_true(devices_put_out(&old->set, &gone, now_s));
+    atomic_store(&dev[1]->active_s, now_s);
+    count = controller_devices(w->c, &list);
+    assert_int_equal(count, 1);
+    controller_guests(n.c, list, count);
+    controller_guests(n.c, NULL, 0);
+    free(list);
+    assert_int_equal(enter(new, "2.2.2.2", 2, now_s, &mine), ST_OK); /* in the place that is free */
+    assert_int_equal(enter(new, "3.3.3.3", 2, now_s + 5, &dev[2]), ST_E_LIMIT);
+    controller_guests_gone(n.c);
+    assert_int_equal(enter(new, "3.3.3.3", 2, now_s + 5, &dev[2]), ST_OK);
+    devices_leave(&new->set, mine);
+    devices_leave(&new->set, dev[2]);
+    devices_leave(&old->set, dev[1]);
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +358,7 @@ int main(void)
         TEST(the_right_to_report_is_passed_on),
         TEST(removed_users_go_in_the_old_one_too),
         TEST(the_old_one_takes_nobody_back),
+        TEST(devices_of_the_old_one_keep_their_places),
     };
     return cmocka_run_group_tests_name("controller in an upgrade", tests, NULL, NULL);
 }

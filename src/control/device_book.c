@@ -172,6 +172,28 @@ void device_book_follow(struct device_book *b)
     follow(PANEL_OF(l));
 }
 
+void device_book_each(const struct device_book *b,
+                      void (*fn)(void *arg, const struct device_panel *p), void *arg)
+{
+    LIST_FOREACH(l, tmp, &b->panels)
+    fn(arg, PANEL_OF(l));
+}
+
+uint64_t device_panel_number(const struct device_panel *p)
+{
+    return strtoull(p->id, NULL, 16);
+}
+
+struct device_panel *device_book_find(const struct device_book *b, uint64_t number)
+{
+    LIST_FOREACH(l, tmp, &b->panels)
+    {
+        if (device_panel_number(PANEL_OF(l)) == number)
+            return PANEL_OF(l);
+    }
+    return NULL;
+}
+
 void device_book_each_store(const struct device_book *b,
                             void (*fn)(void *arg, const struct device_panel *p), void *arg)
 {

@@ -67,12 +67,19 @@ static inline struct device_panel *device_user_panel(const struct device_user *u
 struct device_book *device_book_new(struct node_env *env);
 /* All nodes and users are gone. NULL is fine. */
 void device_book_free(struct device_book *b);
+/* Calls @fn for each panel. */
+void device_book_each(const struct device_book *b,
+                      void (*fn)(void *arg, const struct device_panel *p), void *arg);
+/* NULL: no panel has this device_panel_number. */
+struct device_panel *device_book_find(const struct device_book *b, uint64_t number);
 /* Calls @fn for each panel of the configuration that has a store. */
 void device_book_each_store(const struct device_book *b,
                             void (*fn)(void *arg, const struct device_panel *p), void *arg);
 /* The configuration has changed: the store of a panel is that of its first node that has one. */
 void device_book_follow(struct device_book *b);
 
+/* Its id as a number: two processes mean the same panel by it. */
+uint64_t device_panel_number(const struct device_panel *p);
 /* Enters @n into the panel of its ApiHost. False: no memory. */
 bool device_panel_join(struct device_book *b, struct node *n);
 void device_panel_leave(struct node *n); /* harmless without one */

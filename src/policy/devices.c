@@ -194,6 +194,7 @@ size_t devices_list(struct devices *d, uint32_t now_s, struct device_seen *out, 
         out[n].ip = dev->ip;
         out[n].bits = dev->bits;
         out[n].limit = dev->limit;
+        out[n].grace_s = dev->grace_s;
         out[n++].quiet_s = quiet_s(dev, now_s);
     }
     spin_unlock(&d->lock);

@@ -57,6 +57,7 @@ struct device_seen {
     uint8_t bits;
     uint32_t quiet_s; /* since its last payload */
     uint32_t limit;   /* that it may count on, see struct device */
+    uint32_t grace_s; /* it counts so long without sessions */
 };
 
 /* A session of @from begins, or began before, and moved its last payload at @now_s. @own_spare: an

@@ -412,6 +412,31 @@ def test_a_dynamic_limit_holds_on(serve, node, origin):
     assert held() == (4, 0)
 
 
+def test_two_processes_have_one_device_limit(serve, node, origin):
+    """A device that the old process still serves has its place in the new one, until it is gone."""
+    node.limits = {1: {"device_limit": 1}}
+    s = serve(node, extra={"DeviceCountPrivate": True, "DeviceGrace": "1s"})
+
+    def comes_in(home):
+        try:
+            with vless.Session(node, ALICE, origin, source=(home, 0)) as other:
+                other.say()
+                return True
+        except (OSError, AssertionError):
+            return False
+
+    with vless.Session(node, ALICE, origin, source=("127.78.1.1", 0)) as alice:
+        alice.say()
+        old = upgrades.upgrade(s)
+        # Where this took more than ten seconds alice was a quiet device until the next list.
+        wait.until(lambda: alice.say() or not comes_in("127.78.2.1"), 30, "the limit")
+        assert comes_in("127.78.1.1"), "it is the same device"
+        assert old.alive()
+        alice.say()
+    wait.until(lambda: comes_in("127.78.2.1"), 30, "the place is free")
+    upgrades.wait_all_left(s)
+
+
 def test_devices_the_old_process_has_reported_are_our_own(serve, node, origin):
     """The panel counts what this node has told it before the upgrade, or before a crash: not devices elsewhere."""
     node.limits = {1: {"device_limit": 1}}
