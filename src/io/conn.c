@@ -15,6 +15,8 @@
 /* reads up to this size move to a 2 KiB blk: a slow peer must not pin 16 KiB */
 #define COPY_SMALL 1024u
 
+#define PACE_MAX 1000000000u /* bytes a second */
+
 static void on_event(struct watch *w, uint32_t events)
 {
     struct conn *c = LIST_ENTRY(w, struct conn, watch);
@@ -80,6 +82,17 @@ void conn_mute(struct conn *c)
 
     if (c->readable && !c->muted && conn_is_open(c))
         c->muted = loop_watch_mod(c->loop, &c->watch, events) == ST_OK;
+}
+
+void conn_pace(struct conn *c, bool on)
+{
+    /* The bound is far above any line: below it the rate is TCP's own, window by round trip. */
+    const uint32_t rate = on ? PACE_MAX : UINT32_MAX;
+
+    if (c->paced == on || !conn_is_open(c))
+        return;
+    c->paced = on;
+    (void)!setsockopt(c->watch.fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
 void conn_drained(struct conn *c)

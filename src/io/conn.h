@@ -24,6 +24,7 @@ struct conn {
     bool fin_sent;     /* conn_shutdown was called */
     bool broken;       /* a read or write failed: nothing more goes either way */
     bool muted;        /* see conn_mute; only while readable */
+    bool paced;        /* see conn_pace */
     uint8_t read_hint; /* log2 of how many blks the next read offers, grown by full reads */
 };
 
@@ -48,6 +49,10 @@ NODISCARD enum status conn_read(struct conn *c, struct bufq *q, size_t max, stru
 /* The owner will not read for a while: what arrives meanwhile is not worth an event each. Does
  * nothing unless readable, which stays so; reports go on with the read that finds nothing more. */
 void conn_mute(struct conn *c);
+/* From now on (or no more) the kernel spreads what is written over the round trip, in its own time,
+ * instead of sending all of it within the write (tcp(7), SO_MAX_PACING_RATE). Where the kernel does
+ * not know how, nothing changes. */
+void conn_pace(struct conn *c, bool on);
 /* A read found nothing more: clears readable. For io/splice.c. */
 void conn_drained(struct conn *c);
 /* Writes from @q until it is empty or the socket is full, obeying SPAN_EDGE and SPAN_ALONE. *@sent

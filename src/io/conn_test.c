@@ -153,6 +153,28 @@ static void what_comes_while_muted_is_not_told_of(void **state)
     pool_free(pool);
 }
 
+static uint32_t pacing(const struct conn *c)
+{
+    uint32_t rate = 0;
+    socklen_t len = sizeof(rate);
+    assert_int_equal(getsockopt(c->watch.fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &len), 0);
+    return rate;
+}
+
+static void is_paced_until_it_is_not(void **state)
+{
+    struct bench *b = *state;
+    int err = 0, fd = start(b);
+
+    assert_int_equal(conn_open(&b->c, b->loop, fd, true, on_news), ST_OK);
+    assert_int_equal(await(b, &err), ST_OK);
+    assert_int_equal(pacing(&b->c), UINT32_MAX);
+    conn_pace(&b->c, true);
+    assert_true(pacing(&b->c) < UINT32_MAX);
+    conn_pace(&b->c, false);
+    assert_int_equal(pacing(&b->c), UINT32_MAX);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -161,6 +183,7 @@ int main(void)
         CASE(a_connect_to_who_has_left_already),
         CASE(a_connect_that_failed_says_why),
         CASE(what_comes_while_muted_is_not_told_of),
+        CASE(is_paced_until_it_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,14 +131,20 @@ static void without_descriptors_clients_wait(void **state)
     (void)state;
     static const struct bench_conf one = {.workers = 1};
     struct bench *b = open_bench(&one);
-    struct rlimit usual, tight;
+    struct sockaddr_in sa = {.sin_family = AF_INET,
+                             .sin_port = htons(b->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct rlimit usual, none;
+    uint8_t head[64];
+    size_t n = bench_header(b, 0, 1, b->origin_port, head);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    head[n++] = WISH_HOLD;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
-    tight = usual;
-    int next = dup(0);
-    close(next);
-    tight.rlim_cur = (rlim_t)next + 1; /* one more: the client's */
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-    int fd = bench_stream(b, 0, WISH_HOLD);
+    none = usual;
+    none.rlim_cur = 0; /* no new ones, whichever an earlier test gives back meanwhile */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    bench_send(fd, head, n);
     bench_settle(b);
     bench_settle(b);
     assert_int_equal(bench_stats(b).accepted, 0);
@@ -365,6 +373,49 @@ static void a_limit_that_counts_nobody_is_said_once(void **state)
     user_devices_fini(&ud);
 }
 
+/* Is the server's end of this client's connection paced? It is in this process, too. */
+static bool paced(int client)
+{
+    struct sockaddr_in mine, peer;
+    socklen_t len = sizeof(mine);
+    uint32_t rate = UINT32_MAX;
+    assert_int_equal(getsockname(client, (struct sockaddr *)&mine, &len), 0);
+    for (int fd = 3; fd < 1024; fd++) {
+        len = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0 || len != sizeof(peer) ||
+            peer.sin_family != AF_INET || peer.sin_port != mine.sin_port)
+            continue;
+        len = sizeof(rate);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &len), 0);
+        return rate != UINT32_MAX;
+    }
+    fail_msg("the server's end is not there");
+    return false;
+}
+
+static void only_turns_that_are_large_leave_paced(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t kbps;
+        bool paced;
+    } limits[] = {{0, false}, {100000, false}, {1000000, true}, {0, false}};
+    struct bench *b = open_bench(NULL);
+    int target, fd = bench_pair(b, 0, &target);
+    char got;
+    bench_send(target, "x", 1);
+    assert_true(bench_answered(fd) && bench_read(fd, &got, 1));
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        atomic_store(&b->users[0].speed_kbps, limits[i].kbps);
+        bench_send(target, "x", 1);
+        assert_true(bench_read(fd, &got, 1));
+        assert_int_equal(paced(fd), limits[i].paced);
+    }
+    close(fd);
+    close(target);
+    close_bench(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +430,7 @@ int main(void)
         cmocka_unit_test(without_its_proxy_header_a_connection_is_closed),
         cmocka_unit_test(only_listed_sources_send_a_proxy_header),
         cmocka_unit_test(strangers_behind_a_balancer_are_counted_by_their_own_address),
+        cmocka_unit_test(only_turns_that_are_large_leave_paced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

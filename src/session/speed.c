@@ -6,6 +6,12 @@
  * line drops them. */
 #define DATAGRAM_SLACK_US 50000
 
+/* From here on a turn is two megabytes and more. Written at once they would leave as one burst,
+ * whose end a queue on the way may drop, and in the worker's time; paced, they leave over a round
+ * trip, by the kernel's timer. Smaller turns do not pay for the timers
+ * (docs/internals/limits.md). */
+#define PACED_KBPS 500000u
+
 static uint64_t now_us(const struct session *s)
 {
     return loop_now_us(s->wn->worker->loop);
@@ -70,6 +76,16 @@ static size_t total_part(struct session *s, bool up, const struct limits *l, siz
     return room;
 }
 
+static void pace_sink(struct session *s, bool up, const struct limits *l)
+{
+    uint32_t kbps = l->user_kbps;
+
+    if (l->total_kbps != 0 && (kbps == 0 || l->total_kbps < kbps))
+        kbps = l->total_kbps;
+    if (up || s->port == NULL)
+        conn_pace(up ? &s->target : &s->client, kbps >= PACED_KBPS);
+}
+
 size_t speed_room(struct session *s, bool up, size_t want)
 {
     size_t part = s->brakes ? brake_part(s, up) : SIZE_MAX;
@@ -78,6 +94,7 @@ size_t speed_room(struct session *s, bool up, size_t want)
     if (s->user == NULL || room == 0)
         return room;
     struct limits l = limits_of(s->view, s->user, up);
+    pace_sink(s, up, &l);
     part = user_part(s, up, &l);
     room = part < room ? part : room;
     if (room > 0) {
