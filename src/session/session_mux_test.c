@@ -255,6 +255,33 @@ static void an_end_lets_what_was_sent_arrive(void **state)
     close(fd);
 }
 
+/* All of the stream is there before the target is, and more than its socket takes at once. What it
+ * says meanwhile must not cut the rest off. */
+static void an_end_that_comes_before_the_target_lets_what_was_sent_arrive(void **state)
+{
+    struct bench *b = *state;
+    static uint8_t all[14 + MUX_KEEP_LEN + 50000 + MUX_END_LEN] = {0, 12, 0, 1,   MUX_NEW, 0, 1,
+                                                                   0, 0,  1, 127, 0,       0, 1};
+    const int small = 4096;
+    size_t at = 14;
+    uint64_t n;
+    setsockopt(b->target_fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    put_be16(all + 7, b->target_port);
+    at += mux_frame_keep(all + at, 1, 50000) + 50000;
+    at += mux_frame_end(all + at, 1, false);
+    int fd = carrier(b, 0);
+    bench_send(fd, all, at);
+    assert_true(bench_answered(fd));
+    expect_end(fd, 1, MUX_OPT_ERROR);
+    int target = accept(b->target_fd, NULL, NULL);
+    bench_settle(b);
+    bench_send(target, "unread by the client, and no reset", 34);
+    assert_true(bench_drain(target, &n));
+    assert_int_equal(n, 50000);
+    close(target);
+    close(fd);
+}
+
 struct sender {
     int fd;
     const uint8_t *data;
@@ -648,6 +675,7 @@ int main(void)
         CASE(a_target_that_refuses_ends_its_stream_with_the_error_mark),
         CASE(large_streams_side_by_side_arrive_whole),
         CASE(an_end_lets_what_was_sent_arrive),
+        CASE(an_end_that_comes_before_the_target_lets_what_was_sent_arrive),
         CASE(a_target_that_does_not_read_holds_the_client_back_and_loses_nothing),
         CASE(the_end_of_the_carrier_ends_its_streams),
         CASE(a_broken_frame_ends_the_carrier_and_its_streams),

@@ -80,10 +80,7 @@ static void begin_relay(struct session *s)
     raise_caps(&s->in);
     s->active_ms = loop_now_ms(w->loop);
     session_deadline(s, s->idle_ms);
-    if (s->state == SESSION_PACKETS)
-        relay_packets_run(s);
-    else
-        relay_bytes_run(s);
+    session_run(s); /* the stream may have been cut off meanwhile */
 }
 
 /* The PROXY header a fallback wants comes before everything the client sent. */

@@ -142,14 +142,14 @@ void session_cut(struct session *s, bool reset)
 }
 
 /* What the target still says is thrown away, uncounted: closing on it could destroy what it has not
- * read yet. True: it has ended, or is gone. */
+ * read yet. False: it is gone. */
 static bool discard(struct session *s)
 {
     struct bufq waste;
     int err = 0;
 
     if (!s->target.readable)
-        return false;
+        return true;
     bufq_init(&waste, UINT32_MAX);
     enum status st = conn_read(&s->target, &waste, DISCARD_TURN, worker_of(s)->pool, &err);
     bufq_clear(&waste, worker_of(s)->pool);
@@ -157,7 +157,7 @@ static bool discard(struct session *s)
         session_pause_for_memory(s);
     else if (s->target.readable)
         loop_task_add(worker_of(s)->loop, &s->task);
-    return st == ST_EOF || (st < 0 && st != ST_E_NOMEM);
+    return st >= 0 || st == ST_E_NOMEM;
 }
 
 /* The last bytes of a client that has left, to its target. */
@@ -189,7 +189,7 @@ static void relay_rest(struct session *s)
         s->active_ms = loop_now_ms(w->loop);
         session_wake_by(s, s->active_ms + s->idle_ms);
     }
-    if (discard(s))
+    if (!discard(s) || (s->up_done && s->target.eof))
         session_close(s, false);
 }
 
