@@ -136,43 +136,68 @@ static bool is_ours(struct node_push *p)
     return false;
 }
 
-static void push_now(struct node_push *p)
+/* May a batch be taken now? If not, the timer is armed, or it is over. */
+static bool is_time(struct node_push *p)
 {
-    struct node *n = p->n;
-    struct store *s = n->env->store;
-    int64_t now = loop_unix_s(n->env->loop);
-    struct spool_batch b;
-    struct rows t = {.up = 0};
-    char key[SPOOL_KEY_LEN];
+    const struct node *n = p->n;
 
-    if (p->job.call != NULL)
-        return;
     if (p->acked_seq != 0) {
-        if (spool_done(s, n->store_node, p->acked_seq) != ST_OK) {
+        if (spool_done(n->env->store, n->store_node, p->acked_seq) != ST_OK) {
             later(p);
-            return;
+            return false;
         }
         p->acked_seq = 0;
         list_del(&p->sending);
     }
     if (another_sends(p)) {
         loop_timer_in(n->env->loop, &p->job.timer, ANOTHER_MS);
-        return;
+        return false;
     }
     if (!n->env->reports) {
         /* Another process pushes from the same spool. */
-        if (p->finishing && counters_sample(n->env->counters, now, NULL) != ST_OK)
+        if (p->finishing &&
+            counters_sample(n->env->counters, loop_unix_s(n->env->loop), NULL) != ST_OK)
             node_log(n, LOG_DEBUG, "the last sums wait in the counters");
         later(p);
-        return;
+        return false;
     }
-    if (!is_ours(p)) {
-        if (p->finishing)
-            later(p);
-        else
-            loop_timer_in(n->env->loop, &p->job.timer, CLAIM_MS);
+    if (is_ours(p))
+        return true;
+    if (p->finishing)
+        later(p);
+    else
+        loop_timer_in(n->env->loop, &p->job.timer, CLAIM_MS);
+    return false;
+}
+
+/* The report of @b. It is marked as sent, on disk, before the first byte: after a power cut it is
+ * sent again with its number, not anew. */
+static enum status write_batch(const struct node *n, const struct spool_batch *b, struct rows *t)
+{
+    struct store *s = n->env->store;
+    enum status st = node_report_open(&t->body);
+
+    if (st == ST_OK)
+        st = spool_rows(s, n->store_node, b->seq, add_row, t);
+    if (st == ST_OK)
+        st = node_report_room(&t->body);
+    if (st == ST_OK)
+        st = spool_sending(s, n->store_node, b->seq);
+    if (st == ST_OK)
+        v2sp_body_close(&t->body.b);
+    return st;
+}
+
+static void push_now(struct node_push *p)
+{
+    struct node *n = p->n;
+    int64_t now = loop_unix_s(n->env->loop);
+    struct spool_batch b;
+    struct rows t = {.up = 0};
+    char key[SPOOL_KEY_LEN];
+
+    if (p->job.call != NULL || !is_time(p))
         return;
-    }
     /* A sample that fails has been said; what is in the spool is pushed all the same. */
     enum status st = counters_sample(n->env->counters, now, NULL);
     st = next_batch(p, now, &b);
@@ -181,27 +206,18 @@ static void push_now(struct node_push *p)
         return;
     }
     if (st == ST_OK)
-        st = node_report_open(&t.body);
-    if (st == ST_OK)
-        st = spool_rows(s, n->store_node, b.seq, add_row, &t);
-    if (st == ST_OK)
-        st = node_report_room(&t.body);
-    /* On disk before the first byte: after a power cut the batch is sent again with its number, not
-     * anew. */
-    if (st == ST_OK)
-        st = spool_sending(s, n->store_node, b.seq);
+        st = write_batch(n, &b, &t);
     if (st != ST_OK) {
         free(t.body.b.text);
         later(p);
         return;
     }
-    v2sp_body_close(&t.body.b);
     p->seq = b.seq;
     p->rows = b.rows;
     p->resent = b.tried;
     p->batch_up = t.up;
     p->batch_down = t.down;
-    spool_key(s, n->conf->api.node_id, n->store_node, b.seq, key);
+    spool_key(n->env->store, n->conf->api.node_id, n->store_node, b.seq, key);
     p->job.call = node_report_post(n, V2SP_PUSH, &t.body, b.key[0] != '\0' ? b.key : key, b.seq,
                                    on_pushed, p);
     if (p->job.call != NULL)
