@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -15,7 +16,8 @@ import urllib.parse
 import grpc
 import pytest
 
-from harness import paths, ports, process, stats, v2sp, vless, wait
+from harness import panel as behaviours
+from harness import origins, paths, ports, process, stats, v2sp, vless, wait
 from harness.spec import ALICE, BOB
 from harness.stats import ALL, QUERY, api, settled
 
@@ -490,6 +492,63 @@ def test_metrics(serve, node, origin, address):
     s.reconfigure(extra={"Name": "x"})
     s.process.signal(signal.SIGHUP)
     wait.until(lambda: not wait.connectable(host, int(port)), 15, "the page is gone")
+
+
+def test_metrics_of_panel_spool_and_certificate(serve, node, origin, address, cert):
+    node = node.with_(tls=True, cert=cert)
+    s = serve(node, extra={"Name": "in-1"}, top={"Metrics": {"Listen": address}}, push=1)
+    wait.until(lambda: wait.connectable(*address.split(":")), 15, "the page")
+    s.panel.behave("push", behaviours.status(500))
+    tag = '{node="in-1"'
+
+    def value(name, more=""):
+        return samples(page(address, "/metrics")[2])[f"v2sp_{name}{tag}{more}}}"]
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say(1000)
+        wait.until(lambda: value("spool_bytes", ',direction="downlink"') == alice.down, 30, "what is to be reported")
+        wait.until(lambda: value("panel_calls_total", ',call="push",outcome="failed"') > 0, 30, "a report that failed")
+        assert value("panel_reported_bytes_total", ',direction="uplink"') == 0
+        s.panel.behave_normally()
+        wait.until(lambda: value("panel_reported_bytes_total", ',direction="uplink"') == alice.up, 60, "the report")
+        assert value("spool_bytes", ',direction="uplink"') == 0
+    assert abs(value("panel_last_success_timestamp_seconds") - time.time()) < 120
+    end = subprocess.run(["openssl", "x509", "-enddate", "-noout", "-in", cert.cert], capture_output=True, check=True, text=True)
+    assert value("certificate_expiry_timestamp_seconds") == ssl.cert_time_to_seconds(end.stdout.strip().partition("=")[2])
+    assert value("connections_total", ',transport="vless+tcp+tls",outcome="served"') == 1
+
+
+def test_datagrams_over_a_limit(serve, node, address):
+    """Those that do not come back are those that the page counts."""
+    node.limits = {1: {"speed_limit": 1}}
+    serve(node, extra={"Name": "in-1"}, top={"Metrics": {"Listen": address}})
+    wait.until(lambda: wait.connectable(*address.split(":")), 15, "the page")
+    echo = origins.UdpEcho()
+
+    def dropped():
+        return samples(page(address, "/metrics")[2])['v2sp_node_limited_datagrams_total{node="in-1"}']
+
+    def open_to(user):
+        s = vless.Stream(vless.connect((node.listen, node.port)), user, *echo.address, command=vless.UDP)
+        s.socket.settimeout(60)
+        return s
+    datagram = (1000).to_bytes(2, "big") + bytes(1000)
+    try:
+        with open_to(BOB) as bob:
+            bob.send(datagram * 50)
+            bob.read(50 * len(datagram))
+            assert dropped() == 0
+        with open_to(ALICE) as alice:
+            sent, back = 0, []
+            reader = threading.Thread(target=lambda: back.extend(iter(lambda: len(alice.recv()), 0)))
+            reader.start()
+            while not dropped():
+                alice.send(datagram * 50)
+                sent += 50
+            wait.until(lambda: sum(back) == (sent - dropped()) * len(datagram), 30, "all others are back")
+            alice.socket.shutdown(socket.SHUT_RDWR)
+            reader.join()
+    finally:
+        echo.stop()
 
 
 def test_the_dashboard_asks_for_what_there_is(serve, node, address):
