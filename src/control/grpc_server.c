@@ -170,39 +170,43 @@ static void on_notify(struct conn *conn)
     grpc_conn_wake(c);
 }
 
-static bool make_room(struct grpc_server *s)
+/* The front is whose last sign of life is oldest. */
+static struct grpc_conn *least_missed(struct grpc_server *s)
+{
+    uint64_t now = loop_now_ms(s->loop);
+    struct grpc_conn *stuck = NULL;
+
+    LIST_FOREACH(l, tmp, &s->conns)
+    {
+        struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
+        if (list_empty(&c->calls))
+            return c;
+        if (stuck == NULL && now > c->since_ms + STUCK_MS)
+            stuck = c;
+    }
+    return stuck != NULL ? stuck : LIST_ENTRY(s->conns.next, struct grpc_conn, link);
+}
+
+static void make_room(struct grpc_server *s)
 {
     if (s->count < GRPC_CONNS)
-        return true;
+        return;
     if (!s->told_full) {
         s->told_full = true;
         log_line(s->log, LOG_WARNING, NULL,
                  "v2ray_api: %u connections: idle ones are closed for new ones", GRPC_CONNS);
     }
-    uint64_t now = loop_now_ms(s->loop);
-    struct grpc_conn *stuck = NULL;
-    LIST_FOREACH(l, tmp, &s->conns)
-    {
-        struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
-        if (list_empty(&c->calls)) {
-            conn_free(c);
-            return true;
-        }
-        if (stuck == NULL && now > c->since_ms + STUCK_MS)
-            stuck = c;
-    }
-    if (stuck != NULL)
-        conn_free(stuck);
-    return stuck != NULL;
+    conn_free(least_missed(s));
 }
 
 static void on_accepted(struct tcp_listener *t, int fd, const struct addr *peer)
 {
     struct grpc_server *s = LIST_ENTRY(t, struct grpc_server, listener);
-    struct grpc_conn *c = make_room(s) ? calloc(1, sizeof(*c)) : NULL;
+    struct grpc_conn *c = calloc(1, sizeof(*c));
     int on = 1;
 
     (void)peer;
+    make_room(s);
     if (c == NULL || h2_init(&c->h2, s->pool, &h2_conf) != ST_OK) {
         free(c);
         close(fd);

@@ -1,6 +1,7 @@
 """The stats API under clients that mean harm: whatever they send or do not read, others are answered."""
 import signal
 import socket
+import threading
 
 import grpc
 import pytest
@@ -105,6 +106,52 @@ def test_questions_whose_answers_nobody_takes(serve_api):
     while at < len(answers):
         at, found = at + 5 + int.from_bytes(answers[at + 1:at + 5], "big"), found + 1
     assert found == count
+
+
+def test_connections_that_are_kept_busy(serve_api, node, origin):
+    """All there may be, each with a call that does not end and signs of life: a new client is answered."""
+    a = serve_api()
+    over = threading.Event()
+    lazy = [stats.Raw(a.address) for _ in range(260)]
+
+    def stay_alive():
+        while not over.wait(0.2):
+            for raw in lazy:
+                try:
+                    raw.send(frame(PING, 0, 0, bytes(8)))
+                except OSError:
+                    pass                     # it had to go
+    for raw in lazy:
+        try:
+            raw.send(head(1, ASK))
+        except OSError:
+            pass
+    thread = threading.Thread(target=stay_alive)
+    thread.start()
+    try:
+        with vless.Session(node, ALICE, origin) as alice, a.client() as c:
+            alice.say(1000)
+            stats.settled(c, a.user(ALICE, "downlink"), alice.down)
+    finally:
+        over.set()
+        thread.join()
+        for raw in lazy:
+            raw.s.close()
+
+
+def test_other_lists_under_a_client(serve_api, node, origin):
+    """What is tracked changes; connections stay."""
+    a = serve_api({"users": []})
+    with a.client() as c, a.client() as watcher, vless.Session(node, ALICE, origin) as alice:
+        alice.say(1000)
+        watching = watcher.watch()
+        assert next(watching) == b"\x08\x01" and c.query() == {}
+        for lists in (stats.ALL, {"users": []}, {"users": [f"{a.tag}|{ALICE}"]}):
+            a.served.reconfigure(extra={"Name": a.tag}, top=stats.api(a.address, **lists))
+            a.process.signal(signal.SIGHUP)
+            wait.until(lambda lists=lists: bool(c.query()) == (lists["users"] != []), 15, f"{lists} to count")
+        assert c.query() == {a.user(ALICE, "uplink"): alice.up, a.user(ALICE, "downlink"): alice.down}
+        assert watching.is_active()
 
 
 @pytest.mark.slow
