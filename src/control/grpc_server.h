@@ -2,12 +2,13 @@
  * unary methods and simple streams. Single-threaded; nothing blocks.
  *
  * Bounds: GRPC_CONNS connections (over that the one that is idle longest goes, then one whose calls
- * are stuck, else the one that was silent longest), 100 streams each, messages of GRPC_MESSAGE_MAX bytes, GRPC_MEMORY
- * bytes in all. A connection whose client does not read for GRPC_STALL_MS while there is something
- * for it, and one without a request GRPC_FIRST_MS after it was opened, are closed. An answer of
- * which the client takes nothing for GRPC_STARVE_MS, or not all within GRPC_ANSWER_MS, is given up.
- * Connections take turns, GRPC_TURN_MS in a round of the loop: however many calls there are, the
- * rest of the control thread waits for no more than that and the longest one. */
+ * are stuck, else the one that was silent longest), 100 streams each, messages of GRPC_MESSAGE_MAX
+ * bytes, GRPC_MEMORY bytes in all. A connection whose client does not read for GRPC_STALL_MS while
+ * there is something for it, and one without a request GRPC_FIRST_MS after it was opened, are
+ * closed. An answer of which the client takes nothing for GRPC_STARVE_MS, or not all within
+ * GRPC_ANSWER_MS, is given up. Connections take turns, GRPC_TURN_MS in a round of the loop: however
+ * many calls there are, the rest of the control thread waits for no more than that and the longest
+ * one. */
 #ifndef CONTROL_GRPC_SERVER_H
 #define CONTROL_GRPC_SERVER_H
 
