@@ -9,11 +9,11 @@
 
 #include "app/cmd.h"
 #include "base/status.h"
+#include "base/textbuf.h"
 
 struct db;
 struct db_node;
 struct db_user;
-struct textbuf;
 
 #define PANEL_ARGS_MAX 8
 #define PANEL_LISTEN   "127.0.0.1:8480" /* of `panel serve`, and in the snippets of `node show` */
@@ -101,6 +101,24 @@ struct panel_table {
 void panel_table_cell(struct panel_table *t, const char *text);
 /* Writes the rows, columns two blanks apart, wide as their widest cell. */
 void panel_table_write(const struct panel_table *t, struct textbuf *out);
+
+/* ---- lists (cmd_panel_values.c) -------------------------------------------------------------- */
+
+/* What a `list` command prints: a table, or with --json an array. Zeroed but for its first two; the
+ * table without its cells. */
+struct panel_list {
+    struct panel_cli *cli;
+    struct panel_table table;
+    struct textbuf out, cells;
+    size_t count;
+};
+/* Writes the head, one text for each column. */
+void panel_list_begin(struct panel_list *l, const char *const *head);
+/* Before each row: its cells go to @table, or with --json its object to @out. */
+void panel_list_row(struct panel_list *l);
+/* Prints the list (@none when it has no row), or, with @st, what the database says. Frees it and
+ * returns the exit status. */
+int panel_list_end(struct panel_list *l, enum status st, const char *none);
 
 /* ---- the commands ---------------------------------------------------------------------------- */
 

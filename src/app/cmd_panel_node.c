@@ -153,15 +153,8 @@ int panel_print_node(struct panel_cli *cli, const struct db_node *n, const char 
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-struct listing {
-    struct panel_cli *cli;
-    struct panel_table table;
-    struct textbuf *json;
-    size_t count;
-};
-
 /* Without REALITY's secrets. */
-static void list_json(struct listing *l, const struct db_node *n)
+static void list_json(struct panel_list *l, const struct db_node *n)
 {
     struct db_node open = *n;
     struct db *db = l->cli->db;
@@ -170,21 +163,20 @@ static void list_json(struct listing *l, const struct db_node *n)
         (db_json_set(db, tls, sizeof open.tls_settings, "private_key", NULL) != ST_OK ||
          db_json_set(db, tls, sizeof open.tls_settings, "mldsa65Seed", NULL) != ST_OK))
         tls[0] = '\0';
-    write_json(&open, false, l->json);
+    write_json(&open, false, &l->out);
     crypto_wipe(&open, sizeof open);
 }
 
 static bool list_one(void *ctx, const struct db_node *n)
 {
     static const char *const security[] = {"", "+tls", "+reality"};
-    struct listing *l = ctx;
+    struct panel_list *l = ctx;
     char text[DB_HOST_MAX + 64];
+    panel_list_row(l);
     if (l->cli->json) {
-        textbuf_puts(l->json, l->count++ > 0 ? ",\n" : "");
         list_json(l, n);
         return true;
     }
-    l->count++;
     snprintf(text, sizeof text, "%lld", (long long)n->id);
     panel_table_cell(&l->table, text);
     panel_table_cell(&l->table, n->name);
@@ -209,29 +201,13 @@ static int run_list(int argc, char **argv)
     static const char *const head[] = {"ID",    "NAME", "SERVES", "PORT", "HOST",
                                        "STATE", "SEEN", "UP",     "DOWN"};
     struct panel_cli cli = {0};
-    struct textbuf out, cells;
-    struct listing l = {&cli, {.columns = 9, .right = 0x189, .cells = &cells}, &out, 0};
+    struct panel_list l = {.cli = &cli, .table = {.columns = 9, .right = 0x189}};
     int status = panel_parse(&cli, &cmd_panel_node_list, argc, argv, NULL, 0);
     if (status >= 0 || (status = panel_open(&cli, false)) >= 0)
         return status;
-    textbuf_init(&out);
-    textbuf_init(&cells);
-    for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
-        panel_table_cell(&l.table, head[i]);
-    textbuf_puts(&out, cli.json ? "[" : "");
-    if (db_node_each(cli.db, list_one, &l) != ST_OK) {
-        status = panel_db_failed(&cli);
-        textbuf_fini(&out);
-    } else {
-        if (cli.json)
-            textbuf_puts(&out, "]\n");
-        else if (l.count == 0)
-            textbuf_puts(&out, "no nodes yet: v2sp panel node add --help\n");
-        else
-            panel_table_write(&l.table, &out);
-        status = panel_print(&cli, &out);
-    }
-    textbuf_fini(&cells);
+    panel_list_begin(&l, head);
+    enum status st = db_node_each(cli.db, list_one, &l);
+    status = panel_list_end(&l, st, "no nodes yet: v2sp panel node add --help\n");
     panel_close(&cli);
     return status;
 }

@@ -265,23 +265,15 @@ static int show(struct panel_cli *cli, const struct db_user *u, bool links)
     return status == 0 && links ? panel_print_links(cli, u, &how) : status;
 }
 
-struct listing {
-    struct panel_cli *cli;
-    struct panel_table table;
-    struct textbuf *json;
-    size_t count;
-};
-
 static bool list_one(void *ctx, const struct db_user *u)
 {
-    struct listing *l = ctx;
+    struct panel_list *l = ctx;
     char text[PANEL_VALUE_MAX];
+    panel_list_row(l);
     if (l->cli->json) {
-        textbuf_puts(l->json, l->count++ > 0 ? ",\n" : "");
-        write_json(l->cli, u, l->json);
+        write_json(l->cli, u, &l->out);
         return true;
     }
-    l->count++;
     snprintf(text, sizeof text, "%lld", (long long)u->id);
     panel_table_cell(&l->table, text);
     panel_table_cell(&l->table, u->name);
@@ -307,29 +299,13 @@ static int run_list(int argc, char **argv)
     static const char *const head[] = {"ID",      "NAME",   "STATE",   "UP",    "DOWN", "QUOTA",
                                        "EXPIRES", "MBIT/S", "DEVICES", "CONNS", "NODES"};
     struct panel_cli cli = {0};
-    struct textbuf out, cells;
-    struct listing l = {&cli, {.columns = 11, .right = 0x3b9, .cells = &cells}, &out, 0};
+    struct panel_list l = {.cli = &cli, .table = {.columns = 11, .right = 0x3b9}};
     int status = panel_parse(&cli, &cmd_panel_user_list, argc, argv, NULL, 0);
     if (status >= 0 || (status = panel_open(&cli, false)) >= 0)
         return status;
-    textbuf_init(&out);
-    textbuf_init(&cells);
-    for (size_t i = 0; i < sizeof head / sizeof head[0]; i++)
-        panel_table_cell(&l.table, head[i]);
-    textbuf_puts(&out, cli.json ? "[" : "");
-    if (db_user_each(cli.db, list_one, &l) != ST_OK) {
-        status = panel_db_failed(&cli);
-        textbuf_fini(&out);
-    } else {
-        if (cli.json)
-            textbuf_puts(&out, "]\n");
-        else if (l.count == 0)
-            textbuf_puts(&out, "no users yet: v2sp panel user add --help\n");
-        else
-            panel_table_write(&l.table, &out);
-        status = panel_print(&cli, &out);
-    }
-    textbuf_fini(&cells);
+    panel_list_begin(&l, head);
+    enum status st = db_user_each(cli.db, list_one, &l);
+    status = panel_list_end(&l, st, "no users yet: v2sp panel user add --help\n");
     panel_close(&cli);
     return status;
 }

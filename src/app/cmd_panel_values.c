@@ -182,3 +182,38 @@ void panel_table_write(const struct panel_table *t, struct textbuf *out)
         textbuf_puts(out, last ? "\n" : "  ");
     }
 }
+
+void panel_list_begin(struct panel_list *l, const char *const *head)
+{
+    l->table.cells = &l->cells;
+    for (int i = 0; i < l->table.columns; i++)
+        panel_table_cell(&l->table, head[i]);
+    textbuf_puts(&l->out, l->cli->json ? "[" : "");
+}
+
+void panel_list_row(struct panel_list *l)
+{
+    if (l->cli->json && l->count > 0)
+        textbuf_puts(&l->out, ",\n");
+    l->count++;
+}
+
+int panel_list_end(struct panel_list *l, enum status st, const char *none)
+{
+    int status;
+
+    if (st != ST_OK) {
+        status = panel_db_failed(l->cli);
+        textbuf_fini(&l->out);
+    } else {
+        if (l->cli->json)
+            textbuf_puts(&l->out, "]\n");
+        else if (l->count == 0)
+            textbuf_puts(&l->out, none);
+        else
+            panel_table_write(&l->table, &l->out);
+        status = panel_print(l->cli, &l->out);
+    }
+    textbuf_fini(&l->cells);
+    return status;
+}
