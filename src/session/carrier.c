@@ -377,6 +377,9 @@ static void wake_streams(struct carrier *c)
         list_del(&st->waiting);
         run_soon(st->port.session);
     }
+    /* Those may find nothing to read, and with all queues empty nobody else would come back. */
+    if (!list_empty(&c->waiting) && room_of(c) == DOWN_MAX)
+        run_soon(c->s);
 }
 
 /* ST_OK: all that was there is written; ST_FULL: the client must read first; ST_YIELD: there is
@@ -393,6 +396,9 @@ static enum status write_frames(struct carrier *c, struct why *why)
             *why = worker_of(s)->ev.why;
             return ST_E_PROTO;
         }
+        /* At rest, and nothing for the socket: a layer holds it back and has asked to be woken. */
+        if (chain_bottom_out(&s->in)->head == NULL && chain_queued(&s->in, CHAIN_TX) > 0)
+            return ST_OK;
         st = session_flush_client(s);
         if (st != ST_OK)
             return st < 0 ? ST_E_CLOSED : st;
@@ -428,6 +434,7 @@ void carrier_run(struct session *s)
     }
     if (starved)
         session_pause_for_memory(s);
-    else if (in == ST_YIELD || out == ST_YIELD || (in == ST_OK && may_read(s)))
-        run_soon(s);
+    else if (in == ST_YIELD || out == ST_YIELD || (in == ST_OK && may_read(s)) ||
+             (in == ST_FULL && out == ST_OK && !c->mux.waits))
+        run_soon(s); /* the last: answers had no room, and have it now */
 }

@@ -128,7 +128,10 @@ static enum half up_by_copy(struct session *s)
     size_t most = s->port && up->head && takes ? speed_room(s, true, up->bytes) : up->bytes;
     if (up->head && !s->target_failed && takes && most > 0) {
         if (most < up->bytes) {
-            most = bufq_move_bytes(to, up, most, w->pool);
+            size_t part = bufq_move_bytes(to, up, most, w->pool);
+            if (part < most)
+                session_pause_for_memory(s);
+            most = part;
         } else {
             most = up->bytes;
             bufq_move(to, up);
@@ -215,7 +218,9 @@ static enum status by_splice(struct session *s, struct splice *pipe, struct conn
 {
     struct splice_pool *pipes = worker_of(s)->pipes;
     bool up = src == &s->client;
-    size_t in = 0, most = speed_room(s, up, SPLICE_TURN);
+    /* Without anything to read no limit is asked: its end, seen while the pipe was full, is told once
+     * more by splice_fill alone. */
+    size_t in = 0, most = src->readable ? speed_room(s, up, SPLICE_TURN) : SPLICE_TURN;
     int err = 0;
     enum status got = ST_FULL; /* a limit: as if nothing more could be taken */
     if (most > 0)

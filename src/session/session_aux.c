@@ -147,10 +147,12 @@ void session_aux_after(struct session *s, uint32_t seen, const struct aux_dest *
         session_aux_free(s);
         return;
     }
+    bool full = bufq_room(&x->out) == 0;
     if (x->open && x->out.head && s->target.writable &&
         conn_write(&s->target, &x->out, worker_of(s)->pool, NULL, &err) < 0)
         x->failed = true;
     /* What changed after the layers ran, they must hear of. */
-    if (x->failed != failed || (x->open && s->target.readable && bufq_room(&x->in) > 0))
+    if (x->failed != failed || (full && bufq_room(&x->out) > 0) ||
+        (x->open && s->target.readable && bufq_room(&x->in) > 0))
         loop_task_add(worker_of(s)->loop, &s->task);
 }

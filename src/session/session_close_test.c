@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "session/plane_bench.h"
@@ -60,6 +63,31 @@ static void the_targets_end_goes_through_and_uploads_still_arrive(void **state)
     assert_true(bench_read(target, got, 6));
     shutdown(fd, SHUT_WR);
     assert_true(bench_at_end(target));
+    close(target);
+    close(fd);
+}
+
+/* The end is there, and seen, before the target takes the last bytes; a limit that has come since
+ * lets nothing more be read. */
+static void the_clients_end_goes_through_a_limit_that_came_after_it(void **state)
+{
+    struct bench *b = *state;
+    static char data[400000];
+    const int small = 4096, segment = 1400;
+    struct timespec now;
+    uint64_t bytes;
+    setsockopt(b->target_fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+    setsockopt(b->target_fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    int target, fd = bench_pair(b, 0, &target);
+    bench_send(fd, data, sizeof(data));
+    shutdown(fd, SHUT_WR);
+    bench_settle(b);
+    bench_settle(b);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)bucket_book(&b->users[0].up, 80000, 10000000, (uint64_t)now.tv_sec * 1000000);
+    atomic_store(&b->users[0].speed_kbps, 80000); /* nothing for a second */
+    assert_true(bench_drain(target, &bytes));
+    assert_int_equal(bytes, sizeof(data));
     close(target);
     close(fd);
 }
@@ -306,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(the_clients_end_goes_through_and_answers_still_come),
         CASE(the_targets_end_goes_through_and_uploads_still_arrive),
+        CASE(the_clients_end_goes_through_a_limit_that_came_after_it),
         CASE(a_target_that_says_nothing_still_ends_with_a_response_header),
         CASE(a_half_closed_stream_ends_when_nothing_more_comes),
         CASE(an_idle_stream_ends),

@@ -319,6 +319,40 @@ static void a_target_that_does_not_read_holds_the_client_back_and_loses_nothing(
     assert_int_equal(bench_counted(b, 0, true), BENCH_BULK);
 }
 
+/* Frames for streams that are not there are answered one by one; who does not read his answers is not
+ * read on, until he does. */
+static void answers_that_nobody_reads_hold_a_carrier_up_and_lose_nothing(void **state)
+{
+    enum { FRAMES = 1000000, LEN = MUX_KEEP_LEN, ROUNDS = 3000 };
+    struct bench *b = *state;
+    uint8_t *all = malloc((size_t)FRAMES * LEN);
+    const size_t size = (size_t)FRAMES * LEN;
+    size_t sent = 0, left = (size_t)FRAMES * MUX_END_LEN;
+    static uint8_t got[65536];
+    unsigned still = 0;
+    int fd = carrier(b, 0);
+    assert_non_null(all);
+    for (size_t at = 0; at < size; at += LEN)
+        (void)mux_frame_keep(all + at, 9, 0);
+    while (sent < size || left > 0) {
+        ssize_t put = send(fd, all + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (put > 0) {
+            sent += (size_t)put;
+            still = 0;
+        } else if (left == (size_t)FRAMES * MUX_END_LEN && still++ < ROUNDS) {
+            bench_settle(b); /* as full as it gets before anything is read */
+        } else {
+            if (left == (size_t)FRAMES * MUX_END_LEN)
+                assert_true(bench_answered(fd));
+            ssize_t n = recv(fd, got, left < sizeof(got) ? left : sizeof(got), 0);
+            assert_true(n > 0);
+            left -= (size_t)n;
+        }
+    }
+    close(fd);
+    free(all);
+}
+
 static void the_end_of_the_carrier_ends_its_streams(void **state)
 {
     struct bench *b = *state;
@@ -677,6 +711,7 @@ int main(void)
         CASE(an_end_lets_what_was_sent_arrive),
         CASE(an_end_that_comes_before_the_target_lets_what_was_sent_arrive),
         CASE(a_target_that_does_not_read_holds_the_client_back_and_loses_nothing),
+        CASE(answers_that_nobody_reads_hold_a_carrier_up_and_lose_nothing),
         CASE(the_end_of_the_carrier_ends_its_streams),
         CASE(a_broken_frame_ends_the_carrier_and_its_streams),
         CASE(a_carrier_may_be_asked_for_by_name),

@@ -117,6 +117,32 @@ static void half_a_hello_is_left_to_the_patience_of_the_target(void **state)
     close(fd);
 }
 
+/* More of a hello than is kept for a target that is not connected yet: it gets the rest as well, as
+ * soon as it is. (Its queue is full: the first SYN is lost, the next comes a second later.) */
+static void a_long_hello_reaches_a_target_that_comes_late(void **state)
+{
+    enum { LEN = 1540 * 13 };
+    struct bench *b = *state;
+    static uint8_t hello[LEN], got[LEN];
+    uint16_t port;
+    int busy = bench_listen(&port, 0), first = bench_dial_port(port);
+    for (size_t at = 0; at < LEN; at += 13) /* of 16,000 bytes, 8 in a record */
+        memcpy(hello + at, "\x16\x03\x01\x00\x08\x01\x00\x3e\x80\x03\x03", 11);
+    serve(b, port, "")->timeouts.handshake = 3600 * 1000;
+    bench_open(b);
+    int fd = bench_dial(b);
+    bench_send(fd, hello, LEN);
+    bench_settle(b);
+    close(accept(busy, NULL, NULL));
+    int target = accept(busy, NULL, NULL);
+    assert_true(bench_read(target, got, LEN));
+    assert_memory_equal(got, hello, LEN);
+    close(target);
+    close(fd);
+    close(first);
+    close(busy);
+}
+
 /* A friend, or somebody who replays a friend's hello, gets our flight and does not answer: the
  * target would wait, so do we. */
 static void our_flight_is_as_patient_as_the_target(void **state)
@@ -273,6 +299,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(half_a_hello_is_left_to_the_patience_of_the_target),
+        CASE(a_long_hello_reaches_a_target_that_comes_late),
         CASE(our_flight_is_as_patient_as_the_target),
         CASE(silence_is_bounded_by_the_idle_time),
         CASE(uploads_are_slowed_down),

@@ -116,12 +116,13 @@ void session_move(struct session *s, struct port *port)
     if (s->port != NULL)
         s->port->ops->close(s->port, false);
     s->port = port;
+    /* What it has for the client, and room that it waited for, are the new stream's. */
+    loop_task_add(w->loop, &s->task);
     if (s->state != SESSION_PARKED)
         return;
     s->state = s->udp != NULL ? SESSION_PACKETS : SESSION_DIALING;
     s->active_ms = loop_now_ms(w->loop);
     session_deadline(s, s->idle_ms);
-    loop_task_add(w->loop, &s->task);
 }
 
 /* ---- streams that were cut off --------------------------------------------------------------- */

@@ -440,6 +440,7 @@ enum status mux_rx(struct mux *m, struct bufq *in, struct bufq *out, struct mux_
 {
     enum status st;
 
+    m->waits = false;
     do {
         st = m->left > 0 ? read_data(m, in, ev) : read_head(m, in, out, ev, why);
     } while (st == ST_YIELD);
