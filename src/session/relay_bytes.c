@@ -218,8 +218,8 @@ static enum status by_splice(struct session *s, struct splice *pipe, struct conn
 {
     struct splice_pool *pipes = worker_of(s)->pipes;
     bool up = src == &s->client;
-    /* Without anything to read no limit is asked: its end, seen while the pipe was full, is told once
-     * more by splice_fill alone. */
+    /* Without anything to read no limit is asked: its end, seen while the pipe was full, is told
+     * once more by splice_fill alone. */
     size_t in = 0, most = src->readable ? speed_room(s, up, SPLICE_TURN) : SPLICE_TURN;
     int err = 0;
     enum status got = ST_FULL; /* a limit: as if nothing more could be taken */

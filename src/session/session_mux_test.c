@@ -319,8 +319,8 @@ static void a_target_that_does_not_read_holds_the_client_back_and_loses_nothing(
     assert_int_equal(bench_counted(b, 0, true), BENCH_BULK);
 }
 
-/* Frames for streams that are not there are answered one by one; who does not read his answers is not
- * read on, until he does. */
+/* Frames for streams that are not there are answered one by one; who does not read his answers
+ * is not read on, until he does. */
 static void answers_that_nobody_reads_hold_a_carrier_up_and_lose_nothing(void **state)
 {
     enum { FRAMES = 1000000, LEN = MUX_KEEP_LEN, ROUNDS = 3000 };
