@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "panelserver/api.h"
-#include "panelserver/testdb.h"
+#include "panelserver/test_db.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,9 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct api *api;
     static struct log log = {.level = LOG_NONE};
     if (db == NULL) {
-        db = testdb_open();
-        testdb_node(db, TESTDB_TOKEN);
-        testdb_user(db, "anna", 1000, 0);
+        db = test_db_open();
+        test_db_node(db, TEST_DB_TOKEN);
+        test_db_user(db, "anna", 1000, 0);
         struct panelserver_conf conf = {.log = &log, .db = db, .rate_per_s = UINT32_MAX};
         api = api_new(&conf);
         BUG_ON(api == NULL);
@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .body = (const char *)data + h.size,
         .body_len = size - h.size,
         .peer = {.family = ADDR_IP4, .ip = {192, 0, 2, 1}},
-        .now_s = TESTDB_NOW,
+        .now_s = TEST_DB_NOW,
     };
     (void)http1_field_get(&h, "If-None-Match", &rq.if_none_match);
     (void)http1_field_get(&h, "Idempotency-Key", &rq.idempotency_key);

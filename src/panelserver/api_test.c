@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "panelserver/api.h"
-#include "panelserver/testdb.h"
+#include "panelserver/test_db.h"
 #include "panelserver/user_cache.h"
 
 #define SECOND UINT64_C(1000000)
@@ -29,10 +29,10 @@ static int set_up(void **state)
 {
     struct fix *f = calloc(1, sizeof *f);
     f->log.level = LOG_NONE;
-    f->db = testdb_open();
-    f->node = testdb_node(f->db, TESTDB_TOKEN);
+    f->db = test_db_open();
+    f->node = test_db_node(f->db, TEST_DB_TOKEN);
     f->now_us = 1000 * SECOND;
-    f->now_s = TESTDB_NOW;
+    f->now_s = TEST_DB_NOW;
     struct panelserver_conf conf = {
         .log = &f->log, .db = f->db, .rate_per_s = 10, .rate_burst = 100};
     f->api = api_new(&conf);
@@ -81,7 +81,7 @@ static unsigned ask_as(struct fix *f, const char *method, const char *path, cons
 static unsigned get(struct fix *f, const char *action, const char *tags)
 {
     char query[160];
-    snprintf(query, sizeof query, "action=%s&node_id=%lld&node_type=vless&token=" TESTDB_TOKEN,
+    snprintf(query, sizeof query, "action=%s&node_id=%lld&node_type=vless&token=" TEST_DB_TOKEN,
              action, (long long)f->node);
     return ask_as(f, "GET", "/api/v2sp", query, tags, "");
 }
@@ -89,7 +89,7 @@ static unsigned get(struct fix *f, const char *action, const char *tags)
 static unsigned post(struct fix *f, const char *action, const char *key, const char *body)
 {
     char query[160];
-    snprintf(query, sizeof query, "action=%s&node_id=%lld&node_type=vless&token=" TESTDB_TOKEN,
+    snprintf(query, sizeof query, "action=%s&node_id=%lld&node_type=vless&token=" TEST_DB_TOKEN,
              action, (long long)f->node);
     return ask_as(f, "POST", "/api/v2sp", query, key, body);
 }
@@ -129,18 +129,19 @@ static void every_mistake_has_its_status_code_and_parameter(void **state)
          "node_type"},
         {"GET", "/api", "action=config&node_id=1", 401, "WRONG_TOKEN", NULL},
         {"GET", "/api", "action=config&node_id=1&token=", 401, "WRONG_TOKEN", NULL},
-        {"GET", "/api", "action=config&node_id=1&token=" TESTDB_TOKEN "x", 401, "WRONG_TOKEN",
+        {"GET", "/api", "action=config&node_id=1&token=" TEST_DB_TOKEN "x", 401, "WRONG_TOKEN",
          NULL},
         {"GET", "/api", "action=config&node_id=7&token=guess", 401, "WRONG_TOKEN", NULL},
-        {"GET", "/api", "action=config&node_id=7&token=" TESTDB_TOKEN, 404, "NODE_NOT_FOUND",
+        {"GET", "/api", "action=config&node_id=7&token=" TEST_DB_TOKEN, 404, "NODE_NOT_FOUND",
          "node_id"},
-        {"POST", "/api", "action=config&node_id=1&token=" TESTDB_TOKEN, 405, "METHOD_NOT_ALLOWED",
+        {"POST", "/api", "action=config&node_id=1&token=" TEST_DB_TOKEN, 405, "METHOD_NOT_ALLOWED",
          NULL},
-        {"HEAD", "/api", "action=user&node_id=1&token=" TESTDB_TOKEN, 405, "METHOD_NOT_ALLOWED",
+        {"HEAD", "/api", "action=user&node_id=1&token=" TEST_DB_TOKEN, 405, "METHOD_NOT_ALLOWED",
          NULL},
-        {"GET", "/api", "action=push&node_id=1&token=" TESTDB_TOKEN, 405, "METHOD_NOT_ALLOWED",
+        {"GET", "/api", "action=push&node_id=1&token=" TEST_DB_TOKEN, 405, "METHOD_NOT_ALLOWED",
          NULL},
-        {"GET", "/", "action=alive&node_id=1&token=" TESTDB_TOKEN, 405, "METHOD_NOT_ALLOWED", NULL},
+        {"GET", "/", "action=alive&node_id=1&token=" TEST_DB_TOKEN, 405, "METHOD_NOT_ALLOWED",
+         NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         f->now_us += 100 * SECOND; /* out of reach of the rate limit */
@@ -176,7 +177,7 @@ static void a_disabled_node_gets_403_only_with_its_token(void **state)
 static void another_nodes_token_opens_nothing(void **state)
 {
     struct fix *f = *state;
-    testdb_node(f->db, "node-two-secret-token");
+    test_db_node(f->db, "node-two-secret-token");
     assert_int_equal(
         ask_as(f, "GET", "/", "action=user&node_id=1&token=node-two-secret-token", "", ""), 401);
     assert_int_equal(
@@ -289,7 +290,7 @@ static void config_names_what_the_protocol_needs(void **state)
         n.id = f->node;
         n.port = 443;
         n.tls = cases[i].tls;
-        strcpy(n.token, TESTDB_TOKEN);
+        strcpy(n.token, TEST_DB_TOKEN);
         strcpy(n.type, cases[i].type);
         strcpy(n.network, cases[i].network);
         strcpy(n.cipher, cases[i].cipher);
@@ -333,7 +334,7 @@ static void user_is_as_the_contract_shows_it(void **state)
     u.device_limit = 3;
     u.conn_limit = 50;
     assert_int_equal(db_user_add(f->db, &u), ST_OK);
-    testdb_user(f->db, "bert", 0, TESTDB_NOW + 100);
+    test_db_user(f->db, "bert", 0, TEST_DB_NOW + 100);
     assert_int_equal(get(f, "user", ""), 200);
     assert_true(says(f,
                      "{\"users\":[{\"id\":1001,\"uuid\":\"b831381d-6324-4d53-ad4f-8cda48b30811\","
@@ -371,7 +372,7 @@ static void the_tag_changes_with_the_users(void **state)
     char etag[BODY_ETAG_LEN];
     assert_int_equal(get(f, "user", ""), 200);
     strcpy(etag, f->reply.body->etag);
-    int64_t id = testdb_user(f->db, "anna", 1000, 0);
+    int64_t id = test_db_user(f->db, "anna", 1000, 0);
     assert_int_equal(get(f, "user", etag), 200);
     strcpy(etag, f->reply.body->etag);
     char body[64];
@@ -386,7 +387,7 @@ static void push_is_applied_once_a_key(void **state)
     struct fix *f = *state;
     struct db_user u;
     struct panelserver_counters c;
-    testdb_user(f->db, "anna", 0, 0);
+    test_db_user(f->db, "anna", 0, 0);
     assert_int_equal(post(f, "push", "n1-b1-1", "{\"1\":[10,20],\"55\":[1,1]}"), 200);
     is_text(f, "{\"message\":\"ok\"}");
     assert_int_equal(post(f, "push", "n1-b1-1", "{\"1\":[10,20],\"55\":[1,1]}"), 200);
@@ -409,7 +410,7 @@ static void a_broken_push_adds_nothing_and_burns_no_key(void **state)
 {
     struct fix *f = *state;
     struct db_user u;
-    testdb_user(f->db, "anna", 0, 0);
+    test_db_user(f->db, "anna", 0, 0);
     assert_int_equal(post(f, "push", "k", "{\"1\":[10,20],\"2\":[-1,0]}"), 400);
     assert_true(says(f, "negative"));
     assert_int_equal(post(f, "push", "k", "{\"1\":[10,"), 400);
@@ -424,8 +425,8 @@ static void alive_feeds_alivelist(void **state)
     assert_int_equal(get(f, "alivelist", ""), 200);
     is_text(f, "{\"alive\":{}}");
     assert_false(f->reply.tagged);
-    testdb_user(f->db, "anna", 0, 0);
-    testdb_user(f->db, "bert", 0, 0);
+    test_db_user(f->db, "anna", 0, 0);
+    test_db_user(f->db, "bert", 0, 0);
     assert_int_equal(
         post(f, "alive", "", "{\"1\":[\"1.2.3.4\",\"5.6.7.8\"],\"2\":[\"9.10.11.12\"]}"), 200);
     is_text(f, "{\"message\":\"ok\"}");
@@ -444,16 +445,16 @@ static void nodes_without_users_of_their_own_share_one_list(void **state)
     struct fix *f = *state;
     struct user_cache c;
     struct body *one, *two, *own;
-    int64_t other = testdb_node(f->db, "node-two-secret-token");
-    int64_t third = testdb_node(f->db, "node-three-secret-token");
-    testdb_user(f->db, "anna", 0, 0);
-    int64_t bert = testdb_user(f->db, "bert", 0, 0);
+    int64_t other = test_db_node(f->db, "node-two-secret-token");
+    int64_t third = test_db_node(f->db, "node-three-secret-token");
+    test_db_user(f->db, "anna", 0, 0);
+    int64_t bert = test_db_user(f->db, "bert", 0, 0);
     assert_int_equal(db_user_set_nodes(f->db, bert, &third, 1), ST_OK);
     user_cache_init(&c);
-    assert_int_equal(user_cache_get(&c, f->db, f->node, TESTDB_NOW, &one), ST_OK);
-    assert_int_equal(user_cache_get(&c, f->db, other, TESTDB_NOW, &two), ST_OK);
+    assert_int_equal(user_cache_get(&c, f->db, f->node, TEST_DB_NOW, &one), ST_OK);
+    assert_int_equal(user_cache_get(&c, f->db, other, TEST_DB_NOW, &two), ST_OK);
     assert_ptr_equal(one, two);
-    assert_int_equal(user_cache_get(&c, f->db, third, TESTDB_NOW, &own), ST_OK);
+    assert_int_equal(user_cache_get(&c, f->db, third, TEST_DB_NOW, &own), ST_OK);
     assert_true(own->len > one->len);
     assert_int_equal(c.built, 2);
     body_unref(one);
@@ -471,14 +472,14 @@ static void more_nodes_than_places_still_get_their_lists(void **state)
     for (int i = 0; i < USER_CACHE_ENTRIES + 3; i++) {
         char text[32];
         snprintf(text, sizeof text, "token-of-node-%d", i);
-        int64_t node = testdb_node(f->db, text);
+        int64_t node = test_db_node(f->db, text);
         snprintf(text, sizeof text, "user%d", i);
-        int64_t id = testdb_user(f->db, text, 0, 0);
+        int64_t id = test_db_user(f->db, text, 0, 0);
         assert_int_equal(db_user_set_nodes(f->db, id, &node, 1), ST_OK);
     }
     for (int round = 0; round < 2; round++) {
         for (int64_t node = f->node + 1; node <= f->node + USER_CACHE_ENTRIES + 3; node++) {
-            assert_int_equal(user_cache_get(&c, f->db, node, TESTDB_NOW, &b), ST_OK);
+            assert_int_equal(user_cache_get(&c, f->db, node, TEST_DB_NOW, &b), ST_OK);
             char want[32];
             snprintf(want, sizeof want, "{\"id\":%lld,", (long long)(node - f->node));
             assert_non_null(memmem(b->data, b->len, want, strlen(want)));

@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "panelserver/report.h"
-#include "panelserver/testdb.h"
+#include "panelserver/test_db.h"
 
 static int open_db(void **state)
 {
-    *state = testdb_open();
+    *state = test_db_open();
     return 0;
 }
 
@@ -128,7 +128,7 @@ static void unusable_nodes_are_refused_with_the_member_named(void **state)
     REFUSED((strcpy(n.type, "shadowsocks"), strcpy(n.cipher, "none"), n.tls = 1), "TLS");
 #undef REFUSED
     db_node_init(&n);
-    n.id = testdb_node(db, TESTDB_TOKEN);
+    n.id = test_db_node(db, TEST_DB_TOKEN);
     n.port = 1;
     assert_int_equal(db_node_add(db, &n), ST_E_BUSY);
     assert_non_null(strstr(db_error(db), "already"));
@@ -205,7 +205,7 @@ static void a_taken_name_or_uuid_is_told(void **state)
 {
     struct db *db = *state;
     struct db_user u;
-    struct db_user first = user(db, testdb_user(db, "anna", 0, 0));
+    struct db_user first = user(db, test_db_user(db, "anna", 0, 0));
     db_user_init(&u);
     strcpy(u.name, "anna");
     assert_int_equal(db_user_add(db, &u), ST_E_BUSY);
@@ -222,51 +222,51 @@ static void a_taken_name_or_uuid_is_told(void **state)
 static void a_deleted_users_id_is_never_given_again(void **state)
 {
     struct db *db = *state;
-    int64_t id = testdb_user(db, "anna", 0, 0);
+    int64_t id = test_db_user(db, "anna", 0, 0);
     assert_int_equal(db_user_del(db, id), ST_OK);
-    assert_true(testdb_user(db, "bert", 0, 0) > id);
+    assert_true(test_db_user(db, "bert", 0, 0) > id);
 }
 
 static void the_list_leaves_out_who_may_not_be_served(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN), next;
-    int64_t good = testdb_user(db, "good", 0, 0);
-    int64_t off = testdb_user(db, "off", 0, 0);
-    testdb_user(db, "expired", 0, TESTDB_NOW);
-    int64_t soon = testdb_user(db, "soon", 0, TESTDB_NOW + 60);
-    int64_t quota = testdb_user(db, "quota", 1000, 0);
+    int64_t node = test_db_node(db, TEST_DB_TOKEN), next;
+    int64_t good = test_db_user(db, "good", 0, 0);
+    int64_t off = test_db_user(db, "off", 0, 0);
+    test_db_user(db, "expired", 0, TEST_DB_NOW);
+    int64_t soon = test_db_user(db, "soon", 0, TEST_DB_NOW + 60);
+    int64_t quota = test_db_user(db, "quota", 1000, 0);
     struct db_user u = user(db, off);
     u.enabled = false;
     assert_int_equal(db_user_update(db, &u), ST_OK);
-    push(db, node, NULL, quota, 400, 599, TESTDB_NOW);
+    push(db, node, NULL, quota, 400, 599, TEST_DB_NOW);
 
-    struct ids ids = listed(db, node, TESTDB_NOW, &next);
+    struct ids ids = listed(db, node, TEST_DB_NOW, &next);
     assert_int_equal(ids.count, 3);
     assert_int_equal(ids.id[0], good);
     assert_int_equal(ids.id[1], soon);
     assert_int_equal(ids.id[2], quota);
-    assert_int_equal(next, TESTDB_NOW + 60);
-    assert_int_equal(db_user_state(&u, TESTDB_NOW), DB_USER_DISABLED);
+    assert_int_equal(next, TEST_DB_NOW + 60);
+    assert_int_equal(db_user_state(&u, TEST_DB_NOW), DB_USER_DISABLED);
 
-    push(db, node, NULL, quota, 0, 1, TESTDB_NOW);
-    assert_int_equal(listed(db, node, TESTDB_NOW + 60, NULL).count, 1);
+    push(db, node, NULL, quota, 0, 1, TEST_DB_NOW);
+    assert_int_equal(listed(db, node, TEST_DB_NOW + 60, NULL).count, 1);
     u = user(db, quota);
-    assert_int_equal(db_user_state(&u, TESTDB_NOW), DB_USER_OVER_QUOTA);
+    assert_int_equal(db_user_state(&u, TEST_DB_NOW), DB_USER_OVER_QUOTA);
 
     assert_int_equal(db_user_reset(db, quota), ST_OK);
-    assert_int_equal(listed(db, node, TESTDB_NOW + 60, NULL).count, 2);
+    assert_int_equal(listed(db, node, TEST_DB_NOW + 60, NULL).count, 2);
 }
 
 static void a_tied_user_is_on_its_nodes_only(void **state)
 {
     struct db *db = *state;
-    int64_t one = testdb_node(db, TESTDB_TOKEN), two = testdb_node(db, "node-two-secret-token");
-    int64_t id = testdb_user(db, "anna", 0, 0), nodes[4];
+    int64_t one = test_db_node(db, TEST_DB_TOKEN), two = test_db_node(db, "node-two-secret-token");
+    int64_t id = test_db_user(db, "anna", 0, 0), nodes[4];
     size_t count;
     assert_int_equal(db_user_set_nodes(db, id, &two, 1), ST_OK);
-    assert_int_equal(listed(db, one, TESTDB_NOW, NULL).count, 0);
-    assert_int_equal(listed(db, two, TESTDB_NOW, NULL).count, 1);
+    assert_int_equal(listed(db, one, TEST_DB_NOW, NULL).count, 0);
+    assert_int_equal(listed(db, two, TEST_DB_NOW, NULL).count, 1);
     int64_t missing[] = {one, 77};
     assert_int_equal(db_user_set_nodes(db, id, missing, 2), ST_E_NOTFOUND);
     assert_int_equal(db_user_nodes(db, id, nodes, 4, &count), ST_OK);
@@ -277,13 +277,13 @@ static void a_tied_user_is_on_its_nodes_only(void **state)
 static void the_version_moves_with_the_lists_and_not_with_mere_traffic(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN), before, after;
-    int64_t id = testdb_user(db, "anna", 1000, 0);
+    int64_t node = test_db_node(db, TEST_DB_TOKEN), before, after;
+    int64_t id = test_db_user(db, "anna", 1000, 0);
     assert_int_equal(db_users_version(db, &before), ST_OK);
-    push(db, node, NULL, id, 10, 10, TESTDB_NOW);
+    push(db, node, NULL, id, 10, 10, TEST_DB_NOW);
     assert_int_equal(db_users_version(db, &after), ST_OK);
     assert_true(after == before);
-    push(db, node, NULL, id, 980, 0, TESTDB_NOW); /* crosses the quota */
+    push(db, node, NULL, id, 980, 0, TEST_DB_NOW); /* crosses the quota */
     assert_int_equal(db_users_version(db, &after), ST_OK);
     assert_true(after != before);
     before = after;
@@ -303,12 +303,13 @@ static void the_version_moves_with_the_lists_and_not_with_mere_traffic(void **st
 static void a_key_is_booked_once(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN), other = testdb_node(db, "node-two-secret-token");
-    int64_t id = testdb_user(db, "anna", 0, 0);
-    assert_false(push(db, node, "k1", id, 5, 7, TESTDB_NOW).replayed);
-    assert_true(push(db, node, "k1", id, 5, 7, TESTDB_NOW + 9).replayed);
-    assert_false(push(db, node, "k2", id, 5, 7, TESTDB_NOW).replayed);
-    assert_false(push(db, other, "k1", id, 5, 7, TESTDB_NOW).replayed); /* keys are a node's own */
+    int64_t node = test_db_node(db, TEST_DB_TOKEN),
+            other = test_db_node(db, "node-two-secret-token");
+    int64_t id = test_db_user(db, "anna", 0, 0);
+    assert_false(push(db, node, "k1", id, 5, 7, TEST_DB_NOW).replayed);
+    assert_true(push(db, node, "k1", id, 5, 7, TEST_DB_NOW + 9).replayed);
+    assert_false(push(db, node, "k2", id, 5, 7, TEST_DB_NOW).replayed);
+    assert_false(push(db, other, "k1", id, 5, 7, TEST_DB_NOW).replayed); /* keys are a node's own */
     struct db_user u = user(db, id);
     assert_int_equal(u.up, 15);
     assert_int_equal(u.down, 21);
@@ -317,23 +318,23 @@ static void a_key_is_booked_once(void **state)
     struct report_push p = {&e, 1, 1};
     uint8_t hash[DB_KEY_HASH] = {0xff};
     struct db_push_result r;
-    assert_int_equal(db_traffic_push(db, node, "k1", hash, &p, TESTDB_NOW, &r), ST_E_REFUSED);
+    assert_int_equal(db_traffic_push(db, node, "k1", hash, &p, TEST_DB_NOW, &r), ST_E_REFUSED);
     assert_int_equal(user(db, id).up, 15);
 }
 
 static void unknown_users_are_counted_and_left_alone(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN), id = testdb_user(db, "anna", 0, 0);
+    int64_t node = test_db_node(db, TEST_DB_TOKEN), id = test_db_user(db, "anna", 0, 0);
     struct report_push_entry e[] = {{id + 5, 100, 100}, {id, 1, 2}};
     struct report_push p = {e, 2, 2};
     uint8_t hash[DB_KEY_HASH] = {1};
     struct db_push_result r;
     struct db_totals t;
-    assert_int_equal(db_traffic_push(db, node, "k", hash, &p, TESTDB_NOW, &r), ST_OK);
+    assert_int_equal(db_traffic_push(db, node, "k", hash, &p, TEST_DB_NOW, &r), ST_OK);
     assert_int_equal(r.unknown, 1);
     assert_int_equal(r.up, 1);
-    assert_int_equal(db_totals(db, TESTDB_NOW, &t), ST_OK);
+    assert_int_equal(db_totals(db, TEST_DB_NOW, &t), ST_OK);
     assert_int_equal(t.ever_up, 1);
     assert_int_equal(t.ever_down, 2);
     assert_int_equal(t.today_down, 2);
@@ -343,9 +344,9 @@ static void unknown_users_are_counted_and_left_alone(void **state)
 static void large_numbers_stay_whole(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN), id = testdb_user(db, "anna", 0, 0);
+    int64_t node = test_db_node(db, TEST_DB_TOKEN), id = test_db_user(db, "anna", 0, 0);
     for (int i = 0; i < 5; i++)
-        push(db, node, NULL, id, REPORT_BYTES_MAX, 1, TESTDB_NOW);
+        push(db, node, NULL, id, REPORT_BYTES_MAX, 1, TEST_DB_NOW);
     assert_true(user(db, id).up == 5 * (uint64_t)REPORT_BYTES_MAX);
     assert_int_equal(user(db, id).down, 5);
 }
@@ -361,11 +362,11 @@ static bool count_day(void *ctx, int64_t day, uint64_t up, uint64_t down)
 static void the_daily_books_outlive_reset_and_deletion(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN), id = testdb_user(db, "anna", 0, 0);
+    int64_t node = test_db_node(db, TEST_DB_TOKEN), id = test_db_user(db, "anna", 0, 0);
     uint64_t sum = 0;
-    push(db, node, NULL, id, 1, 2, TESTDB_NOW);
-    push(db, node, NULL, id, 1, 2, TESTDB_NOW);
-    push(db, node, NULL, id, 1, 2, TESTDB_NOW + 86400);
+    push(db, node, NULL, id, 1, 2, TEST_DB_NOW);
+    push(db, node, NULL, id, 1, 2, TEST_DB_NOW);
+    push(db, node, NULL, id, 1, 2, TEST_DB_NOW + 86400);
     assert_int_equal(db_user_reset(db, id), ST_OK);
     assert_int_equal(user(db, id).up, 0);
     assert_int_equal(db_user_del(db, id), ST_OK);
@@ -412,44 +413,44 @@ static struct online online(struct db *db, int64_t now)
 static void devices_are_distinct_addresses_over_all_nodes(void **state)
 {
     struct db *db = *state;
-    int64_t one = testdb_node(db, TESTDB_TOKEN), two = testdb_node(db, "node-two-secret-token");
-    testdb_user(db, "anna", 0, 0); /* id 1 */
+    int64_t one = test_db_node(db, TEST_DB_TOKEN), two = test_db_node(db, "node-two-secret-token");
+    test_db_user(db, "anna", 0, 0); /* id 1 */
     alive(db, one, "{\"1\":[\"1.1.1.1\",\"1.1.1.1\",\"2.2.2.2\"],\"99\":[\"3.3.3.3\"]}",
-          TESTDB_NOW);
-    alive(db, two, "{\"1\":[\"2.2.2.2\",\"::1\"]}", TESTDB_NOW + 10);
-    struct online o = online(db, TESTDB_NOW + 20);
+          TEST_DB_NOW);
+    alive(db, two, "{\"1\":[\"2.2.2.2\",\"::1\"]}", TEST_DB_NOW + 10);
+    struct online o = online(db, TEST_DB_NOW + 20);
     assert_int_equal(o.count, 1);
     assert_int_equal(o.devices, 3);
     /* A node's later word replaces its earlier one, for the users it names. */
-    alive(db, one, "{\"1\":[\"4.4.4.4\"]}", TESTDB_NOW + 30);
-    assert_int_equal(online(db, TESTDB_NOW + 30).devices, 3);
-    alive(db, one, "{\"1\":[]}", TESTDB_NOW + 40);
-    assert_int_equal(online(db, TESTDB_NOW + 40).devices, 2);
-    alive(db, one, "{}", TESTDB_NOW + 50);
-    assert_int_equal(online(db, TESTDB_NOW + 50).devices, 2);
+    alive(db, one, "{\"1\":[\"4.4.4.4\"]}", TEST_DB_NOW + 30);
+    assert_int_equal(online(db, TEST_DB_NOW + 30).devices, 3);
+    alive(db, one, "{\"1\":[]}", TEST_DB_NOW + 40);
+    assert_int_equal(online(db, TEST_DB_NOW + 40).devices, 2);
+    alive(db, one, "{}", TEST_DB_NOW + 50);
+    assert_int_equal(online(db, TEST_DB_NOW + 50).devices, 2);
 }
 
 static void alive_entries_last_five_minutes(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN);
-    testdb_user(db, "anna", 0, 0);
-    alive(db, node, "{\"1\":[\"1.1.1.1\"]}", TESTDB_NOW);
-    assert_int_equal(online(db, TESTDB_NOW + 299).count, 1);
-    assert_int_equal(online(db, TESTDB_NOW + 300).count, 0);
-    assert_int_equal(db_traffic_prune(db, TESTDB_NOW + 300), ST_OK);
-    assert_int_equal(online(db, TESTDB_NOW + 1).count, 0);
+    int64_t node = test_db_node(db, TEST_DB_TOKEN);
+    test_db_user(db, "anna", 0, 0);
+    alive(db, node, "{\"1\":[\"1.1.1.1\"]}", TEST_DB_NOW);
+    assert_int_equal(online(db, TEST_DB_NOW + 299).count, 1);
+    assert_int_equal(online(db, TEST_DB_NOW + 300).count, 0);
+    assert_int_equal(db_traffic_prune(db, TEST_DB_NOW + 300), ST_OK);
+    assert_int_equal(online(db, TEST_DB_NOW + 1).count, 0);
 }
 
 static void keys_are_forgotten_when_old(void **state)
 {
     struct db *db = *state;
-    int64_t node = testdb_node(db, TESTDB_TOKEN), id = testdb_user(db, "anna", 0, 0);
-    push(db, node, "k", id, 1, 1, TESTDB_NOW);
-    assert_int_equal(db_traffic_prune(db, TESTDB_NOW + DB_KEY_TTL_S - 1), ST_OK);
-    assert_true(push(db, node, "k", id, 1, 1, TESTDB_NOW + DB_KEY_TTL_S - 1).replayed);
-    assert_int_equal(db_traffic_prune(db, TESTDB_NOW + DB_KEY_TTL_S), ST_OK);
-    assert_false(push(db, node, "k", id, 1, 1, TESTDB_NOW + DB_KEY_TTL_S).replayed);
+    int64_t node = test_db_node(db, TEST_DB_TOKEN), id = test_db_user(db, "anna", 0, 0);
+    push(db, node, "k", id, 1, 1, TEST_DB_NOW);
+    assert_int_equal(db_traffic_prune(db, TEST_DB_NOW + DB_KEY_TTL_S - 1), ST_OK);
+    assert_true(push(db, node, "k", id, 1, 1, TEST_DB_NOW + DB_KEY_TTL_S - 1).replayed);
+    assert_int_equal(db_traffic_prune(db, TEST_DB_NOW + DB_KEY_TTL_S), ST_OK);
+    assert_false(push(db, node, "k", id, 1, 1, TEST_DB_NOW + DB_KEY_TTL_S).replayed);
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -472,7 +473,7 @@ static void two_handles_see_each_others_writes_and_the_file_is_private(void **st
     assert_int_equal(st.st_mode & 0777, 0600);
     int64_t v1, v2;
     assert_int_equal(db_users_version(a, &v1), ST_OK);
-    testdb_user(b, "anna", 0, 0);
+    test_db_user(b, "anna", 0, 0);
     assert_int_equal(db_users_version(a, &v2), ST_OK);
     assert_true(v1 != v2);
     db_close(a);

@@ -14,10 +14,10 @@
 #include "io/loop.h"
 #include "io/sockaddr.h"
 #include "panelserver/panelserver.h"
-#include "panelserver/testdb.h"
+#include "panelserver/test_db.h"
 
 #define ROUNDS 2000 /* of the loop, 10 ms at most each: a test that hangs fails */
-#define TARGET "/api/v2sp?node_id=1&token=" TESTDB_TOKEN "&action="
+#define TARGET "/api/v2sp?node_id=1&token=" TEST_DB_TOKEN "&action="
 
 struct fix {
     struct db *db;
@@ -30,8 +30,8 @@ static int set_up(void **state)
 {
     struct fix *f = calloc(1, sizeof *f);
     f->log.level = LOG_NONE;
-    f->db = testdb_open();
-    testdb_node(f->db, TESTDB_TOKEN);
+    f->db = test_db_open();
+    test_db_node(f->db, TEST_DB_TOKEN);
     f->loop = loop_new();
     struct panelserver_conf conf = {.loop = f->loop,
                                     .log = &f->log,
@@ -179,7 +179,7 @@ static void twenty_thousand_entries_are_one_push(void **state)
     for (int i = 1; i <= 20000; i++) {
         char name[16];
         snprintf(name, sizeof name, "u%d", i);
-        testdb_user(f->db, name, 0, 0);
+        test_db_user(f->db, name, 0, 0);
         len += (size_t)snprintf(body + len, cap - len, "%s\"%d\":[%d,1]", i == 1 ? "{" : ",", i, i);
     }
     assert_int_equal(db_commit(f->db), ST_OK);

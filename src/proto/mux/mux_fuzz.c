@@ -1,6 +1,6 @@
 /* A carrier fed with anything, in any cuts, its streams answering and closing as the first bytes
  * say: it never breaks, keeps its bounds, and its sums agree with what lies in the queues. */
-#include "proto/mux/mux_test_rig.h"
+#include "proto/mux/test_rig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

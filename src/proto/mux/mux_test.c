@@ -11,7 +11,7 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 #include "codec/test_vectors.h"
-#include "proto/mux/mux_test_rig.h"
+#include "proto/mux/test_rig.h"
 
 #define HEX_MAX 4096
 

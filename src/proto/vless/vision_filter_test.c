@@ -1,6 +1,6 @@
 #include "proto/vless/vision_filter.h"
 
-#include "proto/vless/vision_test_flow.h"
+#include "proto/vless/test_flow.h"
 
 static uint64_t seed;
 

@@ -1,7 +1,7 @@
 #include "proto/vless/vision_frame.h"
 
 #include "proto/vless/vision_filter.h"
-#include "proto/vless/vision_test_flow.h"
+#include "proto/vless/test_flow.h"
 
 struct bench {
     struct pool *pool;

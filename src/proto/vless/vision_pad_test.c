@@ -2,7 +2,7 @@
 
 #include "crypto/rng.h"
 #include "proto/vless/vision_filter.h"
-#include "proto/vless/vision_test_flow.h"
+#include "proto/vless/test_flow.h"
 
 /* The downlink of one connection: what the relay gives, the blocks, and a receiver. */
 struct bench {

@@ -2,7 +2,7 @@
 
 #include "base/arena.h"
 #include "codec/json.h"
-#include "transport/ws/ws_test_support.h"
+#include "transport/ws/test_client.h"
 
 #define ANSWER404 "HTTP/1.1 404 Not Found\r\n" DATE "Content-Length: 0\r\n"
 #define REFUSED(line, text, n)                                                                     \

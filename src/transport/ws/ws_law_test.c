@@ -1,6 +1,6 @@
 #include "codec/json.h"
 #include "codec/test_vectors.h"
-#include "transport/ws/ws_test_support.h"
+#include "transport/ws/test_client.h"
 
 /* What the wire must carry: the answer, then frames around @down, one Close with @close_code at the
  * end (0: none), and Pongs anywhere if @pongs. */

@@ -1,5 +1,5 @@
 #include "transport/ws/ws_state.h"
-#include "transport/ws/ws_test_support.h"
+#include "transport/ws/test_client.h"
 
 static void test_state_is_small(void **state)
 {

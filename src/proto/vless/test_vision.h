@@ -1,7 +1,7 @@
-/* proto/vless/vision_test_support.h - what the tests of Vision share: vectors, byte helpers, random
+/* proto/vless/test_vision.h - what the tests of Vision share: vectors, byte helpers, random
  * numbers that repeat. For tests. */
-#ifndef PROTO_VLESS_VISION_TEST_SUPPORT_H
-#define PROTO_VLESS_VISION_TEST_SUPPORT_H
+#ifndef PROTO_VLESS_TEST_VISION_H
+#define PROTO_VLESS_TEST_VISION_H
 
 #include <setjmp.h>
 #include <stdarg.h>

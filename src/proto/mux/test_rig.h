@@ -1,7 +1,7 @@
-/* proto/mux/mux_test_rig.h - a carrier in memory, for tests: what a client wrote goes in,
+/* proto/mux/test_rig.h - a carrier in memory, for tests: what a client wrote goes in,
  * streams are opened as it asks, what the server wrote is kept. */
-#ifndef PROTO_MUX_MUX_TEST_RIG_H
-#define PROTO_MUX_MUX_TEST_RIG_H
+#ifndef PROTO_MUX_TEST_RIG_H
+#define PROTO_MUX_TEST_RIG_H
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* transport/ws/ws_test_support.h - a chain of one WebSocket layer and a client's words, for the
+/* transport/ws/test_client.h - a chain of one WebSocket layer and a client's words, for the
  * tests beside it. */
-#ifndef TRANSPORT_WS_WS_TEST_SUPPORT_H
-#define TRANSPORT_WS_WS_TEST_SUPPORT_H
+#ifndef TRANSPORT_WS_TEST_CLIENT_H
+#define TRANSPORT_WS_TEST_CLIENT_H
 
 #include <setjmp.h>
 #include <stdarg.h>

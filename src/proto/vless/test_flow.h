@@ -1,8 +1,8 @@
-/* proto/vless/vision_test_flow.h - made-up TLS connections, record by record. For tests. */
-#ifndef PROTO_VLESS_VISION_TEST_FLOW_H
-#define PROTO_VLESS_VISION_TEST_FLOW_H
+/* proto/vless/test_flow.h - made-up TLS connections, record by record. For tests. */
+#ifndef PROTO_VLESS_TEST_FLOW_H
+#define PROTO_VLESS_TEST_FLOW_H
 
-#include "proto/vless/vision_test_support.h"
+#include "proto/vless/test_vision.h"
 
 static inline void flow_record(struct text *t, uint8_t type, const void *body, size_t n)
 {
