@@ -551,14 +551,23 @@ def test_datagrams_over_a_limit(serve, node, address):
         echo.stop()
 
 
+def dashboard_questions():
+    with open(os.path.join(paths.ROOT, "examples", "grafana", "v2sp.json"), encoding="utf-8") as f:
+        def expressions(part):
+            for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+                if key == "expr":
+                    yield value
+                elif isinstance(value, (dict, list)):
+                    yield from expressions(value)
+        return set(expressions(json.load(f)))
+
+
 def test_the_dashboard_asks_for_what_there_is(serve, node, address):
     """Every series that examples/grafana uses is on the page."""
     serve(node, extra={"Name": "in-1"}, top={"Metrics": {"Listen": address}})
     wait.until(lambda: wait.connectable(*address.split(":")), 15, "the page")
     families = {line.split()[2] for line in page(address, "/metrics")[2].splitlines() if line.startswith("# TYPE")}
-    with open(os.path.join(paths.ROOT, "examples", "grafana", "v2sp.json"), encoding="utf-8") as f:
-        text = f.read()
-    used = set(re.findall(r"\b(?:v2sp|v2ray|xray|process)_[a-z_]+\b", text))
+    used = set(re.findall(r"\b(?:v2sp|v2ray|xray|process)_[a-z_]+\b", " ".join(dashboard_questions())))
     assert len(used) > 10 and used <= families, used - families
 
 
@@ -588,3 +597,7 @@ def test_a_real_prometheus(serve, node, origin, address, stage):
         wait.until(lambda: ask('v2sp_node_traffic_bytes_total{node="in-1",direction="uplink"}') == str(alice.up), 60,
                    "the bytes are in Prometheus")
         assert ask("sum(v2sp_node_users_online)") == "1" and ask("v2ray_up") == "1"
+        for question in sorted(dashboard_questions()):
+            query = re.sub(r"\$__rate_interval", "1m", re.sub(r"\$(instance|node)\b", ".*", question))
+            status, _, text = page(f"127.0.0.1:{port}", "/api/v1/query?query=" + urllib.parse.quote(query))
+            assert (status, json.loads(text)["status"]) == (200, "success"), query
