@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import counting
 import crowd
 import datagrams
 import floor
@@ -16,7 +17,7 @@ import rig
 import vmess_users
 from harness import certs, spec, xray
 
-NAMES = (*rig.SHAPES, "rss", "limits", *polls.CASES, "ss-users", "vmess-users", *datagrams.SHAPES)
+NAMES = (*rig.SHAPES, "rss", "limits", *polls.CASES, "ss-users", "vmess-users", *counting.CASES, *datagrams.SHAPES)
 IDLE = (3000, 9000)             # less where the descriptor limit is low: a session needs two, see _counts()
 BULK = 2 * rig.GB
 VISION_ONLY = (("up padded", load.up_padded),)
@@ -38,6 +39,9 @@ def run(name, servers, runs, only, work, results):
         return
     if name in polls.CASES:
         polls.run(name, runs, work, results)
+        return
+    if name in counting.CASES:
+        counting.run(name, servers, runs, work, results)
         return
     if name == "vmess-users":
         vmess_users.run(servers, runs, work, results)

@@ -21,6 +21,8 @@ TARGETS = {
     "ss-users": {"CPU-ms, 10000 unseen": "=1.5", "CPU-ms, 10000 seen": "=0.1"},
     "vmess-users": {"CPU-ms, 100000 unseen": "=1.2", "CPU-ms, 100000 seen": "=0.12"},
     **{f"udp-{p}": {"CPU-s/1e6 datagrams": 0.5} for p in ("vless", "ss2022", "ss-aead")},
+    "stats": {"% more, not listed": "=1", "% more, listed": "=1"},
+    "stats-query": {"CPU-ms, 100000 counters": 0.3, "CPU-ms, pattern over 1000000": "=150"},
     "rss": {"MiB at start": "=14", "MiB 100000 users": "=44"},
 }
 
