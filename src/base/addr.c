@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/bytes.h"
 
 /* Copies IPv6 groups to text with the longest run of zero groups compressed (RFC 5952 section
@@ -75,14 +76,6 @@ static bool parse_ip4(const char *s, size_t len, uint8_t out[4])
     return at == len;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* RFC 4291 section 2.2, dotted tail included; no zone. */
 static bool parse_ip6(const char *s, size_t len, uint8_t out[16])
 {
@@ -109,7 +102,7 @@ static bool parse_ip6(const char *s, size_t len, uint8_t out[16])
             return false;
         unsigned v = 0;
         for (; at < end; at++) {
-            int d = hex_digit(s[at]);
+            int d = ascii_hex(s[at]);
             if (d < 0)
                 return false;
             v = v << 4 | (unsigned)d;
@@ -291,8 +284,7 @@ enum status target_set_host(struct target *t, const char *host, size_t len, uint
     memset(&t->addr, 0, sizeof(t->addr));
     for (size_t i = 0; i < len; i++) {
         char c = host[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '-' || c == '.' || c == '_';
+        bool ok = ascii_is_letter(c) || ascii_is_digit(c) || c == '-' || c == '.' || c == '_';
         if (!ok)
             return ST_E_PROTO;
     }

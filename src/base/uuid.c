@@ -1,15 +1,6 @@
 #include "base/uuid.h"
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+#include "base/ascii.h"
 
 static bool dash_may_stand_before(size_t byte)
 {
@@ -24,7 +15,7 @@ enum status uuid_parse(uint8_t out[UUID_LEN], const char *text, size_t len)
             at++;
         if (len - at < 2)
             return ST_E_PROTO;
-        int hi = hex_value(text[at]), lo = hex_value(text[at + 1]);
+        int hi = ascii_hex(text[at]), lo = ascii_hex(text[at + 1]);
         if (hi < 0 || lo < 0)
             return ST_E_PROTO;
         out[i] = (uint8_t)(hi << 4 | lo);

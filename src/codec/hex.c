@@ -1,5 +1,7 @@
 #include "codec/hex.h"
 
+#include "base/ascii.h"
+
 char *hex_encode(char *dst, const void *data, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
@@ -12,23 +14,12 @@ char *hex_encode(char *dst, const void *data, size_t n)
     return dst;
 }
 
-int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 enum status hex_decode(uint8_t *dst, const char *text, size_t n)
 {
     if (n % 2 != 0)
         return ST_E_PROTO;
     for (size_t i = 0; i < n; i += 2) {
-        int hi = hex_digit(text[i]), lo = hex_digit(text[i + 1]);
+        int hi = ascii_hex(text[i]), lo = ascii_hex(text[i + 1]);
         if (hi < 0 || lo < 0)
             return ST_E_PROTO;
         dst[i / 2] = (uint8_t)(hi << 4 | lo);

@@ -12,7 +12,5 @@ char *hex_encode(char *dst, const void *data, size_t n);
 /* Reads exactly @n digits in any case; @dst takes n/2 bytes. ST_OK, or ST_E_PROTO (odd length, no
  * digit). */
 NODISCARD enum status hex_decode(uint8_t *dst, const char *text, size_t n);
-/* 0..15, or -1 when @c is no hexadecimal digit. */
-int hex_digit(char c);
 
 #endif

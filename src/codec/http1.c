@@ -2,26 +2,22 @@
 
 #include <string.h>
 
+#include "base/ascii.h"
 #include "codec/percent.h"
 
 /* Characters of a token (RFC 9110 section 5.6.2), as a bit set over 0..127. */
 static bool is_token_char(char ch)
 {
     unsigned char c = (unsigned char)ch;
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+    if (ascii_is_letter(ch) || ascii_is_digit(ch))
         return true;
     return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
 bool http1_str_is(struct http1_str s, const char *text)
 {
     for (size_t i = 0; i < s.len; i++)
-        if (text[i] == '\0' || lower(s.p[i]) != lower(text[i]))
+        if (text[i] == '\0' || ascii_lower(s.p[i]) != ascii_lower(text[i]))
             return false;
     return text[s.len] == '\0';
 }

@@ -1,6 +1,6 @@
 #include "codec/http1_chunked.h"
 
-#include "codec/hex.h"
+#include "base/ascii.h"
 
 /*  SIZE --CR--> SIZE_LF --LF--> DATA --all of it--> DATA_CR --CR--> DATA_LF --LF--> SIZE
  *   \--;--> EXT --CR--^   \--LF, size 0--> TRAILER
@@ -22,7 +22,7 @@ enum state {
 
 static enum status size_byte(struct http1_chunked *c, uint8_t b)
 {
-    int digit = hex_digit((char)b);
+    int digit = ascii_hex((char)b);
     if (++c->line > HTTP1_CHUNK_LINE_MAX)
         return ST_E_LIMIT;
     if (c->state == SIZE && digit >= 0) {

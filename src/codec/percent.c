@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "codec/hex.h"
+#include "base/ascii.h"
 
 enum status percent_decode(char *dst, size_t *len, const char *text, size_t n, unsigned flags)
 {
@@ -10,8 +10,8 @@ enum status percent_decode(char *dst, size_t *len, const char *text, size_t n, u
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
         if (c == '%') {
-            int hi = n - i > 2 ? hex_digit(text[i + 1]) : -1;
-            int lo = n - i > 2 ? hex_digit(text[i + 2]) : -1;
+            int hi = n - i > 2 ? ascii_hex(text[i + 1]) : -1;
+            int lo = n - i > 2 ? ascii_hex(text[i + 2]) : -1;
             if (hi < 0 || lo < 0)
                 return ST_E_PROTO;
             c = (char)(hi << 4 | lo);
@@ -28,8 +28,7 @@ enum status percent_decode(char *dst, size_t *len, const char *text, size_t n, u
 
 static bool is_unreserved(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("-._~", c) != NULL);
+    return ascii_is_letter(c) || ascii_is_digit(c) || (c != '\0' && strchr("-._~", c) != NULL);
 }
 
 size_t percent_encode(char *dst, const char *text, size_t n)

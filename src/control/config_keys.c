@@ -1,17 +1,12 @@
 #include "control/config_keys.h"
 
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
 #include "codec/json.h"
 
 #define DISTANCE_MAX 48 /* longer names are not compared */
-
-static int lower(char c)
-{
-    return tolower((unsigned char)c);
-}
 
 /* Damerau-Levenshtein in its simple form (neighbours swapped once), three rows at a time. */
 unsigned config_distance(const char *a, const char *b, unsigned max)
@@ -26,14 +21,14 @@ unsigned config_distance(const char *a, const char *b, unsigned max)
         unsigned *now = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= m; j++) {
-            bool same = lower(a[i - 1]) == lower(b[j - 1]);
+            bool same = ascii_lower(a[i - 1]) == ascii_lower(b[j - 1]);
             unsigned d = up[j - 1] + !same;
             if (up[j] + 1 < d)
                 d = up[j] + 1;
             if (now[j - 1] + 1 < d)
                 d = now[j - 1] + 1;
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
-                lower(a[i - 2]) == lower(b[j - 1]) && up2[j - 2] + 1 < d)
+            if (i > 1 && j > 1 && ascii_lower(a[i - 1]) == ascii_lower(b[j - 2]) &&
+                ascii_lower(a[i - 2]) == ascii_lower(b[j - 1]) && up2[j - 2] + 1 < d)
                 d = up2[j - 2] + 1;
             now[j] = d;
         }

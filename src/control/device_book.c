@@ -1,12 +1,12 @@
 #include "control/device_book.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
 #include "base/log.h"
 #include "control/device_sync.h"
 #include "control/node.h"
@@ -100,7 +100,7 @@ static struct device_panel *panel_new(struct device_book *b, const char *host)
     if (p == NULL)
         return NULL;
     for (size_t i = 0; i < n; i++)
-        p->host[i] = (char)tolower((unsigned char)host[i]);
+        p->host[i] = ascii_lower(host[i]);
     p->table = calloc(TABLE_MIN, sizeof(struct device_user *));
     p->size = TABLE_MIN;
     if (p->table == NULL || !make_id(p)) {

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/arena.h"
+#include "base/ascii.h"
 #include "codec/json.h"
 
 #define INTERVAL_DEFAULT 60
@@ -17,12 +18,7 @@ static enum status refuse(char problem[NODE_PROBLEM_MAX], const char *text)
 
 static const char *lower(struct arena *a, const char *text)
 {
-    char *t = arena_strdup(a, text);
-
-    for (char *p = t; p != NULL && *p != '\0'; p++)
-        if (*p >= 'A' && *p <= 'Z')
-            *p = (char)(*p - 'A' + 'a');
-    return t;
+    return ascii_lower_text(arena_strdup(a, text));
 }
 
 static uint32_t interval(int64_t seconds)

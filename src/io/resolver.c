@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "base/ascii.h"
 #include "io/sockaddr.h"
 
 #define BUCKETS       4096u /* power of two */
@@ -563,7 +564,7 @@ enum status resolver_get(struct resolver *r, const char *name, enum resolve_want
     if (len == 0 || len > NAME_MAX_LEN)
         return refuse(now, ST_E_NOTFOUND);
     for (size_t i = 0; i <= len; i++)
-        lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a') : name[i];
+        lower[i] = ascii_lower(name[i]);
     if (is_localhost(lower, len)) {
         answer_localhost(want, now);
         return ST_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "base/ascii.h"
 #include "policy/audit_list.h"
 
 /* "tcp:[" host "]:65535" */
@@ -32,10 +33,8 @@ static bool set_subject(struct subject *s, const char *host, size_t len, const s
     if (len == 0 || len > TARGET_HOST_MAX)
         return false;
     memcpy(s->buf, f->udp ? "udp:[" : "tcp:[", at);
-    for (size_t i = 0; i < len; i++) {
-        char c = host[i];
-        s->buf[at + i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
+    for (size_t i = 0; i < len; i++)
+        s->buf[at + i] = ascii_lower(host[i]);
     int n = snprintf(s->buf + at + len, sizeof(s->buf) - at - len, "%s:%u", six ? "]" : "",
                      f->target->addr.port);
     s->text = (struct audit_text){

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/ascii.h"
+
 #define DEPTH_MAX 12u
 #define RUN_MAX   64u
 
@@ -20,16 +22,6 @@ struct branch {
 };
 
 static void read_alternatives(struct reader *r, struct audit_literals *out);
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
 
 static bool in_no_name(const struct audit_literals *l, unsigned i)
 {
@@ -85,7 +77,7 @@ static void add_letter(struct branch *b, char c)
 {
     if (b->len == RUN_MAX)
         end_run(b);
-    b->run[b->len++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    b->run[b->len++] = ascii_lower(c);
 }
 
 /* ---- syntax ---- */
@@ -101,12 +93,12 @@ static bool read_braces(struct reader *r, struct quantifier *q)
     const char *p = r->p + 1;
     bool zero = true;
 
-    if (p == r->end || !is_digit(*p))
+    if (p == r->end || !ascii_is_digit(*p))
         return false;
-    for (; p < r->end && is_digit(*p); p++)
+    for (; p < r->end && ascii_is_digit(*p); p++)
         zero = zero && *p == '0';
     if (p < r->end && *p == ',')
-        for (p++; p < r->end && is_digit(*p);)
+        for (p++; p < r->end && ascii_is_digit(*p);)
             p++;
     if (p == r->end || *p != '}')
         return false;
@@ -144,14 +136,15 @@ static void skip_class(struct reader *r)
         if (*p == '[' && p + 1 < r->end && (p[1] == ':' || p[1] == '.' || p[1] == '=')) {
             /* "[:alpha:]", and "[:" that is two members */
             const char *q = p + 2;
-            while (q < r->end && is_letter(*q))
+            while (q < r->end && ascii_is_letter(*q))
                 q++;
             if (q + 1 < r->end && *q == ':' && q[1] == ']')
                 p = q + 1;
         } else if (*p == '\\') {
             if (++p == r->end)
                 break;
-            r->lost = r->lost || (is_letter(*p) && strchr("dDwWsS", *p) == NULL) || is_digit(*p);
+            r->lost = r->lost || (ascii_is_letter(*p) && strchr("dDwWsS", *p) == NULL) ||
+                      ascii_is_digit(*p);
         }
     }
     r->lost = r->lost || p >= r->end;
@@ -226,7 +219,7 @@ static void read_escape(struct reader *r, struct branch *b)
     }
     char c = r->p[1];
     r->p += 2;
-    if (!is_letter(c) && !is_digit(c)) {
+    if (!ascii_is_letter(c) && !ascii_is_digit(c)) {
         read_letter(r, b, c);
         return;
     }

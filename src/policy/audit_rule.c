@@ -3,24 +3,16 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_word(char c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return ascii_is_digit(c) || ascii_is_letter(c) || c == '-' || c == '_';
 }
 
 static void trim(const char **p, size_t *len)
@@ -45,7 +37,7 @@ static enum status take(struct audit_reading *out, enum audit_kind kind, const c
     if (len > AUDIT_VALUE_MAX)
         return refuse(out, "too long");
     for (size_t i = 0; i < len; i++)
-        out->buf[i] = lower(p[i]);
+        out->buf[i] = ascii_lower(p[i]);
     out->buf[len] = '\0';
     out->kind = kind;
     out->value = out->buf;
@@ -104,7 +96,7 @@ static long literal_of(const char *pattern, size_t len, bool strict, struct audi
             return -1;
         if (n == AUDIT_VALUE_MAX)
             return -1;
-        out->buf[n++] = lower(c);
+        out->buf[n++] = ascii_lower(c);
     }
     out->buf[n] = '\0';
     return n > 0 ? (long)n : -1;
@@ -183,7 +175,7 @@ static bool looks_like_net(const char *p, size_t len)
     if (head == 0 || head == len || p[head] != '/')
         return false;
     for (size_t i = head + 1; i < len; i++)
-        if (!is_digit(p[i]) && p[i] != '.')
+        if (!ascii_is_digit(p[i]) && p[i] != '.')
             return false;
     return true;
 }
@@ -200,7 +192,7 @@ static bool read_number(const char *p, size_t len, size_t *at, uint16_t *out)
     unsigned n = 0;
     size_t from = *at;
 
-    while (*at < len && is_digit(p[*at]) && *at - from < 5)
+    while (*at < len && ascii_is_digit(p[*at]) && *at - from < 5)
         n = n * 10 + (unsigned)(p[(*at)++] - '0');
     *out = (uint16_t)n;
     return *at > from && n > 0 && n <= UINT16_MAX;

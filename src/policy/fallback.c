@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/ascii.h"
 
 /* Three levels of short lists, searched in order: a node has a handful of fallbacks and few
  * connections need them. */
@@ -32,16 +33,6 @@ struct fallback_table {
 #define PATH_WINDOW 64
 /* A first read shorter than a VLESS header up to the addons is not looked at for a path. */
 #define FIRST_MIN 18
-
-static char *lower_copy(struct arena *a, const char *text)
-{
-    char *copy = arena_strdup(a, text);
-
-    for (char *p = copy; p != NULL && *p != '\0'; p++)
-        if (*p >= 'A' && *p <= 'Z')
-            *p = (char)(*p - 'A' + 'a');
-    return copy;
-}
 
 /* ---- the three levels: find, and add where missing ------------------------------------------- */
 
@@ -201,8 +192,8 @@ static enum status add_rule(struct arena *a, struct fallback_table *t,
 
     if (st != ST_OK)
         return st;
-    name = lower_copy(a, rule->name != NULL ? rule->name : "");
-    alpn = lower_copy(a, rule->alpn != NULL ? rule->alpn : "");
+    name = ascii_lower_text(arena_strdup(a, rule->name != NULL ? rule->name : ""));
+    alpn = ascii_lower_text(arena_strdup(a, rule->alpn != NULL ? rule->alpn : ""));
     path = arena_strdup(a, rule->path != NULL ? rule->path : "");
     if (name == NULL || alpn == NULL || path == NULL)
         return ST_E_NOMEM;

@@ -1,6 +1,7 @@
 #include "registry/registry.h"
 
 #include <stdbool.h>
+#include <strings.h>
 
 #include "proto/shadowsocks/shadowsocks.h"
 #include "proto/trojan/trojan.h"
@@ -25,26 +26,12 @@ static const struct proto *const protos[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static bool same(const char *a, const char *b)
-{
-    while (*a != '\0' && lower(*a) == lower(*b)) {
-        a++;
-        b++;
-    }
-    return lower(*a) == lower(*b);
-}
-
 static bool is_called(const char *name, const char *const *aliases, const char *wanted)
 {
-    if (same(name, wanted))
+    if (strcasecmp(name, wanted) == 0)
         return true;
     for (; aliases != NULL && *aliases != NULL; aliases++)
-        if (same(*aliases, wanted))
+        if (strcasecmp(*aliases, wanted) == 0)
             return true;
     return false;
 }

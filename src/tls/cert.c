@@ -7,8 +7,10 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
+#include "base/ascii.h"
 #include "crypto/mem.h"
 
 static enum status fail(struct cert_error *err, enum status st, const char *text, const char *what)
@@ -171,11 +173,6 @@ void cert_fini(struct cert *c)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-static char lower(char ch)
-{
-    return (char)(ch >= 'A' && ch <= 'Z' ? ch + 32 : ch);
-}
-
 static bool add_name(struct arena *a, const char **names, size_t *n, const ASN1_STRING *s)
 {
     const unsigned char *text = ASN1_STRING_get0_data(s);
@@ -186,9 +183,7 @@ static bool add_name(struct arena *a, const char **names, size_t *n, const ASN1_
     char *copy = arena_strndup(a, (const char *)text, len);
     if (copy == NULL)
         return false;
-    for (char *p = copy; *p != '\0'; p++)
-        *p = lower(*p);
-    names[(*n)++] = copy;
+    names[(*n)++] = ascii_lower_text(copy);
     return true;
 }
 
@@ -216,23 +211,14 @@ enum status cert_names(const struct cert *c, struct arena *a, const char *const 
     return ok ? ST_OK : ST_E_NOMEM;
 }
 
-static bool same_name(const char *name, const char *sni)
-{
-    while (*name != '\0' && *name == lower(*sni)) {
-        name++;
-        sni++;
-    }
-    return *name == '\0' && *sni == '\0';
-}
-
 bool cert_names_match(const char *const *names, size_t count, const char *sni)
 {
     const char *dot = strchr(sni, '.');
 
     for (size_t i = 0; i < count; i++) {
-        if (same_name(names[i], sni))
+        if (strcasecmp(names[i], sni) == 0)
             return true;
-        if (dot != NULL && names[i][0] == '*' && same_name(names[i] + 1, dot))
+        if (dot != NULL && names[i][0] == '*' && strcasecmp(names[i] + 1, dot) == 0)
             return true;
     }
     return false;

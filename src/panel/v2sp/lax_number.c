@@ -1,11 +1,8 @@
 #include "panel/v2sp/lax_number.h"
 
-#define DIGITS_MAX 40
+#include "base/ascii.h"
 
-static bool digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+#define DIGITS_MAX 40
 
 /* @digits with the decimal point after @point of them; false over @max. */
 static bool value(const uint8_t *digits, int n, int point, uint64_t max, uint64_t *out)
@@ -34,7 +31,7 @@ bool v2sp_lax_number(const char *text, size_t len, uint64_t *whole, uint64_t *mi
         len--;
     while (i < len && (text[i] == ' ' || text[i] == '\t' || text[i] == '+'))
         i++;
-    for (; i < len && (digit(text[i]) || (text[i] == '.' && !fraction)); i++) {
+    for (; i < len && (ascii_is_digit(text[i]) || (text[i] == '.' && !fraction)); i++) {
         if (text[i] == '.') {
             fraction = true;
             continue;
@@ -57,7 +54,7 @@ bool v2sp_lax_number(const char *text, size_t len, uint64_t *whole, uint64_t *mi
             i++;
         if (i == len)
             return false;
-        for (; i < len && digit(text[i]); i++)
+        for (; i < len && ascii_is_digit(text[i]); i++)
             exp = exp > 1000 ? exp : exp * 10 + (text[i] - '0');
         point += neg ? -exp : exp;
     }

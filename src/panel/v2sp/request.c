@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/ascii.h"
+
 /* Text that grows in a fixed room; once it did not fit it stays bad. */
 struct sink {
     char *p;
@@ -94,8 +96,7 @@ enum status v2sp_request_url(char *dst, size_t cap, const struct v2sp_peer *peer
             size_t at = s.len;
             put_form(&s, peer->node_type);
             for (; at < s.len; at++)
-                if (s.p[at] >= 'A' && s.p[at] <= 'Z')
-                    s.p[at] = (char)(s.p[at] - 'A' + 'a');
+                s.p[at] = ascii_lower(s.p[at]);
         }
     }
     put_str(&s, "&token=");

@@ -1,6 +1,7 @@
 #include "proto/shadowsocks/method.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/bytes.h"
 #include "codec/base64.h"
@@ -36,27 +37,13 @@ static const struct ss_method methods[] = {
 
 #define COUNT (sizeof(methods) / sizeof(methods[0]))
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static bool same(const char *a, const char *b)
-{
-    while (*a != '\0' && lower(*a) == lower(*b)) {
-        a++;
-        b++;
-    }
-    return lower(*a) == lower(*b);
-}
-
 const struct ss_method *ss_method_find(const char *name)
 {
     for (size_t i = 0; i < COUNT; i++) {
-        if (same(methods[i].name, name))
+        if (strcasecmp(methods[i].name, name) == 0)
             return &methods[i];
         for (const char *const *a = methods[i].aliases; *a != NULL; a++)
-            if (same(*a, name))
+            if (strcasecmp(*a, name) == 0)
                 return &methods[i];
     }
     return NULL;
