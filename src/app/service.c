@@ -13,6 +13,7 @@
 #include "app/upgrade_request.h"
 #include "control/admin.h"
 #include "control/config.h"
+#include "control/controller_upgrade.h"
 #include "crypto/ctx.h"
 #include "crypto/rng.h"
 #include "io/loop.h"
@@ -303,6 +304,13 @@ static void on_removed(void *arg, const struct controller_user *list, size_t cou
         successor_removed(s->successor, list, count);
 }
 
+static void on_left_online(void *arg, const struct controller_user *list, size_t count)
+{
+    struct service *s = arg;
+    if (s->upgrade)
+        upgrade_left_online(s->upgrade, list, count);
+}
+
 static enum status follow(struct service *s, const struct config *cfg)
 {
     const struct successor_conf conf = {
@@ -346,6 +354,7 @@ enum status service_start(struct service *s, const struct config *cfg)
                                      .held = s->successor != NULL,
                                      .listens = on_listens,
                                      .removed = on_removed,
+                                     .left_online = on_left_online,
                                      .arg = s};
     s->controller = controller_new(&setup);
     st = s->controller ? make_workers(s, cfg) : ST_E_NOMEM;

@@ -10,7 +10,7 @@
 
 #include "app/upgrade_wire.h"
 #include "base/log.h"
-#include "control/controller.h"
+#include "control/controller_upgrade.h"
 #include "io/loop.h"
 #include "session/handoff.h"
 
@@ -235,6 +235,8 @@ static void on_event(struct watch *w, uint32_t events)
             begin(s);
         else if (m.type == UPGRADE_REPORT && s->begun)
             controller_report(s->conf.controller);
+        else if (m.type == UPGRADE_ONLINE && s->begun)
+            controller_take_online(s->conf.controller, m.users, m.count);
         else if (m.type == UPGRADE_DEVICES && s->ready)
             controller_guests(s->conf.controller, m.devices, m.count);
     }

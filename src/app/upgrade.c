@@ -14,7 +14,7 @@
 #include "app/spawn.h"
 #include "app/upgrade_wire.h"
 #include "base/log.h"
-#include "control/controller.h"
+#include "control/controller_upgrade.h"
 #include "io/loop.h"
 #include "session/handoff.h"
 #include "session/workers.h"
@@ -38,11 +38,13 @@ struct upgrade {
     struct timer push;
     struct timer list;
     /* What is still to be sent, in this order. */
-    bool hello, nodes, end, devices, go, report;
+    bool hello, nodes, end, devices, go, report, online;
     size_t next;                           /* socket of handoff; then of the devices */
     struct controller_device *device_list; /* with devices */
     size_t device_count;
-    bool had_devices; /* it was told some */
+    bool had_devices;                    /* it was told some */
+    struct controller_user *online_list; /* with online */
+    size_t online_count, online_room;
     void (*done)(void *arg, bool ok, const char *text);
     void *done_arg;
 };
@@ -182,6 +184,20 @@ static enum status send_devices(struct upgrade *u)
     return st;
 }
 
+static enum status send_online(struct upgrade *u)
+{
+    struct upgrade_message m = {.type = UPGRADE_ONLINE};
+
+    m.count = u->online_count < CONTROLLER_USERS_MAX ? u->online_count : CONTROLLER_USERS_MAX;
+    const struct controller_user *from = u->online_list + u->online_count - m.count;
+    memcpy(m.users, from, m.count * sizeof(m.users[0]));
+    enum status st = upgrade_send(u->socket.fd, &m);
+    if (st == ST_OK)
+        u->online_count -= m.count;
+    u->online = u->online_count > 0;
+    return st;
+}
+
 static enum status send_next(struct upgrade *u)
 {
     const struct {
@@ -190,15 +206,16 @@ static enum status send_next(struct upgrade *u)
         enum upgrade_type type;
     } steps[] = {{&u->hello, send_hello, 0},   {&u->nodes, send_nodes, 0},
                  {&u->end, NULL, UPGRADE_END}, {&u->devices, send_devices, 0},
-                 {&u->go, NULL, UPGRADE_GO},   {&u->report, NULL, UPGRADE_REPORT}};
+                 {&u->go, NULL, UPGRADE_GO},   {&u->report, NULL, UPGRADE_REPORT},
+                 {&u->online, send_online, 0}};
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         if (!*steps[i].due)
             continue;
         if (steps[i].due == &u->end && u->next < handoff_count(u->handoff))
             return send_sockets(u);
-        if (steps[i].due == &u->devices)
-            return send_devices(u);
+        if (steps[i].due == &u->devices || steps[i].due == &u->online)
+            return steps[i].fn(u); /* of several messages */
         enum status st = steps[i].fn != NULL ? steps[i].fn(u) : send_bare(u, steps[i].type);
         *steps[i].due = st != ST_OK;
         return st;
@@ -494,6 +511,7 @@ void upgrade_free(struct upgrade *u)
     loop_timer_del(u->setup.loop, &u->list);
     forget_child(u);
     free(u->device_list);
+    free(u->online_list);
     free(u);
 }
 
@@ -516,6 +534,22 @@ const char *upgrade_config_path(const struct upgrade *u)
 enum status upgrade_own_path(const struct upgrade *u, char *dst)
 {
     return spawn_own_path(u->setup.argv0, dst);
+}
+
+void upgrade_left_online(struct upgrade *u, const struct controller_user *list, size_t count)
+{
+    if (u->online_count + count > u->online_room) {
+        size_t room = (u->online_count + count) * 2;
+        struct controller_user *p = realloc(u->online_list, room * sizeof(*p));
+        if (p == NULL)
+            return; /* panels forget them by themselves */
+        u->online_list = p;
+        u->online_room = room;
+    }
+    memcpy(u->online_list + u->online_count, list, count * sizeof(*list));
+    u->online_count += count;
+    u->online = true;
+    pump(u);
 }
 
 void upgrade_forget(struct upgrade *u)

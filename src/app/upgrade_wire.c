@@ -59,6 +59,7 @@ static size_t body_size(unsigned type, size_t count, size_t *most)
         [UPGRADE_SOCKETS] = {sizeof(struct wire_socket), UPGRADE_SOCKETS_MAX},
         [UPGRADE_FAILED] = {1, UPGRADE_TEXT_MAX},
         [UPGRADE_REMOVED] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
+        [UPGRADE_ONLINE] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_DEVICES] = {sizeof(struct wire_device), CONTROLLER_DEVICES_MAX},
     };
 
@@ -114,6 +115,7 @@ static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
         }
         return;
     case UPGRADE_REMOVED:
+    case UPGRADE_ONLINE:
         for (size_t i = 0; i < m->count; i++) {
             b->users[i] = (struct wire_user){.uid = m->users[i].uid, .row = m->users[i].row};
             memcpy(b->users[i].uuid, m->users[i].uuid, UUID_LEN);
@@ -153,6 +155,7 @@ static void unpack(struct upgrade_message *m, const union wire_body *b, const in
         }
         return;
     case UPGRADE_REMOVED:
+    case UPGRADE_ONLINE:
         for (size_t i = 0; i < m->count; i++) {
             m->users[i] = (struct controller_user){.uid = b->users[i].uid, .row = b->users[i].row};
             memcpy(m->users[i].uuid, b->users[i].uuid, UUID_LEN);
@@ -231,7 +234,7 @@ static enum status check(const struct head *h, size_t got, size_t fd_count, int 
     if (h->version != UPGRADE_VERSION)
         return ST_E_UNSUPPORTED;
     size_t size = body_size(h->type, h->count, &most);
-    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_DEVICES || h->count > most ||
+    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_ONLINE || h->count > most ||
         got != sizeof(*h) + size || (flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
         fd_count != (h->type == UPGRADE_SOCKETS ? h->count : 0))
         return ST_E_PROTO;

@@ -12,6 +12,7 @@
  *          again every few seconds
  *   GO     we have stopped accepting
  *   REPORT no push of ours is under way any more
+ *   ONLINE users whom nodes that have ended here told their panels online
  *                                                  REMOVED users whose sessions must end
  *
  * A side that does not know the version says so and ends: the old process then goes on. */
@@ -22,7 +23,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
-#include "control/controller.h"
+#include "control/controller_upgrade.h"
 #include "session/handoff.h"
 
 #define UPGRADE_VERSION     2
@@ -41,6 +42,7 @@ enum upgrade_type {
     UPGRADE_REPORT,
     UPGRADE_REMOVED,
     UPGRADE_DEVICES,
+    UPGRADE_ONLINE,
 };
 
 struct upgrade_message {
@@ -53,7 +55,7 @@ struct upgrade_message {
             struct handoff_key key;
             int fd;
         } sockets[UPGRADE_SOCKETS_MAX];                           /* SOCKETS */
-        struct controller_user users[CONTROLLER_USERS_MAX];       /* REMOVED */
+        struct controller_user users[CONTROLLER_USERS_MAX];       /* REMOVED, ONLINE */
         struct controller_device devices[CONTROLLER_DEVICES_MAX]; /* DEVICES */
         char text[UPGRADE_TEXT_MAX]; /* FAILED; count includes the NUL */
     };

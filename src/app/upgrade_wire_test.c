@@ -98,6 +98,10 @@ static void every_other_message_comes_as_it_went(void **state)
         assert_int_equal(in.users[i].row, i);
         assert_memory_equal(in.users[i].uuid, out.users[i].uuid, UUID_LEN);
     }
+    out.type = UPGRADE_ONLINE;
+    out.count = 1;
+    pass();
+    assert_true(in.users[0].uid == UINT64_C(1) << 40);
     out.type = UPGRADE_DEVICES;
     out.count = CONTROLLER_DEVICES_MAX;
     for (unsigned i = 0; i < CONTROLLER_DEVICES_MAX; i++)
@@ -177,7 +181,7 @@ static void what_is_not_ours_is_refused(void **state)
     memset(raw + 8, 0xff, 4);
     expect_refused(raw, (size_t)n, ST_E_PROTO);
     memset(raw + 8, 0, 4);
-    raw[6] = UPGRADE_DEVICES + 1; /* type */
+    raw[6] = UPGRADE_ONLINE + 1; /* type */
     expect_refused(raw, 16, ST_E_PROTO);
     raw[6] = 0;
     expect_refused(raw, 16, ST_E_PROTO);

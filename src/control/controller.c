@@ -205,6 +205,7 @@ struct controller *controller_new(const struct controller_setup *setup)
                                .ended = on_ended,
                                .listens = on_listens,
                                .removed = on_removed,
+                               .left_online = controller_left_online,
                                .arg = c,
                                .pulls = !setup->held,
                                .reports = !setup->held};

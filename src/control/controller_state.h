@@ -3,6 +3,7 @@
 #define CONTROL_CONTROLLER_STATE_H
 
 #include "control/controller.h"
+#include "control/controller_upgrade.h"
 #include "control/node.h"
 
 #define CONTROLLER_STAGGER_MS 50 /* between the first pulls of two nodes */
@@ -34,6 +35,8 @@ struct controller {
 
 /* Ends what controller_stop or controller_leave began, if nothing is left of it. */
 void controller_check_stopped(struct controller *c);
+/* node_env.left_online. */
+void controller_left_online(void *arg, const struct node *n, const uint64_t *uids, size_t count);
 /* Stats and metrics listen as @cfg says. */
 void controller_apply_ports(struct controller *c, const struct config *cfg);
 

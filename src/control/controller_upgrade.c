@@ -142,6 +142,35 @@ void controller_give_reports(struct controller *c)
     store_give_nodes(c->env.store);
 }
 
+void controller_left_online(void *arg, const struct node *n, const uint64_t *uids, size_t count)
+{
+    const struct controller *c = arg;
+    struct controller_user u[CONTROLLER_USERS_MAX];
+
+    for (size_t i = 0; c->setup.left_online != NULL && i < count;) {
+        size_t k = 0;
+        for (; k < CONTROLLER_USERS_MAX && i < count; k++, i++)
+            u[k] = (struct controller_user){.uid = uids[i], .row = n->store_node};
+        c->setup.left_online(c->setup.arg, u, k);
+    }
+}
+
+void controller_take_online(struct controller *c, const struct controller_user *list, size_t count)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+    {
+        const struct node *n = CONTROLLER_NODE(l);
+        for (size_t i = 0; i < count && n->state < NODE_DRAINING;) {
+            uint64_t uids[CONTROLLER_USERS_MAX];
+            size_t k = 0;
+            for (; k < CONTROLLER_USERS_MAX && i < count; i++)
+                if (list[i].row == n->store_node)
+                    uids[k++] = list[i].uid;
+            reporter_take_online(n->reporter, uids, k);
+        }
+    }
+}
+
 static bool remove_user(struct node *n, const struct controller_user *u)
 {
     bool any = false;

@@ -8,13 +8,14 @@
 
 #include "control/fake_world.h"
 
+#include "control/controller_upgrade.h"
 #include "policy/user_devices.h"
 
 /* The new process's half. The old one's is the world. */
 struct next {
     struct fake_plane plane;
     struct controller *c;
-    unsigned listens, removed;
+    unsigned listens, removed, left;
     struct controller_user gone;
     bool stopped;
 };
@@ -36,6 +37,17 @@ static void on_next_stopped(void *arg)
     ((struct next *)arg)->stopped = true;
 }
 
+static struct next *beside; /* in the place of one that is no world */
+
+static void on_left_online(void *arg, const struct controller_user *list, size_t count)
+{
+    (void)arg;
+    if (beside == NULL)
+        return;
+    beside->left += (unsigned)count;
+    controller_take_online(beside->c, list, count);
+}
+
 static void start_beside(struct world *w, struct next *n, bool held)
 {
     *n = (struct next){.listens = 0};
@@ -46,6 +58,7 @@ static void start_beside(struct world *w, struct next *n, bool held)
                                      .held = held,
                                      .listens = on_listens,
                                      .removed = on_removed,
+                                     .left_online = on_left_online,
                                      .arg = n};
     fake_plane_init(&n->plane, w->loop);
     n->c = controller_new(&setup);
@@ -235,36 +248,49 @@ static void removed_users_go_in_the_old_one_too(void **state)
     end_next(&n);
 }
 
-/* Its users go on in the new one, which tells who is online from then on. */
+/* Its users go on in the new one, which tells who is online from then on, and who is not. */
 static void the_old_one_takes_nobody_back(void **state)
 {
     struct world *w = *state;
-    struct next n;
-    struct plane_alive *a = &w->plane.alive[0];
+    struct next n, last;
+    struct plane_alive *a = w->plane.alive;
     run(w);
-    *a = (struct plane_alive){.uid = 2, .bytes = 5000};
-    assert_int_equal(addr_parse_ip(&a->ip, "1.2.3.4", 7), ST_OK);
-    w->plane.alive_count = 1;
-    controller_poke(w->c);
-    UNTIL(w, w->calls[ALIVE] > 0);
-    unsigned told = w->calls[ALIVE];
     start_next(w, &n);
-    UNTIL(w, n.listens > 0);
+    beside = &last;
     leave(w);
     UNTIL(w, w->stopped);
-    end(w);
-    assert_int_equal(w->calls[ALIVE], told);
+    for (uint64_t uid = 1; uid <= 2; uid++) {
+        a[uid - 1] = (struct plane_alive){.uid = uid, .bytes = 5000};
+        assert_int_equal(addr_parse_ip(&a[uid - 1].ip, "1.2.3.4", 7), ST_OK);
+    }
+    memcpy(n.plane.alive, a, 2 * sizeof(*a));
+    n.plane.alive_count = 2;
+    UNTIL(w, n.listens > 0);
+    unsigned told = w->calls[ALIVE];
     controller_begin(n.c, w->cfg);
-    controller_report(n.c);
-    n.plane.alive[0] = *a;
-    n.plane.alive_count = 1;
-    controller_poke(n.c);
+    controller_report(n.c); /* it asks at once */
     UNTIL(w, w->calls[ALIVE] > told);
-    assert_string_equal(w->body[ALIVE], "{\"2\":[\"1.2.3.4\"]}");
-    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    assert_string_equal(w->body[ALIVE], "{\"1\":[\"1.2.3.4\"],\"2\":[\"1.2.3.4\"]}");
+    told = w->calls[ALIVE];
+    start_next(w, &last);
+    UNTIL(w, last.listens > 0);
+    controller_close_ports(n.c);
+    controller_leave(n.c, on_next_stopped, &n);
     UNTIL(w, n.stopped);
-    assert_string_equal(w->body[ALIVE], "{\"2\":[]}");
     end_next(&n);
+    assert_int_equal(w->calls[ALIVE], told);
+    assert_int_equal(last.left, 2);
+    last.plane.alive[0] = a[1];
+    last.plane.alive_count = 1;
+    controller_begin(last.c, w->cfg);
+    controller_report(last.c);
+    UNTIL(w, w->calls[ALIVE] > told);
+    assert_string_equal(w->body[ALIVE], "{\"1\":[],\"2\":[\"1.2.3.4\"]}");
+    controller_stop(last.c, 0, 5000, on_next_stopped, &last);
+    UNTIL(w, last.stopped);
+    assert_string_equal(w->body[ALIVE], "{\"2\":[]}");
+    end_next(&last);
+    beside = NULL;
 }
 
 static struct user_devices *devices_of(const struct fake_plane *p)

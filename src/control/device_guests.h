@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-#include "control/controller.h"
+#include "control/controller_upgrade.h"
 
 struct device_book;
 struct device_guests;

@@ -128,32 +128,39 @@ static enum status send(struct node_alive *a, const struct plane_alive *list, si
     return a->job.call != NULL ? ST_OK : ST_E_NOMEM;
 }
 
-static enum status give_known(const struct node_alive *a, struct node_alive *to)
+void node_alive_take(struct node_alive *a, const uint64_t *uids, size_t count)
 {
-    size_t count;
-    uint64_t *both = online_join(to->known, to->known_count, a->known, a->known_count, &count);
+    size_t all;
+    uint64_t *both = online_join(a->known, a->known_count, uids, count, &all);
 
-    if (both == NULL)
-        return ST_E_NOMEM;
-    free(to->known);
-    to->known = both;
-    to->known_count = count;
-    to->known_more = to->job.call != NULL;
-    return ST_OK;
+    if (both == NULL) {
+        node_log(a->n, LOG_DEBUG, "alive: no memory for those who were online before");
+        return;
+    }
+    free(a->known);
+    a->known = both;
+    a->known_count = all;
+    a->known_more = a->job.call != NULL;
 }
 
-/* Finishing, no session is left: those whom the panel may believe online are told once. */
+/* Finishing, no session is left: those whom the panel may believe online are told once, by whoever
+ * knows who is still there. */
 static void tell_last(struct node_alive *a)
 {
+    const struct node_env *env = a->n->env;
+
     if (a->told_last || a->job.call != NULL)
         return;
     a->told_last = true;
-    /* Another process may go on with the node, after an upgrade or on the same state. */
-    if (a->known_count == 0 || a->refused || !a->n->env->reports ||
-        !store_claim_node(a->n->env->store, a->n->store_node))
+    if (a->known_count == 0 || a->refused)
         return;
     struct node_alive *heir = a->heir(a->arg);
-    if ((heir != NULL ? give_known(a, heir) : send(a, NULL, 0)) != ST_OK)
+    if (heir != NULL)
+        node_alive_take(heir, a->known, a->known_count);
+    else if (!env->reports)
+        env->left_online(env->arg, a->n, a->known, a->known_count);
+    /* Another process on the same state may report the node. */
+    else if (store_claim_node(env->store, a->n->store_node) && send(a, NULL, 0) != ST_OK)
         node_log(a->n, LOG_DEBUG, "alive: no memory for the last report");
 }
 

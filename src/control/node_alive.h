@@ -41,9 +41,11 @@ void node_alive_fini(struct node_alive *a);
 void node_alive_start(struct node_alive *a, uint64_t after_ms);
 /* Reports now, or as soon as what is on its way has been answered. */
 void node_alive_poke(struct node_alive *a);
-/* No session is left: the last report, unless another process or the heir goes on with the node. A
- * call under way is waited for. */
+/* No session is left: the last report, unless another process (env->left_online) or the heir
+ * goes on with the node. A call under way is waited for. */
 void node_alive_finish(struct node_alive *a);
+/* The panel may also believe the @count users of @uids online, sorted. */
+void node_alive_take(struct node_alive *a, const uint64_t *uids, size_t count);
 /* Answer to plane.collect_alive; @list is borrowed. */
 void node_alive_seen(struct node_alive *a, const struct plane_alive *list, size_t n);
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/list.h"
 #include "crypto/rng.h"
@@ -44,6 +45,8 @@ struct node_env {
     void (*listens)(void *arg);               /* a node has opened all its listeners */
     /* @list (borrowed) is out of the node's table. */
     void (*removed)(void *arg, const struct node *n, struct user_rt *const *list, size_t count);
+    /* @n has ended, and its panel believes these users online (sorted); another process reports. */
+    void (*left_online)(void *arg, const struct node *n, const uint64_t *uids, size_t count);
     void *arg;
     /* An upgrade: two processes run, and one of them asks and reports. */
     bool pulls, reports;

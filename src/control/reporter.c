@@ -109,7 +109,12 @@ void reporter_abandon(struct reporter *r)
     loop_task_add(r->n->env->loop, &r->end);
 }
 
-/* ---- what others ask ---- */
+/* ---- what others say and ask ---- */
+
+void reporter_take_online(struct reporter *r, const uint64_t *uids, size_t count)
+{
+    node_alive_take(&r->alive, uids, count);
+}
 
 void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n)
 {

@@ -29,11 +29,14 @@ void reporter_start(struct reporter *r);
 /* Pushes now if nothing runs. */
 void reporter_poke(struct reporter *r);
 /* The node has ended: one last sample and push, whatever the thresholds, and, unless another
- * process goes on with the node, an empty list for each user the panel may believe online; then
- * env->ended. One call each, after those under way. */
+ * process goes on with the node (then env->left_online), an empty list for each user the panel may
+ * believe online; then env->ended. One call each, after those under way. */
 void reporter_finish(struct reporter *r);
 /* As reporter_finish, but without waiting for an answer. */
 void reporter_abandon(struct reporter *r);
+/* The panel may also believe the @count users of @uids online, sorted: an earlier process has said
+ * so. */
+void reporter_take_online(struct reporter *r, const uint64_t *uids, size_t count);
 /* Is one of its calls, other than @but, in the trouble @key? */
 bool reporter_has_trouble(const struct reporter *r, const struct node_job *but, uint64_t key);
 /* Answer to plane.collect_alive. */

@@ -388,8 +388,9 @@ def test_pid_file_and_ports_of_the_control_plane(stage, node):
     assert not os.path.exists(pid_file)
 
 
-def test_a_dynamic_limit_holds_on(serve, node, origin):
-    """In the process that takes over, and after a crash, for the rest of its time."""
+def test_what_the_old_process_knows_of_users_goes_on(serve, node, origin):
+    """A dynamic limit holds in the process that takes over, and after a crash, for the rest of its time; who was told
+    online in the old one, and is not there in the new one, is taken back."""
     dynamic = {"Periodic": 60, "Traffic": "1m", "SpeedLimit": 4, "ExpireTime": "10m"}
     s = serve(node, extra={"LimitConfig": {"EnableDynamicSpeedLimit": True, "DynamicSpeedLimitConfig": dynamic}})
 
@@ -404,9 +405,11 @@ def test_a_dynamic_limit_holds_on(serve, node, origin):
     with vless.Session(node, ALICE, origin) as alice:
         alice.say(1_500_000)
         s.process.wait_log("user=1.*: dynamic speed limit: .*: held to 4 Mbit/s for 600 s", timeout=30)
-    upgrades.upgrade(s)
-    s.process.wait_log("dynamic speed limits of 1 user go on from the last process")
+        wait.until(lambda: s.panel.online.get(1) == {"1": ["127.0.0.1"]}, 30, lambda: f"alive: {s.panel.online}")
+        upgrades.upgrade(s)
+        s.process.wait_log("dynamic speed limits of 1 user go on from the last process")
     upgrades.wait_all_left(s)
+    wait.until(lambda: s.panel.online.get(1) == {"1": []}, 30, lambda: f"alive: {s.panel.online}")
     assert held() == (4, 0)
     s.restart(kill=True)
     assert held() == (4, 0)

@@ -1,0 +1,61 @@
+/* control/controller_upgrade.h - what one process hands to the next, and takes from the one before
+ * (docs/internals/upgrade.md). Control thread. */
+#ifndef CONTROL_CONTROLLER_UPGRADE_H
+#define CONTROL_CONTROLLER_UPGRADE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/controller.h"
+#include "policy/devices.h"
+
+/* A device of a user with a limit, as two processes name it. */
+struct controller_device {
+    uint64_t panel, uid; /* control/device_book.h */
+    struct device_seen seen;
+};
+#define CONTROLLER_DEVICES_MAX 256u
+
+/* Number of the state database; 0: it lives in memory, and dies with this process. */
+uint64_t controller_state_id(const struct controller *c);
+/* Rows of the nodes that listen; @rows takes VIEW_NODES_MAX. Returns how many. */
+size_t controller_listening(const struct controller *c, uint32_t *rows);
+/* Is one of @rows a node here that does not listen yet? */
+bool controller_waits_for(const struct controller *c, const uint32_t *rows, size_t count);
+
+/* The new process, made with `held`: asks the panels, listens for stats and metrics as @cfg says.
+ * Traffic is counted and kept, but not reported. */
+void controller_begin(struct controller *c, const struct config *cfg);
+/* The earlier process reports no more: this one does. */
+void controller_report(struct controller *c);
+/* More of the list of the earlier process's devices (device_guests.h); @count 0: it is whole,
+ * others have gone. */
+void controller_guests(struct controller *c, const struct controller_device *list, size_t count);
+void controller_guests_gone(struct controller *c); /* it has none any more */
+/* Of nodes of the earlier process that have ended, and told their panels that these users are
+ * online; the next reports here take back who is not. */
+void controller_take_online(struct controller *c, const struct controller_user *list, size_t count);
+/* The earlier process may have ended: takes what it has left, if it has. */
+void controller_recover(struct controller *c);
+
+/* The old process: closes the listeners of stats, metrics and commands. */
+void controller_close_ports(struct controller *c);
+/* While another process is being started in the place of this one: no node asks its panel, so that
+ * what the other one is given, and finds in the state database, stays true. */
+void controller_hold(struct controller *c, bool hold);
+/* Ends all nodes, each after its DrainTimeout; sums go to the spool and no further. A push that is
+ * under way comes to its end. @done is called once, from the loop, when all have ended. */
+void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
+/* The devices of users with limits here; the caller frees them. Returns how many. */
+size_t controller_devices(const struct controller *c, struct controller_device **out);
+/* Must the other process not report yet? This one pushes, or the one before it still does. */
+bool controller_is_pushing(const struct controller *c);
+/* After controller_leave: the other process may report from now on. */
+void controller_give_reports(struct controller *c);
+/* The other process has removed these users: their sessions here end, and setup.removed is told for
+ * one that is even older. */
+void controller_remove_users(struct controller *c, const struct controller_user *list,
+                             size_t count);
+
+#endif
