@@ -2,12 +2,11 @@
 import dataclasses
 import re
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import certs, origins, paths, ports, spec, visit, wait
+from harness import certs, origins, paths, ports, spec, tap, visit, wait
 from harness import process, v2sp, xray
 from harness.panel import Panel
 
@@ -76,7 +75,7 @@ class Link:
         self.panel.add_node(1, v2sp.TOKEN, answer, v2sp.user_list(self.node))
         self.served = v2sp.Served(self.node, stage.subdirectory("server"), panel=self.panel).start()
         stage.watch_served(self.served)
-        self.tap = Tap((self.node.listen, self.node.port))
+        self.tap = tap.Tap((self.node.listen, self.node.port), keep=True)
         stage.at_end(self.tap.stop)
         self.encryption = f"mlkem768x25519plus.{case.mode}.{case.rtt}.{public}"
         self.proxy = self.client(self.encryption)
@@ -88,48 +87,6 @@ class Link:
         p, proxy = xray.start_client_of(config, self.stage.subdirectory("xray"))
         self.stage.at_end(p.stop)
         return proxy
-
-
-class Tap:
-    """Forwards connections to a node. What either side said first is kept: [(client bytes, server bytes)]."""
-    KEEP = 16384
-
-    def __init__(self, target):
-        self.target, self.seen = target, []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def stop(self):
-        ports.stop_listening(self._listener)
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(self.target)
-            except OSError:
-                return
-            kept = (bytearray(), bytearray())
-            self.seen.append(kept)
-            threading.Thread(target=self._pump, args=(client, server, kept[0]), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, kept[1]), daemon=True).start()
-
-    def _pump(self, source, sink, keep):
-        try:
-            while True:
-                data = source.recv(1 << 18)
-                if not data:
-                    break
-                keep += data[:max(0, self.KEEP - len(keep))]
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            for s in (source, sink):
-                try:
-                    s.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -205,9 +162,9 @@ def test_second_visit_is_0rtt_and_cannot_be_replayed(link, inner):
     visit.echo(link.proxy, inner["plain"])
     before = inner["plain"].opened
     visit.echo(link.proxy, inner["plain"])
-    said, heard = link.tap.seen[-1]
-    assert len(heard) < 1168, "the server answered a whole hello"
-    assert replayed(link, said) == b""
+    last = link.tap.flows[-1]
+    assert len(last.down) < 1168, "the server answered a whole hello"
+    assert replayed(link, last.up) == b""
     assert inner["plain"].opened == before + 1
 
 
@@ -216,10 +173,10 @@ def test_a_client_with_another_key_gets_nothing(link, inner):
     if len(link.case.keys) > 1 or link.case.node:
         pytest.skip("once is enough")
     other = link.client(f"mlkem768x25519plus.{link.case.mode}.1rtt.{key_pairs()[link.case.keys[0]][1]}")
-    link.tap.seen.clear()
+    link.tap.flows.clear()
     with pytest.raises(OSError):
         visit.echo(other, inner["plain"])
-    assert link.tap.seen and all(heard == b"" for _, heard in link.tap.seen)
+    assert link.tap.flows and all(f.down == b"" for f in link.tap.flows)
 
 
 def test_unknown_ticket_after_a_restart(link, inner):
