@@ -263,8 +263,10 @@ static bool give_out(struct http_call *c)
         piece += (size_t)sent;
         loop_timer_in(c->s->conf.loop, &c->timer, HTTP_SERVICE_WAIT_MS);
     }
-    if (!c->ended)
+    if (!c->ended) {
         shutdown(c->watch.fd, SHUT_WR);
+        textbuf_fini(&c->text);
+    }
     c->ended = true;
     return read_away(c);
 }

@@ -28,12 +28,25 @@ struct world {
     char body[64];
 };
 
+#define ALL  65536
+#define HALF 40000 /* a little more than that */
+
 static void on_gone(void *arg, struct http_call *call)
 {
     struct world *w = arg;
     assert_ptr_equal(call, w->held);
     w->held = NULL;
     w->gone++;
+}
+
+static void put_half(struct textbuf *t)
+{
+    char *p = textbuf_room(t, HALF);
+
+    if (p == NULL)
+        return;
+    memset(p, 'h', HALF);
+    t->len += HALF;
 }
 
 static void on_request(void *arg, struct http_call *call)
@@ -51,6 +64,8 @@ static void on_request(void *arg, struct http_call *call)
     textbuf_put(http_call_text(call), path.p, path.len);
     if (http1_str_equal(path, "/big"))
         textbuf_room(http_call_text(call), 1 << 20);
+    if (http1_str_equal(path, "/half"))
+        put_half(http_call_text(call));
     http_call_answer(call, 200, "text/plain");
 }
 
@@ -67,7 +82,7 @@ static int set_up(void **state)
     const struct http_service_conf conf = {.loop = w->loop,
                                            .log = &test_log,
                                            .name = "test",
-                                           .answer_max = 65536,
+                                           .answer_max = ALL,
                                            .request = on_request,
                                            .arg = w};
     w->service = http_service_new(&conf);
@@ -196,6 +211,25 @@ static void answers_later(void **state)
     assert_int_equal(w->gone, 0);
 }
 
+static void answers_under_way_share_their_memory(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+
+    w->later_ms = 60000;
+    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    while (w->held == NULL)
+        loop_once(w->loop, 1000);
+    put_half(http_call_text(w->held));
+    w->later_ms = 0;
+    expect(w, "GET /half HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 503 ",
+           "no memory for this answer\n");
+    expect(w, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ", "/a");
+    http_call_answer(w->held, 200, "text/plain");
+    assert_true(strlen(answer(w, fd)) > HALF);
+    expect(w, "GET /half HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ", "hhh");
+}
+
 static void who_leaves_is_told(void **state)
 {
     struct world *w = *state;
@@ -280,10 +314,15 @@ static void connections_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(answers_at_once),         TEST(a_body_in_pieces),
-        TEST(what_is_refused),         TEST(answers_later),
-        TEST(who_leaves_is_told),      TEST(too_late_is_said),
-        TEST(connections_are_bounded), TEST(who_sends_for_ever_is_dropped),
+        TEST(answers_at_once),
+        TEST(a_body_in_pieces),
+        TEST(what_is_refused),
+        TEST(answers_later),
+        TEST(answers_under_way_share_their_memory),
+        TEST(who_leaves_is_told),
+        TEST(too_late_is_said),
+        TEST(connections_are_bounded),
+        TEST(who_sends_for_ever_is_dropped),
     };
     return cmocka_run_group_tests_name("http_service", tests, NULL, NULL);
 }

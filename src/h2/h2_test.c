@@ -163,12 +163,14 @@ static void test_we_wait_for_the_peers_window(void **state)
     struct test_answer *a = test_client_post(&f.c, "/S/M", "", 0);
     run(&f);
     struct h2_stream *s = next_request(&f);
+    assert_int_equal(h2_window(&f.h, s), 65535);
     assert_int_equal(h2_respond(&f.h, s, 200, &type, 1, false), ST_OK);
     assert_int_equal(bufq_put(&s->out, big, sizeof(big), f.pool), ST_OK);
     s->out.eof = true;
     h2_wake(&f.h, s);
     run(&f);
     assert_int_equal(a->len, 65535);
+    assert_int_equal(h2_window(&f.h, s), 0);
     assert_int_equal(s->out.bytes, sizeof(big) - 65535);
     assert_false(a->ended);
     end(&f);
