@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "codec/json.h"
-#include "policy/key_index.h"
 #include "registry/registry.h"
 
 /* ---- sockets --------------------------------------------------------------------------------- */
@@ -268,8 +267,9 @@ void bench_publish(struct bench *b, unsigned users, struct user_rt *const *remov
     v->release = release_view;
     if (v->owner)
         atomic_fetch_add(&((struct changed *)v->owner)->refs, 1);
-    const struct user_index_build build = {.users = list, .count = users};
-    BUG_ON(uuid_index_ops.build(&build, &v->users) != ST_OK);
+    v->shared = b->shared;
+    const struct user_index_build build = {.conf = b->proto_conf, .users = list, .count = users};
+    BUG_ON(b->proto->users->build(&build, &v->users) != ST_OK);
     b->plane.publish(b->plane.self, v, removed, n);
 }
 
@@ -315,18 +315,22 @@ uint64_t bench_counted(const struct bench *b, unsigned slot, bool up)
     return sum;
 }
 
-static void prepare_node(struct bench *b)
+static void prepare_node(struct bench *b, const char *name)
 {
-    const struct proto *vless = registry_proto("vless");
+    const struct proto *p = registry_proto(name != NULL ? name : "vless");
     const struct conf_context ctx = {0};
     struct conf_error err;
-    const void *conf = NULL;
-    BUG_ON(vless == NULL || vless->parse_conf(b->arena, NULL, &ctx, &conf, &err) != ST_OK);
+    BUG_ON(p == NULL || p->parse_conf(b->arena, NULL, &ctx, &b->proto_conf, &err) != ST_OK);
+    b->proto = p;
+    if (p->shared_size > 0) {
+        b->shared = calloc(1, p->shared_size);
+        BUG_ON(b->shared == NULL || p->shared_init(b->shared, 1) != ST_OK);
+    }
     b->node =
         (struct view_node){.tag = "test",
                            .listen = {{.family = ADDR_IP4, .port = b->port, .ip = {127, 0, 0, 1}}},
                            .listen_count = 1,
-                           .stages = {{vless->server, conf}},
+                           .stages = {{p->server, b->proto_conf}},
                            .stage_count = 1,
                            .timeouts = {.handshake = 20000,
                                         .idle = 60000,
@@ -382,7 +386,7 @@ struct bench *bench_new(const struct bench_conf *conf)
         memset(b->users[i].uuid, 0x41 + (int)i, UUID_LEN);
         b->users[i].uuid[6] = b->users[i].uuid[7] = 0;
     }
-    prepare_node(b);
+    prepare_node(b, conf->proto);
     return b;
 }
 
@@ -390,6 +394,11 @@ void bench_free(struct bench *b)
 {
     workers_free(b->workers);
     changed_unref(b->current->memory);
+    if (b->shared != NULL && b->proto->shared_fini != NULL)
+        b->proto->shared_fini(b->shared);
+    free(b->shared);
+    if (b->proto->free_conf != NULL)
+        b->proto->free_conf(b->proto_conf);
     shutdown(b->origin_fd, SHUT_RDWR);
     pthread_join(b->origin, NULL);
     close(b->origin_fd);

@@ -37,6 +37,7 @@ struct bench_conf {
     struct crypto_ctx *const *cryptos;
     struct handoff *handoff; /* of an earlier bench, at whose port this one listens */
     uint16_t port;           /* 0 = a free one */
+    const char *proto;       /* of the node; NULL: vless */
 };
 
 struct bench {
@@ -54,6 +55,9 @@ struct bench {
      * go with their last view, so that a sanitizer sees who still looks at them */
     struct view_node node;
     const struct view_node *current;
+    const struct proto *proto;
+    const void *proto_conf;
+    void *shared; /* of proto */
     struct user_rt users[2];
     struct arena *arena; /* for configurations; goes with the bench */
     uint16_t port, origin_port, target_port;
@@ -66,8 +70,8 @@ struct bench {
     struct plane_alive alive[8];
 };
 
-/* Starts workers and origin, prepares node (VLESS without anything below, two users); nothing is
- * published yet. */
+/* Starts workers and origin, prepares node (its protocol without anything below, two users);
+ * nothing is published yet. */
 struct bench *bench_new(const struct bench_conf *conf);
 /* Ends all that is there and checks that no view is left. */
 void bench_free(struct bench *b);
