@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 static int setup(void **state)
 {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "session/handoff.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 static void set(void *arg)
 {

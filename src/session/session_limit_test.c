@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "policy/user_devices.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 static struct bench *open_bench(const struct bench_conf *conf)
 {

@@ -16,20 +16,15 @@
 
 #include "base/bytes.h"
 #include "codec/ws_frame.h"
-#include "crypto/ctx.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 #define LARGE (64u * 1024 * 1024)
 
-static struct crypto_ctx crypto;
-
 static struct bench *tight(bool websocket)
 {
-    static struct crypto_ctx *const cryptos[] = {&crypto};
     static const struct conf_context none;
     /* The budget is what bounds memory: a relay that wants more fails. */
-    const struct bench_conf conf = {
-        .workers = 1, .memory_budget = 6u * 1024 * 1024, .cryptos = cryptos};
+    const struct bench_conf conf = {.workers = 1, .memory_budget = 6u * 1024 * 1024};
     struct bench *b = bench_new(&conf);
     if (websocket)
         bench_put_below(b, "ws", "{\"path\": \"/w\"}", &none);
@@ -438,19 +433,6 @@ static void answers_come_after_the_client_has_ended_its_flow(void **state)
     bench_free(b); /* the flow itself ends when nothing has come for a while */
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    return crypto_ctx_init(&crypto) != ST_OK;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    crypto_ctx_fini(&crypto);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,5 +445,5 @@ int main(void)
         cmocka_unit_test(a_flow_goes_on_when_its_client_reads_again),
         cmocka_unit_test(answers_come_after_the_client_has_ended_its_flow),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
 #include "base/bytes.h"
 #include "proto/mux/frame.h"
 #include "proto/vless/vless.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 #define CMD_MUX 3
 

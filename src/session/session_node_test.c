@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 static int setup(void **state)
 {

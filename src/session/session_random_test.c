@@ -25,11 +25,9 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "crypto/ctx.h"
-#include "crypto/rng.h"
 #include "proto/mux/frame.h"
 #include "proto/vmess/test_vmess.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 #include "session/session.h"
 #include "session/test_wire.h"
 #include "session/worker.h"
@@ -95,9 +93,6 @@ struct run {
     uint64_t moved, moved_ms; /* bytes and ends so far; when the last came */
     uint8_t buf[PIECE_MAX];
 };
-
-static struct rng rngs[BENCH_WORKERS_MAX];
-static struct crypto_ctx cryptos[BENCH_WORKERS_MAX];
 
 static uint32_t below(struct run *r, uint32_t n)
 {
@@ -711,12 +706,6 @@ static void one_seed(uint64_t seed)
 {
     static const uint16_t versions[] = {0, 0, 0x0303, 0x0304};
     static struct run r;
-    struct rng *rng[BENCH_WORKERS_MAX];
-    struct crypto_ctx *crypto[BENCH_WORKERS_MAX];
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++) {
-        rng[i] = &rngs[i];
-        crypto[i] = &cryptos[i];
-    }
     memset(&r, 0, sizeof(r));
     r.seed = seed;
     r.x = seed * 0x9e3779b97f4a7c15u + 88172645463325252u;
@@ -731,8 +720,7 @@ static void one_seed(uint64_t seed)
     r.one_way = chance(&r, 50);
     r.upward = chance(&r, 60);
     r.links = 1 + below(&r, LINKS_MAX);
-    const struct bench_conf conf = {
-        .rngs = rng, .cryptos = crypto, .proto = r.vmess ? "vmess" : "vless"};
+    const struct bench_conf conf = {.proto = r.vmess ? "vmess" : "vless"};
     r.b = bench_new(&conf);
     fcntl(r.b->target_fd, F_SETFL, O_NONBLOCK);
     choose_buffers(&r, r.b->target_fd);
@@ -769,29 +757,10 @@ static void every_stream_delivers_its_bytes_and_its_end(void **state)
         one_seed(seed);
 }
 
-static int group_setup(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++)
-        if (rng_init(&rngs[i]) != ST_OK || crypto_ctx_init(&cryptos[i]) != ST_OK)
-            return 1;
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++) {
-        rng_fini(&rngs[i]);
-        crypto_ctx_fini(&cryptos[i]);
-    }
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_stream_delivers_its_bytes_and_its_end),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

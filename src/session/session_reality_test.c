@@ -13,47 +13,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "crypto/ctx.h"
-#include "crypto/rng.h"
 #include "crypto/x25519.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 #include "tls/server_hello.h"
 #include "tls/test_target.h"
 #include "transport/reality/test_peer.h"
 
-static struct rng rngs[BENCH_WORKERS_MAX];
-static struct crypto_ctx cryptos[BENCH_WORKERS_MAX];
 static const struct conf_context no_context;
-
-static int group_setup(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++)
-        if (rng_init(&rngs[i]) != ST_OK || crypto_ctx_init(&cryptos[i]) != ST_OK)
-            return 1;
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++) {
-        rng_fini(&rngs[i]);
-        crypto_ctx_fini(&cryptos[i]);
-    }
-    return 0;
-}
 
 static int setup(void **state)
 {
-    struct rng *r[BENCH_WORKERS_MAX];
-    struct crypto_ctx *c[BENCH_WORKERS_MAX];
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++) {
-        r[i] = &rngs[i];
-        c[i] = &cryptos[i];
-    }
-    const struct bench_conf conf = {.workers = 1, .rngs = r, .cryptos = c};
-    *state = bench_new(&conf);
+    static const struct bench_conf one = {.workers = 1};
+
+    *state = bench_new(&one);
     return 0;
 }
 
@@ -158,7 +130,7 @@ static void our_flight_is_as_patient_as_the_target(void **state)
     memset(key, 7, sizeof(key));
     assert_int_equal(x25519_public(key, server_public), ST_OK);
     const struct test_peer_options o = {.server_public = server_public, .sni = "a.test"};
-    assert_true(test_peer_init(&peer, &o, &cryptos[1], pool));
+    assert_true(test_peer_init(&peer, &o, &b->crypto, pool));
     bufq_init(&out, UINT32_MAX);
     serve(b, b->target_port, "")->timeouts.handshake = 30;
     bench_open(b);
@@ -306,5 +278,5 @@ int main(void)
         CASE(downloads_are_slowed_down),
         CASE(the_end_comes_through_a_brake),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,8 +58,7 @@ static size_t initial(struct test_screen *s, uint8_t *out, const char *name, siz
     size_t n = test_initial_hello(hello, name) - 5;
 
     n = test_initial_crypto(frames, at, hello + 5 + at, (end < n ? end : n) - at);
-    return test_initial_seal(&s->cryptos[BENCH_WORKERS_MAX], TEST_INITIAL_V1, (uint16_t)at, frames,
-                             n, out);
+    return test_initial_seal(&s->b->crypto, TEST_INITIAL_V1, (uint16_t)at, frames, n, out);
 }
 
 static void datagrams_to_a_blocked_name_are_not_sent(void **state)

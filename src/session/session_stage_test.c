@@ -14,45 +14,14 @@
 
 #include "codec/base64.h"
 #include "codec/ws_frame.h"
-#include "crypto/ctx.h"
-#include "crypto/rng.h"
 #include "policy/fallback.h"
 #include "proto/vless/vless.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 #include "tls/test_client.h"
-
-static struct rng rngs[BENCH_WORKERS_MAX];
-static struct crypto_ctx cryptos[BENCH_WORKERS_MAX];
-
-static int group_setup(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++)
-        if (rng_init(&rngs[i]) != ST_OK || crypto_ctx_init(&cryptos[i]) != ST_OK)
-            return 1;
-    return 0;
-}
-
-static int group_teardown(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++) {
-        rng_fini(&rngs[i]);
-        crypto_ctx_fini(&cryptos[i]);
-    }
-    return 0;
-}
 
 static int setup(void **state)
 {
-    struct rng *r[BENCH_WORKERS_MAX];
-    struct crypto_ctx *c[BENCH_WORKERS_MAX];
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++) {
-        r[i] = &rngs[i];
-        c[i] = &cryptos[i];
-    }
-    const struct bench_conf conf = {.rngs = r, .cryptos = c};
-    *state = bench_new(&conf);
+    *state = bench_new(NULL);
     return 0;
 }
 
@@ -466,5 +435,5 @@ int main(void)
         CASE(tls_1_2_outlives_the_configuration_it_began_with),
         CASE(websocket_runs_over_tls),
     };
-    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 
 #include "policy/fallback.h"
 #include "proto/vless/vless.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 #define BULK BENCH_BULK
 

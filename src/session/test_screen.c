@@ -71,18 +71,12 @@ int test_screen_setup(void **state)
     static const char *const lines[] = {"domain:blocked.example", "full:localhost",
                                         "protocol:bittorrent", "ip:127.66.0.0/16"};
     struct test_screen *s = calloc(1, sizeof(*s));
-    struct crypto_ctx *lent[BENCH_WORKERS_MAX];
-    const struct bench_conf conf = {.cryptos = lent};
 
     assert_non_null(s);
     pthread_mutex_init(&s->lock, NULL);
-    for (unsigned i = 0; i <= BENCH_WORKERS_MAX; i++)
-        assert_int_equal(crypto_ctx_init(&s->cryptos[i]), ST_OK);
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++)
-        lent[i] = &s->cryptos[i];
     s->arena = arena_new();
     s->hits = audit_hits_new();
-    s->b = bench_new(&conf);
+    s->b = bench_new(NULL);
     s->sink.write = keep_line;
     s->b->log.sink = &s->sink;
     s->b->node.audit = test_screen_rules(s, 0, lines, 4);
@@ -105,8 +99,6 @@ int test_screen_teardown(void **state)
     arena_free(s->arena);
     audit_hits_free(s->hits);
     close(s->udp);
-    for (unsigned i = 0; i <= BENCH_WORKERS_MAX; i++)
-        crypto_ctx_fini(&s->cryptos[i]);
     pthread_mutex_destroy(&s->lock);
     free(s);
     return 0;

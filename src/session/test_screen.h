@@ -1,5 +1,5 @@
 /* session/test_screen.h - a data plane under block rules, for tests: a bench
- * (session/plane_bench.h) whose node blocks blocked.example, localhost, BitTorrent and
+ * (session/test_plane.h) whose node blocks blocked.example, localhost, BitTorrent and
  * 127.66.0.0/16 (rules 1 to 4), a target for datagrams, the last line about a block. Nothing
  * depends on time: where a wait must not end it is an hour. */
 #ifndef SESSION_TEST_SCREEN_H
@@ -7,16 +7,14 @@
 
 #include <pthread.h>
 
-#include "crypto/ctx.h"
 #include "policy/audit_hits.h"
 #include "policy/audit_list.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 #define TEST_SCREEN_HOUR (3600u * 1000)
 
 struct test_screen {
     struct bench *b;
-    struct crypto_ctx cryptos[BENCH_WORKERS_MAX + 1]; /* the last is the test's */
     struct arena *arena;
     struct audit_list *list[2];
     struct audit audit[2];

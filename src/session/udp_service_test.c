@@ -17,7 +17,7 @@
 #include "io/sockaddr.h"
 #include "policy/audit_hits.h"
 #include "policy/audit_list.h"
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 #include "stream/packet.h"
 
 #define HEAD 5u

@@ -1,17 +1,19 @@
-/* session/plane_bench.h - the data plane against real sockets, for tests; no program links it.
+/* session/test_plane.h - the data plane against real sockets, for tests; no program links it.
  *
  * Workers with one VLESS node on a loopback port; an origin that answers by the first byte it gets
  * (enum bench_wish); a second listener, the target, whose connections the test accepts itself;
  * clients with blocking sockets. The control plane is the test's thread: it publishes views and
  * pumps its loop for what the workers tell it. What cannot fail in a test that makes sense ends the
  * process. */
-#ifndef SESSION_PLANE_BENCH_H
-#define SESSION_PLANE_BENCH_H
+#ifndef SESSION_TEST_PLANE_H
+#define SESSION_TEST_PLANE_H
 
 #include <pthread.h>
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "crypto/ctx.h"
+#include "crypto/rng.h"
 #include "io/loop.h"
 #include "policy/plane.h"
 #include "session/workers.h"
@@ -32,9 +34,6 @@ enum bench_wish {
 struct bench_conf {
     unsigned workers; /* 0 = 2 */
     size_t sessions_max, memory_budget;
-    /* Of the workers, where layers ask for them; NULL: none. */
-    struct rng *const *rngs;
-    struct crypto_ctx *const *cryptos;
     struct handoff *handoff; /* of an earlier bench, at whose port this one listens */
     uint16_t port;           /* 0 = a free one */
     const char *proto;       /* of the node; NULL: vless */
@@ -51,6 +50,9 @@ struct bench {
     struct log log;
     struct log_sink log_sink;
     unsigned worker_count;
+    struct rng rngs[BENCH_WORKERS_MAX];
+    struct crypto_ctx cryptos[BENCH_WORKERS_MAX];
+    struct crypto_ctx crypto; /* the test's own */
     /* const once published; the first is what bench_new prepared, later ones are heap copies that
      * go with their last view, so that a sanitizer sees who still looks at them */
     struct view_node node;

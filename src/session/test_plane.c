@@ -1,4 +1,4 @@
-#include "session/plane_bench.h"
+#include "session/test_plane.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -367,15 +367,20 @@ struct bench *bench_new(const struct bench_conf *conf)
                                   .node_gone = on_gone,
                                   .alive = on_alive,
                                   .user_released = on_released};
-    for (unsigned i = 0; i < BENCH_WORKERS_MAX; i++)
+    BUG_ON(crypto_ctx_init(&b->crypto) != ST_OK);
+    for (unsigned i = 0; i < b->worker_count; i++) {
         b->meters[i] = (struct meter){b->cells[i], b->dirty[i], BENCH_SLOTS};
+        BUG_ON(rng_init(&b->rngs[i]) != ST_OK || crypto_ctx_init(&b->cryptos[i]) != ST_OK);
+        rngs[i] = &b->rngs[i];
+        cryptos[i] = &b->cryptos[i];
+    }
     struct workers_conf wc = {.count = b->worker_count,
                               .control = b->loop,
                               .sink = &b->sink,
                               .log = &b->log,
                               .meters = b->meters,
-                              .rngs = conf->rngs ? conf->rngs : rngs,
-                              .cryptos = conf->cryptos ? conf->cryptos : cryptos,
+                              .rngs = rngs,
+                              .cryptos = cryptos,
                               .memory_budget = conf->memory_budget,
                               .handoff = conf->handoff,
                               .sessions_max = conf->sessions_max ? conf->sessions_max : 4096};
@@ -405,6 +410,11 @@ void bench_free(struct bench *b)
     close(b->target_fd);
     loop_free(b->loop);
     arena_free(b->arena);
+    for (unsigned i = 0; i < b->worker_count; i++) {
+        rng_fini(&b->rngs[i]);
+        crypto_ctx_fini(&b->cryptos[i]);
+    }
+    crypto_ctx_fini(&b->crypto);
     free(b);
 }
 
