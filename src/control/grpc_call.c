@@ -41,15 +41,22 @@ static void forget_input(struct grpc_call *c)
     c->credited = 0;
 }
 
-static void call_free(struct grpc_call *c)
+/* To whoever waits with the answer: there is nobody any more to give it to. */
+static void tell_gone(struct grpc_call *c)
 {
     void (*gone)(void *) = c->gone;
 
+    c->gone = NULL;
+    if (gone != NULL)
+        gone(c->gone_arg);
+}
+
+static void call_free(struct grpc_call *c)
+{
     free_body(c);
     forget_input(c);
     list_del(&c->link);
-    if (gone != NULL)
-        gone(c->gone_arg);
+    tell_gone(c);
     free(c);
 }
 
@@ -489,9 +496,10 @@ void grpc_call_tick(struct grpc_conn *conn, uint64_t now_ms)
         bool starved = is_starved(c, now_ms);
         if (!late && !slow && !starved)
             continue;
-        if (!c->done && c->body == NULL && !starved)
+        if (!c->done && c->body == NULL && !starved) {
+            tell_gone(c);
             grpc_call_fail(c, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
-        else if (c->left + c->stream->out.bytes > 0)
+        } else if (c->left + c->stream->out.bytes > 0)
             give_up(c);
         grpc_conn_wake(conn);
     }

@@ -108,6 +108,26 @@ def test_questions_whose_answers_nobody_takes(serve_api):
     assert found == count
 
 
+@pytest.mark.sanitizer
+def test_watchers_whose_time_is_over(serve_api):
+    """As many as there may be, 256, ended by the server: they leave nothing behind, and their places are free."""
+    a = serve_api()
+    watch = request_head(f"/{stats.HEALTH}/Watch", grpc_timeout="100m")
+    with a.client() as c:
+        for _ in range(3):
+            with stats.Raw(a.address) as raw:
+                for i in range(1, 2 * 90, 2):
+                    raw.send(head(i, watch) + frame(DATA, 1, i, message()))
+                ended = 0
+                for kind, *_ in raw.frames():
+                    ended += kind == RST
+                    if ended == 90:
+                        break
+        assert next(c.watch()) == b"\x08\x01"
+    a.served.expected_to_end = True
+    assert a.process.stop() == 0
+
+
 def test_connections_that_are_kept_busy(serve_api, node, origin):
     """All there may be, each with a call that does not end and signs of life: a new client is answered."""
     a = serve_api()
