@@ -379,6 +379,8 @@ static bool lingered(struct session *s)
 static void flush_and_close(struct session *s)
 {
     struct worker *w = worker_of(s);
+    /* What was cut off must not look like the end to the target. */
+    bool cut = s->failed && s->state == SESSION_RELAY && !s->up_done;
     if (s->state != SESSION_FLUSHING) {
         s->state = SESSION_FLUSHING;
         session_deadline(s, FLUSH_DEADLINE_MS);
@@ -386,7 +388,7 @@ static void flush_and_close(struct session *s)
         direct_udp_close(s->udp);
         s->udp = NULL;
         carrier_stop(s, s->failed);
-        conn_close(&s->target, false);
+        conn_close(&s->target, cut);
         splice_fini(&s->up_pipe, w->pipes);
         splice_fini(&s->down_pipe, w->pipes);
     }

@@ -288,6 +288,26 @@ static void ws_read(int fd, uint8_t *dst, size_t n)
 
 static const struct conf_context no_context;
 
+/* What he has sent until then must not be taken for all of it. */
+static void a_client_who_breaks_the_rules_resets_his_target(void **state)
+{
+    struct bench *b = *state;
+    uint8_t head[80];
+    uint64_t n;
+    char got[4];
+    bench_put_below(b, "ws", "{\"path\": \"/w\"}", &no_context);
+    bench_open(b);
+    int fd = ws_open(b, NULL);
+    ws_send(fd, WS_BINARY, head, bench_header(b, 0, 1, b->target_port, head));
+    ws_send(fd, WS_BINARY, "part", 4);
+    int target = accept(b->target_fd, NULL, NULL);
+    assert_true(bench_read(target, got, 4));
+    bench_send(fd, "\x82\x01x", 3); /* no mask */
+    assert_false(bench_drain(target, &n));
+    close(target);
+    close(fd);
+}
+
 static void a_stream_runs_over_websocket_and_ends_with_close(void **state)
 {
     struct bench *b = *state;
@@ -428,6 +448,7 @@ int main(void)
         CASE(a_refused_handshake_ends_with_its_alert_and_not_with_a_reset),
         CASE(a_hello_that_never_ends_is_closed_at_once),
         CASE(a_fallback_is_chosen_by_the_names_of_tls),
+        CASE(a_client_who_breaks_the_rules_resets_his_target),
         CASE(a_stream_runs_over_websocket_and_ends_with_close),
         CASE(early_data_is_the_request),
         CASE(half_a_request_as_early_data_waits_for_the_rest),
