@@ -143,9 +143,13 @@ enum status admin_call(const char *path, const char *method, const char *target,
                  none ? "; v2sp does not run, or with another StateDir" : "");
         return none ? ST_E_NOTFOUND : ST_E_IO;
     }
+    struct ucred server = {.uid = UINT32_MAX};
+    socklen_t len = sizeof(server);
     textbuf_init(&t);
     t.max = REPLY_MAX;
     enum status st = ST_OK;
+    (void)!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &len);
+    out->uid = server.uid;
     if (!send_request(fd, method, target, body) || !receive(fd, &t))
         st = fail(out, ST_E_IO, path, t.failed ? "the answer is too long" : trouble());
     if (st == ST_OK)

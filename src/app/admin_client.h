@@ -21,6 +21,7 @@ struct admin_reply {
     struct json_t *own_json; /* the body; NULL: it is no JSON. For json_unref */
     char *own_text;          /* the body, NUL-terminated; for free */
     size_t len;
+    uint32_t uid;                 /* of who serves the socket; UINT32_MAX: not known */
     char problem[ADMIN_TEXT_MAX]; /* one line; "" after 200 */
 };
 

@@ -56,6 +56,8 @@ static void expect(const struct world *w, uint32_t wait_ms, enum status st, cons
     struct admin_reply r;
 
     assert_int_equal(admin_call(w->path, "GET", "/status", NULL, wait_ms, &r), st);
+    if (st == ST_OK)
+        assert_int_equal(r.uid, geteuid());
     if (strstr(r.problem, problem) == NULL)
         fail_msg("no \"%s\" in %s", problem, r.problem);
     admin_reply_fini(&r);

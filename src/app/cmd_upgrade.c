@@ -41,7 +41,7 @@ struct check {
 
 /* The running process knows which file it serves, whatever was named here, and from which file it
  * was started. One that does not say so (an older version) or does not run leaves it at what was
- * named. */
+ * named. Root starts no file that a process with less rights names: this program checks then. */
 static void ask_what(struct check *c, const char *socket, const char *binary)
 {
     enum status st =
@@ -52,7 +52,7 @@ static void ask_what(struct check *c, const char *socket, const char *binary)
         return;
     c->directory = json_get_str(v, "directory", NULL);
     c->config = json_get_str(v, "config", c->config);
-    if (binary == NULL)
+    if (binary == NULL && (c->reply.uid == 0 || c->reply.uid == geteuid()))
         c->binary = json_get_str(v, "binary", c->binary);
 }
 
@@ -144,12 +144,13 @@ static int run(int argc, char **argv)
         perror(words[0]);
         return 1;
     }
-    if (count == 0 && spawn_own_path(argv[-1], own) != ST_OK) {
+    /* In full: it may be started in another directory. */
+    if (count == 0 && (spawn_own_path(argv[-1], own) != ST_OK || realpath(own, full) == NULL)) {
         fprintf(stderr, "v2sp upgrade: the program's file is not to be found\n");
         return 1;
     }
     const char *binary = count > 0 ? full : NULL;
-    struct check check = {.binary = binary != NULL ? binary : own, .config = config};
+    struct check check = {.binary = full, .config = config};
     admin_socket_path(path, config, socket);
     ask_what(&check, path, binary);
     bool good = passes(&check);

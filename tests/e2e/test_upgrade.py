@@ -1,4 +1,5 @@
 """Reload and upgrade under load: nobody is dropped, no byte is wrong, every byte is reported once."""
+import json
 import os
 import resource
 import signal
@@ -102,6 +103,40 @@ def test_the_command_checks_what_runs(serve, node, origin):
     assert status == 0 and "serves now" in text, text
     upgrades.follow(s)
     assert not vless.refused(node, BOB, origin)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="of two users one must be root")
+def test_the_command_starts_no_file_for_another_user(serve, node):
+    """The service runs without rights and root upgrades it: what it names as its program root must not start."""
+    s = serve(node)
+    named, started, path = (os.path.join(s.directory, name) for name in ("named", "started", "fake.sock"))
+    with open(named, "w") as f:
+        f.write(f"#!/bin/sh\ntouch {started}\n")
+    os.chmod(named, 0o755)
+    told = json.dumps({"directory": "/", "config": s.config, "binary": named})
+
+    def answer(listener):
+        for end, text in ((b"\r\n\r\n", told), (b"}", '{"text": "done"}')):
+            with listener.accept()[0] as c:
+                asked = piece = c.recv(65536)
+                while piece and not asked.endswith(end):
+                    piece = c.recv(65536)
+                    asked += piece
+                c.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        os.seteuid(65534)        # what the kernel tells of who listens
+        try:
+            listener.listen()
+        finally:
+            os.seteuid(0)
+        fake = threading.Thread(target=answer, args=(listener,), daemon=True)
+        fake.start()
+        status, text = process.run([paths.v2sp(), "upgrade", "--socket", path], timeout=60)
+        assert status == 0 and "done" in text, text
+        fake.join()
+    assert not os.path.exists(started)
 
 
 def test_without_descriptors_nothing_is_handed_over(serve, node, origin):
