@@ -435,6 +435,6 @@ void carrier_run(struct session *s)
     if (starved)
         session_pause_for_memory(s);
     else if (in == ST_YIELD || out == ST_YIELD || (in == ST_OK && may_read(s)) ||
-             (in == ST_FULL && out == ST_OK && !c->mux.waits))
+             (in == ST_FULL && !c->mux.waits && bufq_room(chain_down(&s->in)) > 0))
         run_soon(s); /* the last: answers had no room, and have it now */
 }
