@@ -1,4 +1,5 @@
 """The stats API under clients that mean harm: whatever they send or do not read, others are answered."""
+import random
 import signal
 import socket
 import threading
@@ -172,6 +173,70 @@ def test_other_lists_under_a_client(serve_api, node, origin):
             wait.until(lambda lists=lists: bool(c.query()) == (lists["users"] != []), 15, f"{lists} to count")
         assert c.query() == {a.user(ALICE, "uplink"): alice.up, a.user(ALICE, "downlink"): alice.down}
         assert watching.is_active()
+
+
+PATHS = (QUERY, f"/{stats.V2RAY}/GetStats", f"/{stats.XRAY}/GetUsersStats", f"/{stats.XRAY}/GetStatsOnlineIpList",
+         f"/{stats.HEALTH}/Watch", REFLECTION, "/x/y", "z")
+
+
+class Madman:
+    """Writes connections that are nearly right."""
+
+    def __init__(self, seed, names):
+        self.random = random.Random(seed)
+        self.messages = (b"", stats.field(3, "(a+)+$") + stats.field(4, True), stats.field(7, "*"), stats.field(4, stats.XRAY),
+                         b"\xff\xff", *(stats.field(1, n) + stats.field(2, True) for n in names))
+
+    def frame(self, known):
+        r = self.random
+        stream = r.choice(known) if known and r.random() < 0.7 else r.randrange(1, 4000, 2)
+        body = message(r.choice(self.messages), r.choice((0, 0, 0, 0, 1)), r.choice((None, None, None, 5, 1 << 22)))
+        kind = r.randrange(12)
+        if kind < 4:
+            known.append(stream)
+            more = {"grpc_timeout": r.choice(("1m", "5S", "900m"))} if r.random() < 0.3 else {}
+            asked = head(stream, request_head(r.choice(PATHS), **more), end=r.random() < 0.1)
+            return asked + frame(DATA, r.randrange(2), stream, body)
+        return (lambda: frame(DATA, r.randrange(2), stream, body),
+                lambda: frame(RST, 0, stream, bytes(4)),
+                lambda: frame(WINDOW, 0, r.choice((0, stream)), r.choice((0, 1, 70_000, (1 << 31) - 1)).to_bytes(4, "big")),
+                lambda: frame(SETTINGS, 0, 0, stats.window(r.choice((0, 1, 65_535, (1 << 31) - 1)))),
+                lambda: frame(PING, 0, 0, bytes(8)),
+                lambda: head(stream, [("a", "b")], end=True),
+                lambda: frame(DATA, 1, stream),
+                lambda: frame(r.randrange(12), r.randrange(256), stream, r.randbytes(r.randrange(30))))[kind - 4]()
+
+    def connection(self):
+        r, known = self.random, []
+        data = bytearray(b"".join(self.frame(known) for _ in range(r.choice((3, 10, 60)))))
+        for _ in range(r.choice((0, 0, 1, 5)) if data else 0):
+            data[r.randrange(len(data))] = r.randrange(256)
+        return bytes(data)
+
+
+@pytest.mark.sanitizer
+@pytest.mark.parametrize("seed,count", [(1, 1000), pytest.param(2, 30_000, marks=pytest.mark.slow)])
+def test_frames_that_are_nearly_right(serve_api, node, origin, seed, count):
+    a = serve_api()
+    madman, open_ones = Madman(seed, (a.user(ALICE, "uplink"), a.user(ALICE) + ">>>online")), []
+    with vless.Session(node, ALICE, origin) as alice:
+        alice.say(1000)
+        for _ in range(count):
+            raw = stats.Raw(a.address, madman.random.choice((b"", stats.window(0), stats.window(1 << 30))))
+            raw.s.setblocking(False)
+            try:
+                raw.s.send(madman.connection())
+            except OSError:
+                pass
+            open_ones.append(raw.s)
+            if len(open_ones) > 100:
+                open_ones.pop(madman.random.randrange(100)).close()
+        with a.client() as c:
+            assert c.query()[a.user(ALICE, "downlink")] <= alice.down
+    a.served.expected_to_end = True
+    assert a.process.stop() == 0             # with calls still open
+    for s in open_ones:
+        s.close()
 
 
 @pytest.mark.slow
