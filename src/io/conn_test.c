@@ -179,10 +179,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(a_connect_that_worked),
-        CASE(a_connect_to_who_has_left_already),
-        CASE(a_connect_that_failed_says_why),
-        CASE(what_comes_while_muted_is_not_told_of),
+        CASE(a_connect_that_worked),          CASE(a_connect_to_who_has_left_already),
+        CASE(a_connect_that_failed_says_why), CASE(what_comes_while_muted_is_not_told_of),
         CASE(is_paced_until_it_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
