@@ -86,7 +86,7 @@ void conn_mute(struct conn *c)
 
 void conn_pace(struct conn *c, bool on)
 {
-    /* The bound is far above any line: below it the rate is TCP's own, window by round trip. */
+    /* Below the bound, which few lines reach, the rate is TCP's own, window by round trip. */
     const uint32_t rate = on ? PACE_MAX : UINT32_MAX;
 
     if (c->paced == on || !conn_is_open(c))

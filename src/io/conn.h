@@ -49,9 +49,10 @@ NODISCARD enum status conn_read(struct conn *c, struct bufq *q, size_t max, stru
 /* The owner will not read for a while: what arrives meanwhile is not worth an event each. Does
  * nothing unless readable, which stays so; reports go on with the read that finds nothing more. */
 void conn_mute(struct conn *c);
-/* From now on (or no more) the kernel spreads what is written over the round trip, in its own time,
- * instead of sending all of it within the write (tcp(7), SO_MAX_PACING_RATE). Where the kernel does
- * not know how, nothing changes. */
+/* From now on the kernel spreads what is written over the round trip, in its own time, instead of
+ * sending all of it within the write (SO_MAX_PACING_RATE, tc-fq(8)), a gigabyte a second at most.
+ * Off takes away that bound; the kernel goes on pacing. Where it does not know how, nothing
+ * changes. */
 void conn_pace(struct conn *c, bool on);
 /* A read found nothing more: clears readable. For io/splice.c. */
 void conn_drained(struct conn *c);
