@@ -34,7 +34,7 @@
 
 /* Seed 73 nearly always finds a carrier that is not read on although the mux has made room. */
 #define SEED_FIRST  60
-#define SEEDS       24
+#define SEEDS       16
 #define LINKS_MAX   3
 #define STREAMS_MAX 6
 #define STRAYS_MAX  (LINKS_MAX * STREAMS_MAX)
