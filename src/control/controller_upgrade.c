@@ -157,6 +157,11 @@ void controller_left_online(void *arg, const struct node *n, const uint64_t *uid
 
 void controller_take_online(struct controller *c, const struct controller_user *list, size_t count)
 {
+    if (c->leaving) {
+        if (c->setup.left_online != NULL)
+            c->setup.left_online(c->setup.arg, list, count);
+        return;
+    }
     LIST_FOREACH(l, tmp, &c->nodes)
     {
         const struct node *n = CONTROLLER_NODE(l);

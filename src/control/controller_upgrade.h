@@ -34,7 +34,8 @@ void controller_report(struct controller *c);
 void controller_guests(struct controller *c, const struct controller_device *list, size_t count);
 void controller_guests_gone(struct controller *c); /* it has none any more */
 /* Of nodes of the earlier process that have ended, and told their panels that these users are
- * online; the next reports here take back who is not. */
+ * online; the next reports here take back who is not. After controller_leave they are passed on to
+ * setup.left_online. */
 void controller_take_online(struct controller *c, const struct controller_user *list, size_t count);
 /* The earlier process may have ended: takes what it has left, if it has. */
 void controller_recover(struct controller *c);

@@ -275,17 +275,22 @@ static void the_old_one_takes_nobody_back(void **state)
     start_next(w, &last);
     UNTIL(w, last.listens > 0);
     controller_close_ports(n.c);
+    uint32_t row[VIEW_NODES_MAX];
+    assert_int_equal(controller_listening(n.c, row), 1);
     controller_leave(n.c, on_next_stopped, &n);
+    /* The first one has ended only now: the second passes on whom that had told. */
+    const struct controller_user late = {.uid = 9, .row = row[0]};
+    controller_take_online(n.c, &late, 1);
     UNTIL(w, n.stopped);
     end_next(&n);
     assert_int_equal(w->calls[ALIVE], told);
-    assert_int_equal(last.left, 2);
+    assert_int_equal(last.left, 3);
     last.plane.alive[0] = a[1];
     last.plane.alive_count = 1;
     controller_begin(last.c, w->cfg);
     controller_report(last.c);
     UNTIL(w, w->calls[ALIVE] > told);
-    assert_string_equal(w->body[ALIVE], "{\"1\":[],\"2\":[\"1.2.3.4\"]}");
+    assert_string_equal(w->body[ALIVE], "{\"1\":[],\"2\":[\"1.2.3.4\"],\"9\":[]}");
     controller_stop(last.c, 0, 5000, on_next_stopped, &last);
     UNTIL(w, last.stopped);
     assert_string_equal(w->body[ALIVE], "{\"2\":[]}");
