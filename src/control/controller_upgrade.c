@@ -1,4 +1,5 @@
 /* What one process hands to the next, and takes from the one before: docs/internals/upgrade.md. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/admin.h"
@@ -155,6 +156,13 @@ void controller_left_online(void *arg, const struct node *n, const uint64_t *uid
     }
 }
 
+static int compare_uids(const void *x, const void *y)
+{
+    const uint64_t *a = x, *b = y;
+
+    return (*a > *b) - (*a < *b);
+}
+
 void controller_take_online(struct controller *c, const struct controller_user *list, size_t count)
 {
     if (c->leaving) {
@@ -171,6 +179,7 @@ void controller_take_online(struct controller *c, const struct controller_user *
             for (; k < CONTROLLER_USERS_MAX && i < count; i++)
                 if (list[i].row == n->store_node)
                     uids[k++] = list[i].uid;
+            qsort(uids, k, sizeof(uids[0]), compare_uids);
             reporter_take_online(n->reporter, uids, k);
         }
     }

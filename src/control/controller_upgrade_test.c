@@ -278,13 +278,15 @@ static void the_old_one_takes_nobody_back(void **state)
     uint32_t row[VIEW_NODES_MAX];
     assert_int_equal(controller_listening(n.c, row), 1);
     controller_leave(n.c, on_next_stopped, &n);
-    /* The first one has ended only now: the second passes on whom that had told. */
-    const struct controller_user late = {.uid = 9, .row = row[0]};
-    controller_take_online(n.c, &late, 1);
+    /* The first one has ended only now: the second passes on whom that had told. Lists of several
+     * nodes, and of a node that was there twice, lie together. */
+    const struct controller_user late[] = {
+        {.uid = 9, .row = row[0]}, {.uid = 2, .row = row[0]}, {.uid = 9, .row = row[0]}};
+    controller_take_online(n.c, late, 3);
     UNTIL(w, n.stopped);
     end_next(&n);
     assert_int_equal(w->calls[ALIVE], told);
-    assert_int_equal(last.left, 3);
+    assert_int_equal(last.left, 5);
     last.plane.alive[0] = a[1];
     last.plane.alive_count = 1;
     controller_begin(last.c, w->cfg);

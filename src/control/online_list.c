@@ -85,7 +85,8 @@ uint64_t *online_join(const uint64_t *a, size_t n, const uint64_t *b, size_t m, 
         uint64_t v = k == m || (i < n && a[i] <= b[k]) ? a[i] : b[k];
         i += i < n && a[i] == v;
         k += k < m && b[k] == v;
-        out[(*count)++] = v;
+        if (*count == 0 || out[*count - 1] != v)
+            out[(*count)++] = v;
     }
     return out;
 }
