@@ -89,10 +89,9 @@ static inline enum status test_bench_feed(struct test_bench *b, const void *byte
 /* @q holds exactly the @n bytes of @want, and still does afterwards. */
 static inline void test_bench_holds(const struct bufq *q, const void *want, size_t n)
 {
-    uint8_t *got = malloc(n + 1);
-
-    assert_non_null(got);
     assert_int_equal(q->bytes, n);
+    uint8_t *got = malloc((size_t)q->bytes + 1);
+    assert_non_null(got);
     assert_int_equal(bufq_peek(q, got, n), n);
     if (n > 0)
         assert_memory_equal(got, want, n);
