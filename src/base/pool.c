@@ -280,8 +280,7 @@ void span_free(struct pool *p, struct span *s)
 
 static void kind_trim(struct slab_kind *k, uint32_t keep)
 {
-    LIST_FOREACH(n, tmp, &k->partial)
-    {
+    LIST_FOREACH(n, tmp, &k->partial) {
         struct slab *s = LIST_ENTRY(n, struct slab, node);
         if (k->empty <= keep)
             return;

@@ -152,7 +152,7 @@ static void on_stop_timer(struct timer *t)
     struct controller *c = LIST_ENTRY(t, struct controller, stop_timer);
 
     LIST_FOREACH(l, tmp, &c->nodes)
-    node_abandon(CONTROLLER_NODE(l));
+        node_abandon(CONTROLLER_NODE(l));
 }
 
 static bool make_stats(struct controller *c)
@@ -282,8 +282,7 @@ struct admin *controller_admin(struct controller *c)
 
 static struct node *find_same(struct controller *c, const struct config_node *conf)
 {
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
+    LIST_FOREACH(l, tmp, &c->nodes) {
         struct node *n = CONTROLLER_NODE(l);
         if (n->state < NODE_DRAINING && config_node_same(n->conf, conf))
             return n;
@@ -333,8 +332,7 @@ enum status controller_apply(struct controller *c, const struct config *cfg)
 
     if (c->stopping)
         return ST_OK;
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
+    LIST_FOREACH(l, tmp, &c->nodes) {
         struct node *n = CONTROLLER_NODE(l);
         if (n->state < NODE_DRAINING && !wanted(n, cfg)) {
             node_log(n, LOG_INFO, "no longer configured: ends");
@@ -377,15 +375,14 @@ void controller_stop(struct controller *c, uint32_t drain_ms, uint32_t push_ms,
     stats_service_stop(c->service);
     dynamic_service_keep(c->dynamic);
     LIST_FOREACH(l, tmp, &c->nodes)
-    node_drain(CONTROLLER_NODE(l), drain_ms);
+        node_drain(CONTROLLER_NODE(l), drain_ms);
     loop_timer_in(c->env.loop, &c->stop_timer, (uint64_t)drain_ms + push_ms);
     controller_check_stopped(c);
 }
 
 void controller_poke(struct controller *c)
 {
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
+    LIST_FOREACH(l, tmp, &c->nodes) {
         struct node *n = CONTROLLER_NODE(l);
         if (n->state >= NODE_DRAINING)
             continue;
@@ -414,8 +411,7 @@ size_t controller_status(const struct controller *c, struct controller_node_stat
 {
     size_t i = 0;
 
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
+    LIST_FOREACH(l, tmp, &c->nodes) {
         if (i < max)
             fill_status(c, CONTROLLER_NODE(l), &out[i]);
         i++;

@@ -23,17 +23,17 @@ size_t controller_listening(const struct controller *c, uint32_t *rows)
     size_t count = 0;
 
     LIST_FOREACH(l, tmp, &c->nodes)
-    if (CONTROLLER_NODE(l)->listening && CONTROLLER_NODE(l)->state < NODE_DRAINING)
-        rows[count++] = CONTROLLER_NODE(l)->store_node;
+        if (CONTROLLER_NODE(l)->listening && CONTROLLER_NODE(l)->state < NODE_DRAINING)
+            rows[count++] = CONTROLLER_NODE(l)->store_node;
     return count;
 }
 
 bool controller_waits_for(const struct controller *c, const uint32_t *rows, size_t count)
 {
     LIST_FOREACH(l, tmp, &c->nodes)
-    for (size_t i = 0; i < count; i++)
-        if (CONTROLLER_NODE(l)->store_node == rows[i] && !CONTROLLER_NODE(l)->listening)
-            return true;
+        for (size_t i = 0; i < count; i++)
+            if (CONTROLLER_NODE(l)->store_node == rows[i] && !CONTROLLER_NODE(l)->listening)
+                return true;
     return false;
 }
 
@@ -46,8 +46,8 @@ void controller_begin(struct controller *c, const struct config *cfg)
     c->env.pulls = true;
     dynamic_service_resume(c->dynamic, true);
     LIST_FOREACH(l, tmp, &c->nodes)
-    if (CONTROLLER_NODE(l)->state < NODE_DRAINING)
-        node_begin(CONTROLLER_NODE(l), CONTROLLER_STAGGER_MS * begun++);
+        if (CONTROLLER_NODE(l)->state < NODE_DRAINING)
+            node_begin(CONTROLLER_NODE(l), CONTROLLER_STAGGER_MS * begun++);
     controller_apply_ports(c, cfg);
 }
 
@@ -59,7 +59,7 @@ void controller_report(struct controller *c)
         return;
     c->env.reports = true;
     LIST_FOREACH(l, tmp, &c->nodes)
-    reporter_poke(CONTROLLER_NODE(l)->reporter);
+        reporter_poke(CONTROLLER_NODE(l)->reporter);
 }
 
 void controller_guests(struct controller *c, const struct controller_device *list, size_t count)
@@ -102,8 +102,8 @@ void controller_hold(struct controller *c, bool hold)
 {
     c->env.holds = hold;
     LIST_FOREACH(l, tmp, &c->nodes)
-    if (hold)
-        node_hold(CONTROLLER_NODE(l));
+        if (hold)
+            node_hold(CONTROLLER_NODE(l));
 }
 
 void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
@@ -117,8 +117,7 @@ void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
     c->done_arg = arg;
     dynamic_service_keep(c->dynamic);
     c->env.reports = false;
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
+    LIST_FOREACH(l, tmp, &c->nodes) {
         struct node *n = CONTROLLER_NODE(l);
         uint32_t ms = n->served != NULL ? n->served->drain_ms : 0;
         longest = ms > longest ? ms : longest;
@@ -133,8 +132,8 @@ bool controller_is_pushing(const struct controller *c)
     if (!c->entitled)
         return true;
     LIST_FOREACH(l, tmp, &c->nodes)
-    if (reporter_is_pushing(CONTROLLER_NODE(l)->reporter))
-        return true;
+        if (reporter_is_pushing(CONTROLLER_NODE(l)->reporter))
+            return true;
     return false;
 }
 
@@ -170,8 +169,7 @@ void controller_take_online(struct controller *c, const struct controller_user *
             c->setup.left_online(c->setup.arg, list, count);
         return;
     }
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
+    LIST_FOREACH(l, tmp, &c->nodes) {
         const struct node *n = CONTROLLER_NODE(l);
         for (size_t i = 0; i < count && n->state < NODE_DRAINING;) {
             uint64_t uids[CONTROLLER_USERS_MAX];
@@ -204,8 +202,7 @@ void controller_remove_users(struct controller *c, const struct controller_user 
 {
     if (c->setup.removed != NULL)
         c->setup.removed(c->setup.arg, list, count);
-    LIST_FOREACH(l, tmp, &c->nodes)
-    {
+    LIST_FOREACH(l, tmp, &c->nodes) {
         struct node *n = CONTROLLER_NODE(l);
         bool any = false;
         for (size_t i = 0; i < count; i++)

@@ -122,8 +122,8 @@ bool device_panel_join(struct device_book *b, struct node *n)
     struct device_panel *p = NULL;
 
     LIST_FOREACH(l, tmp, &b->panels)
-    if (has_host(PANEL_OF(l), n->conf->api.host))
-        p = PANEL_OF(l);
+        if (has_host(PANEL_OF(l), n->conf->api.host))
+            p = PANEL_OF(l);
     if (p == NULL && (p = panel_new(b, n->conf->api.host)) == NULL)
         return false;
     p->refs++;
@@ -144,8 +144,7 @@ static void follow(struct device_panel *p)
 {
     const struct config_device_store *first = NULL;
 
-    LIST_FOREACH(l, tmp, &p->nodes)
-    {
+    LIST_FOREACH(l, tmp, &p->nodes) {
         const struct node *n = LIST_ENTRY(l, struct node, panel_link);
         const struct config_device_store *s = store_of(n);
         if (first == NULL)
@@ -169,14 +168,14 @@ static void follow(struct device_panel *p)
 void device_book_follow(struct device_book *b)
 {
     LIST_FOREACH(l, tmp, &b->panels)
-    follow(PANEL_OF(l));
+        follow(PANEL_OF(l));
 }
 
 void device_book_each(const struct device_book *b,
                       void (*fn)(void *arg, const struct device_panel *p), void *arg)
 {
     LIST_FOREACH(l, tmp, &b->panels)
-    fn(arg, PANEL_OF(l));
+        fn(arg, PANEL_OF(l));
 }
 
 uint64_t device_panel_number(const struct device_panel *p)
@@ -186,8 +185,7 @@ uint64_t device_panel_number(const struct device_panel *p)
 
 struct device_panel *device_book_find(const struct device_book *b, uint64_t number)
 {
-    LIST_FOREACH(l, tmp, &b->panels)
-    {
+    LIST_FOREACH(l, tmp, &b->panels) {
         if (device_panel_number(PANEL_OF(l)) == number)
             return PANEL_OF(l);
     }
@@ -198,8 +196,8 @@ void device_book_each_store(const struct device_book *b,
                             void (*fn)(void *arg, const struct device_panel *p), void *arg)
 {
     LIST_FOREACH(l, tmp, &b->panels)
-    if (PANEL_OF(l)->sync != NULL)
-        fn(arg, PANEL_OF(l));
+        if (PANEL_OF(l)->sync != NULL)
+            fn(arg, PANEL_OF(l));
 }
 
 void device_panel_leave(struct node *n)
@@ -210,8 +208,7 @@ void device_panel_leave(struct node *n)
         return;
     list_del(&n->panel_link);
     n->panel = NULL;
-    LIST_FOREACH(l, tmp, &p->lowered)
-    {
+    LIST_FOREACH(l, tmp, &p->lowered) {
         if (LIST_ENTRY(l, struct device_user, lowered)->lowered_by == n->no)
             list_del(l);
     }
@@ -381,8 +378,7 @@ static void on_end(struct timer *t)
     struct device_panel *p = LIST_ENTRY(t, struct device_panel, end);
     const struct plane *plane = p->book->env->plane;
 
-    LIST_FOREACH(l, tmp, &p->nodes)
-    {
+    LIST_FOREACH(l, tmp, &p->nodes) {
         const struct node *n = LIST_ENTRY(l, struct node, panel_link);
         if (n->published)
             plane->end_devices(plane->self, n->no);
@@ -401,8 +397,7 @@ void device_panel_trim(struct node *n)
     struct device_panel *p = n->panel;
     uint32_t gone = 0;
 
-    LIST_FOREACH(l, tmp, &p->lowered)
-    {
+    LIST_FOREACH(l, tmp, &p->lowered) {
         struct device_user *u = LIST_ENTRY(l, struct device_user, lowered);
         if (u->lowered_by != n->no)
             continue;

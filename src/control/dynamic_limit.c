@@ -221,8 +221,7 @@ enum status dynamic_limits_rule(struct dynamic_limits *d, uint32_t node,
                            .expire_ms = (uint64_t)l->dynamic_expire_s * 1000};
     else
         forget_rule(d, node);
-    LIST_FOREACH(at, tmp, &d->limited)
-    {
+    LIST_FOREACH(at, tmp, &d->limited) {
         struct entry *e = ENTRY_OF(at);
         if (e->node != node)
             continue;

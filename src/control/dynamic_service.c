@@ -32,8 +32,7 @@ struct dynamic_service {
 
 static struct node *find(const struct dynamic_service *s, uint32_t store_node)
 {
-    LIST_FOREACH(l, tmp, s->nodes)
-    {
+    LIST_FOREACH(l, tmp, s->nodes) {
         struct node *n = LIST_ENTRY(l, struct node, link);
         if (n->store_node == store_node && n->state < NODE_DRAINING)
             return n;

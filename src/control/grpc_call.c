@@ -231,9 +231,8 @@ bool grpc_call_fill(struct grpc_conn *conn)
     size_t ready = 0;
 
     LIST_FOREACH(l, tmp, &conn->calls)
-    ready += LIST_ENTRY(l, struct grpc_call, link)->stream->out.bytes;
-    LIST_FOREACH(l, tmp, &conn->calls)
-    {
+        ready += LIST_ENTRY(l, struct grpc_call, link)->stream->out.bytes;
+    LIST_FOREACH(l, tmp, &conn->calls) {
         struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
         size_t window = c->body != NULL ? h2_window(&conn->h2, c->stream) : 0;
         size_t most = window < FILL_TO ? window : FILL_TO;
@@ -487,8 +486,7 @@ static bool is_starved(struct grpc_call *c, uint64_t now_ms)
 
 void grpc_call_tick(struct grpc_conn *conn, uint64_t now_ms)
 {
-    LIST_FOREACH(l, tmp, &conn->calls)
-    {
+    LIST_FOREACH(l, tmp, &conn->calls) {
         struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
         bool late = c->deadline_ms != 0 && now_ms >= c->deadline_ms;
         bool slow = c->method != NULL && !c->handed && c->method->kind != GRPC_BIDI &&
@@ -509,8 +507,7 @@ bool grpc_call_relieve(struct grpc_conn *conn, uint64_t now_ms, uint64_t ms)
 {
     bool found = false;
 
-    LIST_FOREACH(l, tmp, &conn->calls)
-    {
+    LIST_FOREACH(l, tmp, &conn->calls) {
         struct grpc_call *c = LIST_ENTRY(l, struct grpc_call, link);
         if (c->body == NULL || c->moved_ms == 0 || now_ms <= c->moved_ms + ms)
             continue;

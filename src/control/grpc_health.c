@@ -96,8 +96,7 @@ void grpc_health_stop(struct grpc_health *h)
     uint8_t answer[2];
 
     put_status(answer, NOT_SERVING);
-    LIST_FOREACH(l, tmp, &h->watchers)
-    {
+    LIST_FOREACH(l, tmp, &h->watchers) {
         struct watcher *w = LIST_ENTRY(l, struct watcher, link);
         grpc_call_watch(w->call, NULL, NULL);
         grpc_call_send(w->call, answer, sizeof(answer));

@@ -176,8 +176,7 @@ static struct grpc_conn *least_missed(struct grpc_server *s)
     uint64_t now = loop_now_ms(s->loop);
     struct grpc_conn *stuck = NULL;
 
-    LIST_FOREACH(l, tmp, &s->conns)
-    {
+    LIST_FOREACH(l, tmp, &s->conns) {
         struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
         if (list_empty(&c->calls))
             return c;
@@ -230,8 +229,7 @@ static void on_tick(struct timer *t)
     struct grpc_server *s = LIST_ENTRY(t, struct grpc_server, tick);
     uint64_t now = loop_now_ms(s->loop);
 
-    LIST_FOREACH(l, tmp, &s->conns)
-    {
+    LIST_FOREACH(l, tmp, &s->conns) {
         struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
         bool its_turn = list_linked(&c->turn); /* what it sent may not have been looked at */
         bool silent = !c->asked && now > c->since_ms + GRPC_FIRST_MS;
@@ -291,8 +289,8 @@ bool grpc_server_relieve(struct grpc_server *s)
     bool found = false;
 
     LIST_FOREACH(l, tmp, &s->conns)
-    found |=
-        grpc_call_relieve(LIST_ENTRY(l, struct grpc_conn, link), loop_now_ms(s->loop), STUCK_MS);
+        found |= grpc_call_relieve(LIST_ENTRY(l, struct grpc_conn, link), loop_now_ms(s->loop),
+                                   STUCK_MS);
     return found;
 }
 
@@ -303,8 +301,7 @@ void grpc_server_stop(struct grpc_server *s)
     s->stopping = true;
     tcp_listener_close(&s->listener);
     begin_turn(s);
-    LIST_FOREACH(l, tmp, &s->conns)
-    {
+    LIST_FOREACH(l, tmp, &s->conns) {
         struct grpc_conn *c = LIST_ENTRY(l, struct grpc_conn, link);
         h2_shutdown(&c->h2);
         run(c);

@@ -190,7 +190,7 @@ static size_t answer_room(const struct http_service *s)
     size_t held = 0;
 
     LIST_FOREACH(l, tmp, &s->conns)
-    held += LIST_ENTRY(l, struct http_call, link)->text.cap;
+        held += LIST_ENTRY(l, struct http_call, link)->text.cap;
     return held + SHORT < s->conf.answer_max ? s->conf.answer_max - held : SHORT;
 }
 
@@ -320,8 +320,7 @@ static bool make_room(struct http_service *s)
                  "%s: %u connections: the oldest are closed for new ones (said once)", s->conf.name,
                  HTTP_SERVICE_CONNS);
     s->told_full = true;
-    LIST_FOREACH(l, tmp, &s->conns)
-    {
+    LIST_FOREACH(l, tmp, &s->conns) {
         struct http_call *c = LIST_ENTRY(l, struct http_call, link);
         if (c->state == CALL_WAITING)
             continue;

@@ -510,7 +510,7 @@ void metrics_page(struct metrics_text *t, const struct metrics_setup *m, bool us
     metrics_family(t, "v2sp_build_info", "gauge", "1; the version as a label.");
     metrics_value(t, LABELS({"version", V2SP_VERSION}), 1);
     LIST_FOREACH(l, tmp, m->nodes)
-    count++;
+        count++;
     put_one(t, "v2sp_nodes", "gauge", "Nodes, those that end included.", count);
     put_nodes(t, m);
     put_outcomes(t, m);
@@ -574,8 +574,7 @@ bool metrics_ready(struct metrics_text *t, const struct metrics_setup *m)
 {
     bool ready = true;
 
-    LIST_FOREACH(l, tmp, m->nodes)
-    {
+    LIST_FOREACH(l, tmp, m->nodes) {
         const struct node *n = NODE_OF(l);
         if (n->listening || n->state >= NODE_DRAINING)
             continue;

@@ -26,8 +26,7 @@ static uint32_t reported(const struct device_panel *p, uint64_t uid)
 {
     uint32_t sum = 0;
 
-    LIST_FOREACH(l, tmp, &p->nodes)
-    {
+    LIST_FOREACH(l, tmp, &p->nodes) {
         const struct reporter *r = LIST_ENTRY(l, struct node, panel_link)->reporter;
         size_t at = reporter_find(r, uid);
         const struct addr *ip;
@@ -58,8 +57,7 @@ static void weigh(struct device_panel *p, uint64_t uid, uint32_t all, int64_t sa
 /* May the panel count as elsewhere what its nodes here had reported before this process began? */
 static bool counts_earlier(const struct node *n, int64_t now)
 {
-    LIST_FOREACH(l, tmp, &n->panel->nodes)
-    {
+    LIST_FOREACH(l, tmp, &n->panel->nodes) {
         const struct node *k = LIST_ENTRY(l, struct node, panel_link);
         if (now < k->alivelist.earlier_until_s &&
             !reporter_told_before(k->reporter, n->alivelist.asked_ms))
@@ -138,8 +136,7 @@ void node_devices_forget(struct node *n)
         bool listed = false;
         if (u == NULL)
             continue;
-        LIST_FOREACH(k, tmp, &n->panel->nodes)
-        {
+        LIST_FOREACH(k, tmp, &n->panel->nodes) {
             const struct node *other = LIST_ENTRY(k, struct node, panel_link);
             listed = listed || (other != n && is_listed(other, l->users[i].uid));
         }

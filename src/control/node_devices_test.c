@@ -52,8 +52,7 @@ static bool at_rest(struct world *w)
 {
     const struct device_user *u = (const struct device_user *)devices_of(w, 0);
 
-    LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes)
-    {
+    LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes) {
         const struct node *n = LIST_ENTRY(l, struct node, panel_link);
         if (n->pulling != NULL || n->pull_again || n->pulled_s == 0)
             return false;
@@ -149,7 +148,7 @@ static void age_lists(struct world *w, int64_t s)
 
     u->panel_said_s -= s;
     LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes)
-    LIST_ENTRY(l, struct node, panel_link)->alivelist.said_s -= s;
+        LIST_ENTRY(l, struct node, panel_link)->alivelist.said_s -= s;
 }
 
 static void an_old_list_counts_no_more(void **state)
@@ -188,8 +187,7 @@ static void what_only_a_gone_node_was_told_counts_no_more(void **state)
     assert_int_equal(elsewhere(w), 2);
     uint64_t heard = 0;
     const struct device_user *u = (const struct device_user *)devices_of(w, 0);
-    LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes)
-    {
+    LIST_FOREACH(l, tmp, &device_user_panel(u)->nodes) {
         const struct node *n = LIST_ENTRY(l, struct node, panel_link);
         assert_int_equal(n->alivelist.count, 1);
         heard = n->alivelist.users[0].uid == 3 ? n->conf->api.node_id : heard;

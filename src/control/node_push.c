@@ -109,8 +109,7 @@ static enum status next_batch(struct node_push *p, int64_t now, struct spool_bat
  * spool. The batch on its way is the oldest, which this one would send as well. */
 static bool another_sends(const struct node_push *p)
 {
-    LIST_FOREACH(l, tmp, &p->n->env->sending)
-    {
+    LIST_FOREACH(l, tmp, &p->n->env->sending) {
         const struct node_push *other = LIST_ENTRY(l, struct node_push, sending);
         if (other != p && other->n->store_node == p->n->store_node)
             return true;

@@ -41,8 +41,7 @@ static struct node_alive *heir_of(void *arg)
 {
     const struct node *n = ((struct reporter *)arg)->n;
 
-    LIST_FOREACH(l, tmp, &n->panel->nodes)
-    {
+    LIST_FOREACH(l, tmp, &n->panel->nodes) {
         struct reporter *other = LIST_ENTRY(l, struct node, panel_link)->reporter;
         if (other != arg && other->n->store_node == n->store_node && !other->finishing)
             return &other->alive;

@@ -32,7 +32,7 @@ void rule_lists_free(struct rule_lists *s)
     if (s == NULL)
         return;
     LIST_FOREACH(l, tmp, &s->all)
-    list_del(l);
+        list_del(l);
     free(s);
 }
 
@@ -115,8 +115,8 @@ static enum status digest_of(const struct v2sp_routes *r, struct arena *a, uint8
 static struct rule_list *find_panel(struct rule_lists *s, const uint8_t digest[32])
 {
     LIST_FOREACH(l, tmp, &s->all)
-    if (LIST_OF(l)->path == NULL && memcmp(LIST_OF(l)->digest, digest, 32) == 0)
-        return LIST_OF(l);
+        if (LIST_OF(l)->path == NULL && memcmp(LIST_OF(l)->digest, digest, 32) == 0)
+            return LIST_OF(l);
     return NULL;
 }
 
@@ -189,9 +189,9 @@ static struct rule_list *find_file(struct rule_lists *s, const char *path,
                                    const struct rule_stamp *stamp)
 {
     LIST_FOREACH(l, tmp, &s->all)
-    if (LIST_OF(l)->path != NULL && strcmp(LIST_OF(l)->path, path) == 0 &&
-        same_stamp(&LIST_OF(l)->stamp, stamp))
-        return LIST_OF(l);
+        if (LIST_OF(l)->path != NULL && strcmp(LIST_OF(l)->path, path) == 0 &&
+            same_stamp(&LIST_OF(l)->stamp, stamp))
+            return LIST_OF(l);
     return NULL;
 }
 

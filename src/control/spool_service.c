@@ -22,8 +22,7 @@ static struct spool_places places_of(const struct spool_service *s,
 {
     struct spool_places p = {.list = places};
 
-    LIST_FOREACH(l, tmp, s->nodes)
-    {
+    LIST_FOREACH(l, tmp, s->nodes) {
         const struct node *n = LIST_ENTRY(l, struct node, link);
         places[p.count++] = (struct spool_place){
             .node = n->store_node, .tag = n->conf->tag, .sending = reporter_sending(n->reporter)};
@@ -50,8 +49,7 @@ static void on_list(void *arg, struct http_call *call)
 
 static void make_due(const struct spool_service *s, uint32_t store_node)
 {
-    LIST_FOREACH(l, tmp, s->nodes)
-    {
+    LIST_FOREACH(l, tmp, s->nodes) {
         struct node *n = LIST_ENTRY(l, struct node, link);
         if (n->store_node == store_node && n->state < NODE_DRAINING)
             reporter_poke(n->reporter);

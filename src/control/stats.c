@@ -389,8 +389,7 @@ static void step_back(struct stats *s, const struct node *n)
 
 static void make_way(struct stats *s, const struct node *n)
 {
-    LIST_FOREACH(l, tmp, s->setup.nodes)
-    {
+    LIST_FOREACH(l, tmp, s->setup.nodes) {
         const struct node *other = NODE_OF(l);
         const struct tagged *t = s->nodes[other->no];
         if (other != n && other->state >= NODE_DRAINING && t != NULL &&
@@ -468,8 +467,7 @@ static bool read_tag(struct stats *s, enum stats_kind kind, uint32_t place, stru
 
 const struct user_rt *stats_user(struct stats *s, const char *name, size_t len)
 {
-    LIST_FOREACH(l, tmp, s->setup.nodes)
-    {
+    LIST_FOREACH(l, tmp, s->setup.nodes) {
         const struct node *n = NODE_OF(l);
         struct tagged *t = s->nodes[n->no];
         size_t tag = t != NULL ? strlen(t->tag) : 0;
@@ -504,8 +502,7 @@ static bool find_user(struct stats *s, const char *name, size_t len, struct stat
 static bool locate_tag(struct stats *s, enum stats_kind kind, const char *tag, size_t len,
                        uint32_t *place)
 {
-    LIST_FOREACH(l, tmp, s->setup.nodes)
-    {
+    LIST_FOREACH(l, tmp, s->setup.nodes) {
         const struct node *n = NODE_OF(l);
         const struct tagged *t = s->nodes[n->no];
         *place = n->no;
@@ -554,7 +551,7 @@ static void settle(struct stats *s)
     uint64_t version = s->changes << 32;
 
     LIST_FOREACH(l, tmp, s->setup.nodes)
-    version += NODE_OF(l)->users.version;
+        version += NODE_OF(l)->users.version;
     if (version == s->version)
         return;
     s->version = version;
@@ -630,8 +627,7 @@ enum status stats_walk(struct stats *s, enum status (*fn)(void *arg, const struc
     if (!s->on)
         return ST_OK;
     settle(s);
-    LIST_FOREACH(l, tmp, s->setup.nodes)
-    {
+    LIST_FOREACH(l, tmp, s->setup.nodes) {
         const struct node *n = NODE_OF(l);
         const struct tagged *t = s->nodes[n->no];
         if (t == NULL || t->tag[0] == '\0')

@@ -89,8 +89,7 @@ static void on_gone(void *arg, struct http_call *call)
 {
     struct status_desk *d = arg;
 
-    LIST_FOREACH(l, tmp, &d->waiting)
-    {
+    LIST_FOREACH(l, tmp, &d->waiting) {
         struct waiting *w = LIST_ENTRY(l, struct waiting, link);
         if (w->call != call)
             continue;

@@ -295,7 +295,7 @@ static void put_store(void *arg, const struct device_panel *p)
     json_out_str(o, "address", redis_link_store(link)->address);
     json_out_array(o, "nodes");
     LIST_FOREACH(l, tmp, &p->nodes)
-    json_out_str(o, NULL, LIST_ENTRY(l, struct node, panel_link)->conf->tag);
+        json_out_str(o, NULL, LIST_ENTRY(l, struct node, panel_link)->conf->tag);
     json_out_end_array(o);
     json_out_str(o, "state", phases[s.phase]);
     json_out_int(o, "since", s.since_s);

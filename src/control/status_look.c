@@ -127,8 +127,7 @@ enum status status_look_at(struct status_look *l, bool again, const struct node_
         return ST_E_NOMEM;
     if (l->at_us != 0 && now > l->at_us)
         out->window_us = now - l->at_us;
-    LIST_FOREACH(i, tmp, nodes)
-    {
+    LIST_FOREACH(i, tmp, nodes) {
         struct status_node *n = &out->nodes[out->node_count++];
         n->node = LIST_ENTRY(i, struct node, link);
         stats_node_total(env->stats, n->node->no, &n->sum.up, &n->sum.down);

@@ -273,8 +273,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     uint32_t events = (readable ? LOOP_IN : 0u) | (writable ? LOOP_OUT : 0u);
     struct socket_watch *s = NULL;
 
-    LIST_FOREACH(n, tmp, &r->sockets)
-    {
+    LIST_FOREACH(n, tmp, &r->sockets) {
         struct socket_watch *one = LIST_ENTRY(n, struct socket_watch, node);
         if (one->watch.fd == fd)
             s = one;
@@ -640,16 +639,14 @@ void resolver_free(struct resolver *r)
         return;
     r->closing = true;
     ares_destroy(r->channel);
-    LIST_FOREACH(n, tmp, &r->lru)
-    {
+    LIST_FOREACH(n, tmp, &r->lru) {
         struct resolver_entry *e = LIST_ENTRY(n, struct resolver_entry, lru);
         while (!list_empty(&e->waiters))
             resolve_cancel(LIST_ENTRY(e->waiters.next, struct resolve_wait, node)->req);
     }
     while (!list_empty(&r->lru))
         entry_free(LIST_ENTRY(r->lru.next, struct resolver_entry, lru));
-    LIST_FOREACH(n, tmp, &r->sockets)
-    {
+    LIST_FOREACH(n, tmp, &r->sockets) {
         socket_gone(LIST_ENTRY(n, struct socket_watch, node));
     }
     loop_timer_del(r->loop, &r->tick);

@@ -63,7 +63,7 @@ void udp_names_free(struct udp_names *n)
     if (n == NULL)
         return;
     LIST_FOREACH(node, tmp, &n->used)
-    forget(LIST_ENTRY(node, struct name, node));
+        forget(LIST_ENTRY(node, struct name, node));
     bufq_clear(&n->ready, n->env.pool);
     pool_release(n->env.pool, n, sizeof(*n));
 }
@@ -111,8 +111,7 @@ static void on_resolved(struct resolve_req *req, const struct resolve_answer *an
 
 static struct name *known(struct udp_names *n, const struct target *t)
 {
-    LIST_FOREACH(node, tmp, &n->used)
-    {
+    LIST_FOREACH(node, tmp, &n->used) {
         struct name *m = LIST_ENTRY(node, struct name, node);
         if (m->host_len == t->host_len && memcmp(m->host, t->host, t->host_len) == 0)
             return m;
@@ -124,8 +123,7 @@ static bool make_room(struct udp_names *n)
 {
     if (n->count < UDP_NAMES_MAX)
         return true;
-    LIST_FOREACH(node, tmp, &n->used)
-    {
+    LIST_FOREACH(node, tmp, &n->used) {
         struct name *m = LIST_ENTRY(node, struct name, node);
         if (m->status == ST_MORE)
             continue;

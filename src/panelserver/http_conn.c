@@ -460,8 +460,7 @@ static bool is_loopback(const struct addr *a)
 static unsigned count_source(const struct http_server *s, const struct addr *peer)
 {
     unsigned n = 0;
-    LIST_FOREACH(node, tmp, &s->conns)
-    {
+    LIST_FOREACH(node, tmp, &s->conns) {
         n += addr_ip_equal(&LIST_ENTRY(node, struct http_conn, node)->peer, peer);
     }
     return n;
@@ -498,8 +497,7 @@ out:
 
 bool http_conn_close_idle(struct http_server *s)
 {
-    LIST_FOREACH(node, tmp, &s->conns)
-    {
+    LIST_FOREACH(node, tmp, &s->conns) {
         struct http_conn *c = LIST_ENTRY(node, struct http_conn, node);
         if (c->state == STATE_HEAD && c->in_len == 0 && c->out_len > 0) {
             close_conn(c);

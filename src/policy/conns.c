@@ -27,8 +27,7 @@ static struct conn_entry *victim(struct conns *c, enum conn_class class, uint64_
 {
     unsigned looked = 0;
 
-    LIST_FOREACH(n, tmp, &c->open[class])
-    {
+    LIST_FOREACH(n, tmp, &c->open[class]) {
         if (looked++ == CONNS_LOOK)
             break;
         if (idle(of(n), now_ms))

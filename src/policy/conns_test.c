@@ -18,8 +18,7 @@ static unsigned enter(struct conns *c, struct conn_entry *e, enum conn_class cla
     list_init(&out);
     if (conns_enter(c, e, class, limit, now_ms, &out) != ST_OK)
         return MANY;
-    LIST_FOREACH(node, tmp, &out)
-    {
+    LIST_FOREACH(node, tmp, &out) {
         *last = LIST_ENTRY(node, struct conn_entry, node);
         assert_true((*last)->out);
         list_del(node);

@@ -139,8 +139,7 @@ static void on_place_taken(struct message *msg, void *receiver)
 
 static void tell(struct list *out)
 {
-    LIST_FOREACH(n, tmp, out)
-    {
+    LIST_FOREACH(n, tmp, out) {
         struct stream_entry *gone = LIST_ENTRY(n, struct stream_entry, conn.node);
         list_del(n);
         mailbox_send(gone->worker->mailbox, &gone->msg);

@@ -133,8 +133,7 @@ static void print_queues(const char *name, const struct chain *c)
 /* Unlocked: nothing moves. */
 static void print_sessions(const struct worker_node *wn)
 {
-    LIST_FOREACH(n, tmp, &wn->sessions)
-    {
+    LIST_FOREACH(n, tmp, &wn->sessions) {
         const struct session *s = LIST_ENTRY(n, struct session, node);
         fprintf(stderr,
                 "  session state %u%s client r%d w%d eof%d target r%d w%d eof%d up%d down%d",

@@ -92,8 +92,7 @@ bool session_park(struct session *s)
 
 void session_close_parked(struct worker_node *wn)
 {
-    LIST_FOREACH(n, tmp, &wn->worker->parked)
-    {
+    LIST_FOREACH(n, tmp, &wn->worker->parked) {
         struct session *s = LIST_ENTRY(n, struct xudp, parked)->session;
         if (s->wn == wn)
             session_close(s, false);

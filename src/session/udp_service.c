@@ -368,7 +368,7 @@ static void try_on(struct udp_service *u)
 static void send_touched(struct udp_service *u)
 {
     LIST_FOREACH(n, tmp, &u->touched)
-    send_up(LIST_ENTRY(n, struct udp_flow, touched));
+        send_up(LIST_ENTRY(n, struct udp_flow, touched));
 }
 
 static void read_door(struct udp_service *u, unsigned i)
@@ -592,7 +592,7 @@ static void end_flows(struct udp_service *u)
     u->first = NULL;
     for (unsigned i = 0; i < 2; i++)
         LIST_FOREACH(n, tmp, &u->flows.idle[i])
-    flow_free(LIST_ENTRY(n, struct udp_flow, idle));
+            flow_free(LIST_ENTRY(n, struct udp_flow, idle));
 }
 
 void udp_service_reset(struct worker_node *wn, const struct view_node *next)
@@ -633,8 +633,7 @@ void udp_service_close(struct worker_node *wn)
 void udp_service_close_removed(struct worker_node *wn)
 {
     for (unsigned i = 0; wn->udp != NULL && i < 2; i++) {
-        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i])
-        {
+        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i]) {
             struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
             if (atomic_load_explicit(&f->user->removed, memory_order_relaxed))
                 flow_free(f);
@@ -645,8 +644,7 @@ void udp_service_close_removed(struct worker_node *wn)
 void udp_service_count_devices(struct worker_node *wn)
 {
     for (unsigned i = 0; wn->udp != NULL && i < 2; i++) {
-        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i])
-        {
+        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i]) {
             struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
             claim_device_late(&f->claim, wn, f->user, &f->client, f->active_ms);
         }
@@ -656,8 +654,7 @@ void udp_service_count_devices(struct worker_node *wn)
 void udp_service_end_devices(struct worker_node *wn)
 {
     for (unsigned i = 0; wn->udp != NULL && i < 2; i++) {
-        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i])
-        {
+        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i]) {
             struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
             if (claim_is_out(&f->claim))
                 flow_free(f);
@@ -668,8 +665,7 @@ void udp_service_end_devices(struct worker_node *wn)
 void udp_service_take_alive(struct worker_node *wn)
 {
     for (unsigned i = 0; wn->udp != NULL && i < 2; i++) {
-        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i])
-        {
+        LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i]) {
             struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
             alive_add(&wn->alive, f->user->uid, &f->client, f->unreported,
                       worker_presence(wn, f->active_ms));
@@ -685,8 +681,7 @@ size_t udp_service_online(const struct worker_node *wn, const struct user_rt *us
     size_t n = 0;
 
     for (int dns = 0; u != NULL && dns < 2; dns++) {
-        LIST_FOREACH(l, tmp, &u->flows.idle[dns])
-        {
+        LIST_FOREACH(l, tmp, &u->flows.idle[dns]) {
             const struct udp_flow *f = LIST_ENTRY(l, struct udp_flow, idle);
             if (f->user != user || n == max)
                 continue;

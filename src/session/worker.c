@@ -45,8 +45,7 @@ static void resume_listeners(struct worker *w)
     for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
         if (w->nodes[i] == NULL)
             continue;
-        LIST_FOREACH(n, tmp, &w->nodes[i]->listeners)
-        {
+        LIST_FOREACH(n, tmp, &w->nodes[i]->listeners) {
             struct listener *l = LIST_ENTRY(n, struct listener, link);
             if (!timer_armed(&l->pause))
                 listener_resume(l);
@@ -111,7 +110,7 @@ static void drop_listener(struct listener *l)
 static void close_listeners(struct worker_node *wn)
 {
     LIST_FOREACH(n, tmp, &wn->listeners)
-    drop_listener(LISTENER_OF(n));
+        drop_listener(LISTENER_OF(n));
 }
 
 static void node_free(struct worker *w, struct worker_node *wn)
@@ -119,7 +118,7 @@ static void node_free(struct worker *w, struct worker_node *wn)
     close_listeners(wn);
     udp_service_close(wn);
     LIST_FOREACH(n, tmp, &wn->sessions)
-    session_close(LIST_ENTRY(n, struct session, node), false);
+        session_close(LIST_ENTRY(n, struct session, node), false);
     loop_timer_del(w->loop, &wn->retry);
     loop_timer_del(w->loop, &wn->drain);
     alive_fini(&wn->alive);
@@ -183,8 +182,7 @@ static bool listens_on(const struct worker_node *wn, const struct addr *where)
 {
     const struct view_node *v = wn->view->node;
     bool found = false;
-    LIST_FOREACH(n, tmp, &wn->listeners)
-    {
+    LIST_FOREACH(n, tmp, &wn->listeners) {
         struct listener *l = LISTENER_OF(n);
         if (!same_socket(l, where, v->listen_v6only))
             continue;
@@ -198,8 +196,7 @@ static bool listens_on(const struct worker_node *wn, const struct addr *where)
  */
 static void drop_stale_listeners(struct worker_node *wn)
 {
-    LIST_FOREACH(n, tmp, &wn->listeners)
-    {
+    LIST_FOREACH(n, tmp, &wn->listeners) {
         struct listener *l = LISTENER_OF(n);
         if (!is_wanted(l))
             drop_listener(l);
@@ -214,8 +211,7 @@ static bool port_is_ours(const struct worker_node *wn, const struct addr *where)
     for (unsigned i = 0; i < VIEW_NODES_MAX; i++) {
         if (w->nodes[i] == NULL)
             continue;
-        LIST_FOREACH(n, tmp, &w->nodes[i]->listeners)
-        {
+        LIST_FOREACH(n, tmp, &w->nodes[i]->listeners) {
             const struct listener *l = LISTENER_OF(n);
             if (l->where.port == where->port && (l->wn == wn || !is_wanted(l)))
                 return true;
@@ -340,7 +336,7 @@ static void drain_over(struct timer *t)
 {
     struct worker_node *wn = LIST_ENTRY(t, struct worker_node, drain);
     LIST_FOREACH(n, tmp, &wn->sessions)
-    session_close(LIST_ENTRY(n, struct session, node), false);
+        session_close(LIST_ENTRY(n, struct session, node), false);
     node_empty_check(wn->worker, wn);
 }
 
@@ -349,8 +345,7 @@ static void drain_over(struct timer *t)
  * session. */
 static void repin_sessions(struct worker_node *wn, struct view *v)
 {
-    LIST_FOREACH(n, tmp, &wn->sessions)
-    {
+    LIST_FOREACH(n, tmp, &wn->sessions) {
         struct session *s = LIST_ENTRY(n, struct session, node);
         if (s->view->node != v->node)
             continue;
@@ -408,8 +403,7 @@ size_t worker_online(struct worker *w, uint32_t node_no, const struct user_rt *u
     if (wn == NULL)
         return 0;
     size_t n = udp_service_online(wn, u, out, max);
-    LIST_FOREACH(l, tmp, &wn->sessions)
-    {
+    LIST_FOREACH(l, tmp, &wn->sessions) {
         const struct session *s = LIST_ENTRY(l, struct session, node);
         if (s->user != u || n == max)
             continue;
@@ -426,8 +420,7 @@ void worker_close_removed(struct worker *w, uint32_t node_no)
     if (wn == NULL)
         return;
     udp_service_close_removed(wn);
-    LIST_FOREACH(n, tmp, &wn->sessions)
-    {
+    LIST_FOREACH(n, tmp, &wn->sessions) {
         struct session *s = LIST_ENTRY(n, struct session, node);
         if (s->user && atomic_load_explicit(&s->user->removed, memory_order_relaxed))
             session_end(s);
@@ -440,8 +433,7 @@ void worker_count_devices(struct worker *w, uint32_t node_no)
     if (wn == NULL)
         return;
     udp_service_count_devices(wn);
-    LIST_FOREACH(n, tmp, &wn->sessions)
-    {
+    LIST_FOREACH(n, tmp, &wn->sessions) {
         struct session *s = LIST_ENTRY(n, struct session, node);
         if (s->user && s->state != SESSION_FLUSHING)
             claim_device_late(&s->claim, wn, s->user, &s->info.peer, s->active_ms);
@@ -454,8 +446,7 @@ void worker_end_devices(struct worker *w, uint32_t node_no)
     if (wn == NULL)
         return;
     udp_service_end_devices(wn);
-    LIST_FOREACH(n, tmp, &wn->sessions)
-    {
+    LIST_FOREACH(n, tmp, &wn->sessions) {
         struct session *s = LIST_ENTRY(n, struct session, node);
         if (claim_is_out(&s->claim))
             session_end(s);
@@ -516,8 +507,7 @@ enum status worker_export(struct worker *w, struct handoff *into)
         struct worker_node *wn = w->nodes[i];
         if (wn == NULL || wn->removing)
             continue;
-        LIST_FOREACH(n, tmp, &wn->listeners)
-        {
+        LIST_FOREACH(n, tmp, &wn->listeners) {
             const struct listener *l = LISTENER_OF(n);
             const struct handoff_key key = {.where = l->where, .v6only = l->v6only};
             if (st == ST_OK)
@@ -565,8 +555,7 @@ struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t
     *n = 0;
     if (wn == NULL)
         return NULL;
-    LIST_FOREACH(node, tmp, &wn->sessions)
-    {
+    LIST_FOREACH(node, tmp, &wn->sessions) {
         struct session *s = LIST_ENTRY(node, struct session, node);
         if (s->user == NULL || (s->state == SESSION_FLUSHING && s->unreported == 0))
             continue;

@@ -70,8 +70,7 @@ static void grow(struct mux *m)
     release_buckets(m);
     m->buckets = more;
     m->bucket_count = count;
-    LIST_FOREACH(n, tmp, &m->all)
-    {
+    LIST_FOREACH(n, tmp, &m->all) {
         struct mux_stream *st = LIST_ENTRY(n, struct mux_stream, all);
         struct mux_stream **b = bucket_of(m, st->id);
         st->chain = *b;
