@@ -264,20 +264,15 @@ uint64_t user_list_hash(const struct user_list *l)
 
 /* ---- the difference ---- */
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a == 0 ? b : b == 0 || a < b ? a : b;
-}
-
 struct limits {
     uint32_t speed, device, conn;
 };
 
 static struct limits limits_of(const struct user_entry *e, const struct users_env *env)
 {
-    return (struct limits){.speed = smaller(e->speed_kbps, env->speed_kbps),
-                           .device = smaller(e->device_limit, env->device_limit),
-                           .conn = smaller(e->conn_limit, env->conn_limit)};
+    return (struct limits){.speed = limit_smaller(e->speed_kbps, env->speed_kbps),
+                           .device = limit_smaller(e->device_limit, env->device_limit),
+                           .conn = limit_smaller(e->conn_limit, env->conn_limit)};
 }
 
 /* Stores what differs; workers read each limit on its own, and where there is one of devices they

@@ -41,13 +41,19 @@ struct user_rt {
     _Atomic(struct user_live *) live; /* policy/user_live.h; NULL: nothing to share yet */
 };
 
+/* The smaller of two limits, where 0 is none. */
+static inline uint32_t limit_smaller(uint32_t a, uint32_t b)
+{
+    return a - 1 < b - 1 ? a : b; /* 0 counts as the largest */
+}
+
 /* His speed limit in kbit/s, the smaller of the two; 0: none. */
 static inline uint32_t user_speed(const struct user_rt *u)
 {
     uint32_t usual = atomic_load_explicit(&u->speed_kbps, memory_order_relaxed);
     uint32_t now = atomic_load_explicit(&u->dynamic_kbps, memory_order_relaxed);
 
-    return usual - 1 < now - 1 ? usual : now; /* 0 counts as the largest */
+    return limit_smaller(usual, now);
 }
 
 /* The credential as the panel wrote it: the password of protocols that have one. Returns @buf,

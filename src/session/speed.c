@@ -78,10 +78,8 @@ static size_t total_part(struct session *s, bool up, const struct limits *l, siz
 
 static void pace_sink(struct session *s, bool up, const struct limits *l)
 {
-    uint32_t kbps = l->user_kbps;
+    uint32_t kbps = limit_smaller(l->user_kbps, l->total_kbps);
 
-    if (l->total_kbps != 0 && (kbps == 0 || l->total_kbps < kbps))
-        kbps = l->total_kbps;
     if (up || s->port == NULL)
         conn_pace(up ? &s->target : &s->client, kbps >= PACED_KBPS);
 }
