@@ -32,7 +32,7 @@ struct plane_worker {
                                     MemoryBudget; a second old */
 };
 
-/* Source addresses seen with traffic: one entry a (user, ip). Filled by workers, see
+/* Source addresses seen with traffic: one entry a (user, ip) of each worker. Filled by workers, see
  * plane.collect_alive. */
 struct plane_alive {
     uint64_t uid;
@@ -103,7 +103,7 @@ struct plane_sink {
      * why.number) or, status ST_OK, all are open. */
     void (*listening)(void *self, uint32_t node_no, struct why why, const struct addr *where);
     void (*node_gone)(void *self, uint32_t node_no);
-    /* @list is borrowed for the call. */
+    /* @list is borrowed for the call, in no order. */
     void (*alive)(void *self, uint32_t node_no, const struct plane_alive *list, size_t n);
     void (*devices_counted)(void *self, uint32_t node_no);
     /* The last reference of a user that was removed is gone: his slot may be sampled a last time

@@ -8,7 +8,7 @@
 #include "session/worker.h"
 #include "session/workers_state.h"
 
-/* ---- alive reports: one list a worker, merged when the last has come ---- */
+/* ---- alive reports: one list a worker, put together when the last has come ---- */
 
 struct alive_report {
     struct workers *ws;
@@ -21,36 +21,9 @@ struct alive_report {
 struct alive_part {
     struct message msg;
     struct alive_report *report;
-    struct worker *worker;
     struct plane_alive *list;
     size_t n;
 };
-
-static int by_user_and_ip(const void *a, const void *b)
-{
-    const struct plane_alive *x = a, *y = b;
-    if (x->uid != y->uid)
-        return x->uid < y->uid ? -1 : 1;
-    if (x->ip.family != y->ip.family)
-        return x->ip.family < y->ip.family ? -1 : 1;
-    return memcmp(x->ip.ip, y->ip.ip, sizeof(x->ip.ip));
-}
-
-/* The same source may have had sessions on several workers. */
-static size_t merge_pairs(struct plane_alive *list, size_t n)
-{
-    size_t out = 0;
-    if (n == 0)
-        return 0;
-    qsort(list, n, sizeof(list[0]), by_user_and_ip);
-    for (size_t i = 1; i < n; i++) {
-        if (by_user_and_ip(&list[out], &list[i]) == 0)
-            plane_alive_join(&list[out], &list[i]);
-        else
-            list[++out] = list[i];
-    }
-    return out + 1;
-}
 
 static void on_alive_part(struct message *msg, void *receiver)
 {
@@ -69,7 +42,6 @@ static void on_alive_part(struct message *msg, void *receiver)
     free(part);
     if (--r->pending > 0)
         return;
-    r->n = merge_pairs(r->list, r->n);
     ws->conf.sink->alive(ws->conf.sink->self, r->node_no, r->list, r->n);
     free(r->list);
     free(r);
