@@ -196,15 +196,23 @@ static void what_is_refused(void **state)
     assert_int_equal(w->calls, 1);
 }
 
-static void answers_later(void **state)
+/* A client whose question waits for its answer. */
+static int dial_held(struct world *w)
 {
-    struct world *w = *state;
     int fd = dial(w);
 
     w->later_ms = 60000;
     put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
     while (w->held == NULL)
         loop_once(w->loop, 1000);
+    return fd;
+}
+
+static void answers_later(void **state)
+{
+    struct world *w = *state;
+    int fd = dial_held(w);
+
     textbuf_puts(http_call_text(w->held), "done");
     http_call_answer(w->held, 200, "text/plain");
     assert_non_null(strstr(answer(w, fd), "\r\n\r\ndone"));
@@ -214,12 +222,8 @@ static void answers_later(void **state)
 static void answers_under_way_share_their_memory(void **state)
 {
     struct world *w = *state;
-    int fd = dial(w);
+    int fd = dial_held(w);
 
-    w->later_ms = 60000;
-    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (w->held == NULL)
-        loop_once(w->loop, 1000);
     put_half(http_call_text(w->held));
     w->later_ms = 0;
     expect(w, "GET /half HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 503 ",
@@ -233,20 +237,13 @@ static void answers_under_way_share_their_memory(void **state)
 static void who_leaves_is_told(void **state)
 {
     struct world *w = *state;
-    int fd = dial(w);
+    int fd = dial_held(w);
 
-    w->later_ms = 60000;
-    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (w->held == NULL)
-        loop_once(w->loop, 1000);
     close(fd);
     while (w->gone == 0)
         loop_once(w->loop, 1000);
     /* And the end of the service. */
-    fd = dial(w);
-    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (w->held == NULL)
-        loop_once(w->loop, 1000);
+    fd = dial_held(w);
     http_service_free(w->service);
     w->service = NULL;
     assert_int_equal(w->gone, 2);
@@ -268,12 +265,8 @@ static void who_sends_for_ever_is_dropped(void **state)
 {
     static const char more[16384];
     struct world *w = *state;
-    int fd = dial(w);
+    int fd = dial_held(w);
 
-    w->later_ms = 60000;
-    put(fd, "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (w->held == NULL)
-        loop_once(w->loop, 1000);
     for (size_t sent = 0; w->gone == 0; loop_once(w->loop, 0)) {
         ssize_t n = send(fd, more, sizeof(more), MSG_NOSIGNAL | MSG_DONTWAIT);
         sent += n > 0 ? (size_t)n : 0;
@@ -289,11 +282,7 @@ static void connections_are_bounded(void **state)
     int fd[HTTP_SERVICE_CONNS + 1];
     char c;
 
-    w->later_ms = 60000;
-    fd[0] = dial(w);
-    put(fd[0], "GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (w->held == NULL)
-        loop_once(w->loop, 1000);
+    fd[0] = dial_held(w);
     for (unsigned i = 1; i <= HTTP_SERVICE_CONNS; i++)
         fd[i] = dial(w);
     w->later_ms = 0;
