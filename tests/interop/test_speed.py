@@ -15,6 +15,7 @@ KINDS = {"spliced": ("xray", "raw", {}), "vision": ("sing-box", "vision-tls", {}
          "mux": ("xray", "raw", {"mux": {"enabled": True}})}
 MBIT = 125_000                  # bytes a second
 BURST = 0.1                     # seconds of the rate that a rested user may move at once
+ON_THE_WAY = 64 << 20           # more than all sockets on the way hold of who had no limit until now
 
 
 def link_of(stage, what, mbps):
@@ -55,7 +56,7 @@ class Endless(threading.Thread):
     def run(self):
         try:
             with visit.connect(self.proxy, self.origin) as s:
-                s.sendall(b"SOURCE 4000000000 1\n")
+                s.sendall(b"SOURCE 1000000000000 1\n")
                 while data := s.recv(1 << 18):
                     self.moved += len(data)
         except OSError:
@@ -95,7 +96,7 @@ def test_a_change_counts_for_what_is_running(stage, cert, what):
         set_limit(link, 8)
         start, at = time.monotonic(), t.down
         time.sleep(3)
-        no_faster_than(8, t.down - at, time.monotonic() - start, slack=12 << 20)
+        no_faster_than(8, t.down - at, time.monotonic() - start, slack=ON_THE_WAY)
         link.client.stop()
         thread.join(20)
 
@@ -142,7 +143,7 @@ def test_all_users_share_the_total_of_the_node(stage):
         wait.until(lambda: min(moved()) > 8_000_000, 60, "both are under way")
         start, before = time.monotonic(), moved()
         time.sleep(3)
-        no_faster_than(40, sum(moved()) - sum(before), time.monotonic() - start, slack=8 << 20)
+        no_faster_than(40, sum(moved()) - sum(before), time.monotonic() - start, slack=ON_THE_WAY)
 
         server.reload(NodeTotalSpeedLimit=0)
         before = moved()
@@ -164,8 +165,8 @@ def test_who_moves_much_is_held_to_a_rate_for_a_while(stage):
         server.process.wait_log("user=1.*: dynamic speed limit: .*: held to 4 Mbit/s for 7 s", timeout=30)
         start, before = time.monotonic(), d.moved
         time.sleep(2)
-        no_faster_than(4, d.moved - before, time.monotonic() - start, slack=12 << 20)
+        no_faster_than(4, d.moved - before, time.monotonic() - start, slack=ON_THE_WAY)
         server.process.wait_log("user=1.*: dynamic speed limit: over", timeout=30)
         before = d.moved
-        wait.until(lambda: d.moved > before + 40_000_000, 20, "what would have taken more than a minute")
+        wait.until(lambda: d.moved > before + 2 * ON_THE_WAY, 60, "what would have taken four minutes")
         client.stop()

@@ -296,8 +296,8 @@ def test_handshake_deadline(module_stage, cert, node):
         "Cores": [{"Type": "xray", "XrayConnectionConfig": {"handshake": 2}}]}).start()
     module_stage.watch(served.process, served.stop)
     for first in (b"", b"\x00" * 5):
+        start = time.monotonic()
         s = connect(n) if first and n.tls else socket.create_connection((n.listen, n.port), 10)
         s.sendall(first)
-        start = time.monotonic()
         expect_silence(s, 10)
         assert 1.0 < time.monotonic() - start < 8
