@@ -60,7 +60,7 @@ def test_a_smaller_limit_ends_the_quieter_devices(serve, origin, before):
     s = serve(node)
     homes = [session(node, home, origin) for home in HOMES[:3]]
     until = time.monotonic() + 1.1        # activity is known to the second
-    wait.until(lambda: homes[1].say() or time.monotonic() > until, 10, "the second is the busy one")
+    wait.until(lambda: homes[1].say() or time.monotonic() > until, 30, "the second is the busy one")
     s.panel.set_users(1, [{"id": 1, "uuid": ALICE, "device_limit": 1}])
     assert homes[0].ended(30) and homes[2].ended(30)
     homes[1].say()

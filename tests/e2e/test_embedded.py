@@ -95,7 +95,7 @@ def test_the_printed_configuration_works(stage, origin, shape, kind):
     s.expected_to_end = True
     assert s.node.stop() == 0           # with a last report
     booked = s.panel.user_sum("anna")
-    wait.until(lambda: booked == (origin.rx + up, origin.tx + down), 10,
+    wait.until(lambda: booked == (origin.rx + up, origin.tx + down), 30,
                lambda: f"panel {booked}, origin {(origin.rx, origin.tx)} and datagrams {(up, down)}")
 
 

@@ -96,7 +96,7 @@ def test_port_change_at_the_panel(serve, node, origin):
         s.process.wait_port(moved.port, timeout=20)
         assert not vless.refused(moved, ALICE, origin)
         old.say()
-        wait.until(lambda: not wait.connectable(node.listen, node.port), 10, "the old port closes")
+        wait.until(lambda: not wait.connectable(node.listen, node.port), 30, "the old port closes")
 
 
 ERRORS = {

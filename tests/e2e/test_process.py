@@ -88,10 +88,10 @@ def test_sigusr1_reopens_the_log(serve, node, stage):
     """As logrotate does it: rename, signal, and the next lines are in a new file."""
     log = str(stage.subdirectory("log") / "v2sp.log")
     s = serve(node, top={"Log": {"Level": "debug", "Output": log}})
-    wait.until(lambda: os.path.exists(log) and os.path.getsize(log), 10, "lines in the log file")
+    wait.until(lambda: os.path.exists(log) and os.path.getsize(log), 30, "lines in the log file")
     os.rename(log, log + ".1")
     s.process.signal(signal.SIGUSR1)
-    wait.until(lambda: os.path.exists(log), 10, "a new log file")
+    wait.until(lambda: os.path.exists(log), 30, "a new log file")
     s.panel.nodes[1].token = "changed"       # something to log
     wait.until(lambda: os.path.getsize(log), 20, "lines in it")
 
@@ -100,7 +100,7 @@ def test_json_log(serve, node, stage):
     import json
     log = str(stage.subdirectory("log") / "v2sp.log")
     serve(node, top={"Log": {"Level": "debug", "Output": log, "Format": "json"}})
-    wait.until(lambda: os.path.exists(log) and os.path.getsize(log), 10, "lines in the log file")
+    wait.until(lambda: os.path.exists(log) and os.path.getsize(log), 30, "lines in the log file")
     with open(log) as f:
         for line in f.read().splitlines():
             json.loads(line)
@@ -114,7 +114,7 @@ def test_ends_cleanly(serve, node, origin, number):
         bob.say()
         s.expected_to_end = True
         s.process.signal(number)
-        wait.until(lambda: not wait.connectable(node.listen, node.port), 10, "it stops listening")
+        wait.until(lambda: not wait.connectable(node.listen, node.port), 30, "it stops listening")
         assert s.process.wait(15) == 0
 
 

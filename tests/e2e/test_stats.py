@@ -342,7 +342,7 @@ def test_an_address_that_is_taken(serve, node, origin, address):
         s = serve(node, top=api(address, **ALL))
         with vless.Session(node, ALICE, origin) as alice:
             alice.say(10)
-        wait.until(lambda: f"{address}: cannot bind the address" in s.process.log(), 10, "the error")
+        wait.until(lambda: f"{address}: cannot bind the address" in s.process.log(), 30, "the error")
     wait.until(lambda: f"v2ray_api: listening on {address}" in s.process.log(), 30, "another try")
     with stats.Client(address) as c:
         assert c.query()

@@ -105,7 +105,7 @@ def test_a_node_that_does_not_serve(named, node):
     """Its port is somebody else's: said, and told by the exit status."""
     with socket.create_server((node.listen, node.port)):
         s = named(wait_port=False)
-        wait.until(lambda: os.path.exists(admin.socket_path(s)), 10, "the socket")
+        wait.until(lambda: os.path.exists(admin.socket_path(s)), 30, "the socket")
         d = seen(s, lambda d: only(d)["problem"], "a problem", "--no-rates")
         assert (only(d)["state"], only(d)["serving"]) == ("waiting", False)
         shown = admin.command("status", "-c", s.config, "--no-rates")
@@ -143,7 +143,7 @@ def test_socket_is_private_and_replaced(named):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     old = os.stat(path).st_ino
     s.restart(kill=True)
-    wait.until(lambda: os.stat(path).st_ino != old, 10, "a new socket")
+    wait.until(lambda: os.stat(path).st_ino != old, 30, "a new socket")
     seen(s, pull_is_done, "an answer", "--no-rates")
 
 

@@ -88,7 +88,7 @@ def test_the_command_checks_what_runs(serve, node, origin):
     def upgrade(*args):
         return process.run([paths.v2sp(), "upgrade", "--socket", admin.socket_path(s), *args], timeout=60)
 
-    wait.until(lambda: os.path.exists(admin.socket_path(s)), 10, "the socket")
+    wait.until(lambda: os.path.exists(admin.socket_path(s)), 30, "the socket")
     with open(s.config) as f:
         good = f.read()
     other = os.path.join(s.directory, "other.json")
@@ -275,7 +275,7 @@ def test_native_udp_moves_at_once(serve, stage):
     node = spec.Node(port=ports.free_port(), protocol="shadowsocks", settings=shadowsocks.node("2022-blake3-aes-128-gcm"),
                      users=[(1, ALICE), (2, BOB)])
     s = serve(node)
-    wait.until(lambda: wait.udp_bound(node.port), 10, "the UDP port")
+    wait.until(lambda: wait.udp_bound(node.port), 30, "the UDP port")
     proxy = stage.client("xray", node, spec.Client(user=ALICE))
     moved = 0
     with origins.UdpEcho() as o, socks5.Udp(proxy) as u:
@@ -379,7 +379,7 @@ def test_a_service_that_stops_ends_the_new_process_too(serve, node):
     upgrade = threading.Thread(target=command, args=(s, hangs))
     upgrade.start()
     s.process.wait_log("hangs is started")
-    new = wait.until(lambda: child_of(s.process), 10, "the new process")
+    new = wait.until(lambda: child_of(s.process), 30, "the new process")
     s.process.stopped = True
     s.process.signal(signal.SIGTERM)
     assert s.process.wait() == 0
@@ -415,8 +415,8 @@ def test_pid_file_and_ports_of_the_control_plane(stage, node):
     def in_file():
         with open(pid_file) as f:
             return int(f.read())
-    wait.until(lambda: in_file() == s.process.pid, 10, "the new number")
-    wait.until(lambda: wait.connectable("127.0.0.1", port), 10, "the page")
+    wait.until(lambda: in_file() == s.process.pid, 30, "the new number")
+    wait.until(lambda: wait.connectable("127.0.0.1", port), 30, "the page")
     upgrades.wait_all_left(s)
     assert in_file() == s.process.pid
     s.stop()
@@ -433,7 +433,7 @@ def test_what_the_old_process_knows_of_users_goes_on(serve, node, origin):
         with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
             alice.say()
             bob.say()
-            wait.until(lambda: admin.command("status", "-c", s.config, "--no-rates").returncode == 0, 10, "the socket")
+            wait.until(lambda: admin.command("status", "-c", s.config, "--no-rates").returncode == 0, 30, "the socket")
             users = {u["uid"]: u for u in admin.status(s.config, "--no-rates")["users"]}
             return users.get(1, {}).get("dynamic_mbps"), users.get(2, {}).get("dynamic_mbps")
 

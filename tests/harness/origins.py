@@ -80,10 +80,10 @@ class Tcp:
     def __exit__(self, *_):
         self.stop()
 
-    def wait_opened(self, n, timeout=10):
+    def wait_opened(self, n, timeout=30):
         wait.until(lambda: self.opened >= n, timeout, lambda: f"{n} connections at the origin, saw {self.opened}")
 
-    def wait_closed(self, n, timeout=10):
+    def wait_closed(self, n, timeout=30):
         wait.until(lambda: self.closed >= n, timeout, lambda: f"{n} closed at the origin, saw {self.closed}")
 
     def _accept(self):
@@ -237,9 +237,14 @@ class UdpEcho:
                 self.peers.add(peer)
                 self.rx += len(data)
                 self.count += 1
-                self.tx += self._socket.sendto(self.mark + data, peer)
             except OSError:
                 continue
+            answer = self.mark + data
+            self.tx += len(answer)          # before whoever gets it can look
+            try:
+                self._socket.sendto(answer, peer)
+            except OSError:
+                self.tx -= len(answer)
 
     def stop(self):
         self._stopped = True

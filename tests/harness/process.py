@@ -47,14 +47,14 @@ class Process:
     def signal(self, number):
         self._child.send_signal(number)
 
-    def wait(self, timeout=15):
+    def wait(self, timeout=30):
         """Exit status; negative is the signal that ended it."""
         try:
             return self._child.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} did not end within {timeout} s\n{self.tail()}") from None
 
-    def stop(self, timeout=15):
+    def stop(self, timeout=30):
         """SIGTERM, then SIGKILL when that does not help (and then it fails)."""
         self.stopped = True
         if self.alive():
@@ -91,7 +91,7 @@ class Process:
             return None
         return wait.until(seen, timeout, lambda: f"/{pattern}/ in the log of {self.name}\n{self.tail()}")
 
-    def wait_port(self, port, host="127.0.0.1", timeout=15):
+    def wait_port(self, port, host="127.0.0.1", timeout=30):
         """Waits until a TCP connect to the port succeeds."""
         def ready():
             assert self.alive(), f"{self.name} ended with {self._child.returncode}\n{self.tail()}"

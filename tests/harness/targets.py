@@ -33,7 +33,7 @@ class Nginx:
     @staticmethod
     def process_ready(path):
         from . import wait
-        wait.until(lambda: os.path.exists(path), 10, f"nginx listens on {path}")
+        wait.until(lambda: os.path.exists(path), 30, f"nginx listens on {path}")
 
     def stop(self):
         self._nginx.stop()

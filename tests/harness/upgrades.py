@@ -46,11 +46,11 @@ class Adopted(process.Process):
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def wait(self, timeout=15):
+    def wait(self, timeout=30):
         wait.until(lambda: not self.alive(), timeout, lambda: f"{self.name} to end\n{self.tail()}")
         return self.returncode
 
-    def stop(self, timeout=15):
+    def stop(self, timeout=30):
         self.stopped = True
         if self.alive():
             self.signal(signal.SIGTERM)

@@ -108,7 +108,7 @@ def start_client_of(config, directory, name="xray-client"):
     inbound = config["inbounds"][0]
     if inbound["protocol"] == "socks" and inbound["settings"].get("udp"):
         # Datagrams go to the same port, which is bound a moment after the other.
-        wait.until(lambda: wait.udp_bound(proxy[1]), 10, f"{name} takes datagrams\n{p.tail()}")
+        wait.until(lambda: wait.udp_bound(proxy[1]), 30, f"{name} takes datagrams\n{p.tail()}")
     return p, proxy
 
 

@@ -119,8 +119,8 @@ def test_flows_of_shadowsocks_datagrams_are_connections(stage):
             except OSError:
                 return False
 
-        wait.until(lambda: answered(a, b"first"), 5, "the first one's flow")
-        wait.until(lambda: answered(b, b"second"), 10, "the second one's flow")
+        wait.until(lambda: answered(a, b"first"), 30, "the first one's flow")
+        wait.until(lambda: answered(b, b"second"), 30, "the second one's flow")
         assert len(o.peers) == 2
 
 
@@ -135,8 +135,8 @@ def test_the_newest_connection_has_a_place(stage, origin, mux):
     kept = []
     for _ in range(6):
         # Connections as young as a page being loaded are not ended for others: then it is refused.
-        kept.append(wait.until(opened, 10, "a place"))
-        wait.until(lambda: origin.opened - origin.closed <= 3, 10, "the oldest ends")
+        kept.append(wait.until(opened, 30, "a place"))
+        wait.until(lambda: origin.opened - origin.closed <= 3, 30, "the oldest ends")
     assert [works(s) for s in kept] == [False] * 3 + [True] * 3
 
 

@@ -231,7 +231,7 @@ def test_sums_are_the_payload(own_link, origin):
                 u.sendto(data, o.address)
                 assert u.recvfrom() == (b"mark" + data, o.address)
         own_link.client.stop()
-        wait.until(lambda: t.closed == t.opened, 10, "all sessions end")
+        wait.until(lambda: t.closed == t.opened, 30, "all sessions end")
         own_link.server.panel.wait_sum(1, t.up + o.rx, t.down + o.tx)
         assert own_link.server.panel.sum(2) == (0, 0)
 

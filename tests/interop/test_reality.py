@@ -204,10 +204,10 @@ def authenticated(node, script, wire):
     n = len(script.sent)
     with socket.create_connection((node.listen, node.port), 10) as s:
         s.sendall(wire)
-        sent, _ = wait.until(lambda: script.visit(wire, n), 10, "the target was asked")
+        sent, _ = wait.until(lambda: script.visit(wire, n), 30, "the target was asked")
         total = sum((127, 6, *script.records))
         got = socks5.read_exactly(s, total)
-    wait.until(lambda: len(sent) >= total, 5, "the target's flight")
+    wait.until(lambda: len(sent) >= total, 30, "the target's flight")
     theirs = bytes(sent)
     assert len(theirs) == total
     if got == theirs:
@@ -273,8 +273,8 @@ def test_hello_in_pieces(module_stage, script, caught):
             for a, b in zip((0, *cuts), (*cuts, len(wire))):
                 s.sendall(wire[a:b])
             got = socks5.read_exactly(s, 127 + 6 + sum(script.records))
-        sent, received = wait.until(lambda: script.visit(wire, n), 5, "the target was asked")
-        wait.until(lambda: len(sent) >= len(got), 5, "the target's flight")
+        sent, received = wait.until(lambda: script.visit(wire, n), 30, "the target was asked")
+        wait.until(lambda: len(sent) >= len(got), 30, "the target's flight")
         assert got != bytes(sent) and bytes(received) == wire
 
 
@@ -285,8 +285,8 @@ def test_the_target_hears_every_byte(module_stage, script, caught):
     n = len(script.received)
     with socket.create_connection((node.listen, node.port), 10) as s:
         s.sendall(caught.wire + extra)
-        _, received = wait.until(lambda: script.visit(caught.wire, n), 10, "the target was asked")
-        wait.until(lambda: len(received) == len(caught.wire + extra), 10, "all of it at the target")
+        _, received = wait.until(lambda: script.visit(caught.wire, n), 30, "the target was asked")
+        wait.until(lambda: len(received) == len(caught.wire + extra), 30, "all of it at the target")
         assert bytes(received) == caught.wire + extra
 
 
@@ -301,8 +301,8 @@ def test_too_small_a_flight_is_relayed(module_stage, caught, records):
         wire = caught.forge(key)
         with socket.create_connection((node.listen, node.port), 10) as s:
             s.sendall(wire)
-            sent, _ = wait.until(lambda: script.visit(wire), 10, "the target was asked")
-            wait.until(lambda: sent, 10, "it answers")
+            sent, _ = wait.until(lambda: script.visit(wire), 30, "the target was asked")
+            wait.until(lambda: sent, 30, "it answers")
             # What might still become a flight is held until the client gives up.
             s.shutdown(socket.SHUT_WR)
             got = b""
@@ -424,7 +424,7 @@ def test_fallback_inside(stage, origin, kind):
         proxy = stage.client(kind, node, spec.Client(user=spec.BOB))
         with pytest.raises((OSError, AssertionError)):
             visit.echo(proxy, o)
-        wait.until(lambda: site.received, 10, "the fallback was visited")
+        wait.until(lambda: site.received, 30, "the fallback was visited")
         got = site.received[0]
         assert got[0] == 1 and got[1] == "127.0.0.1"
         assert got[4][:17] == b"\0" + uuid.UUID(spec.BOB).bytes

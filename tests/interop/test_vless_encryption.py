@@ -193,4 +193,4 @@ def test_unknown_ticket_after_a_restart(link, inner):
         except OSError:
             return False
     works()
-    wait.until(works, 10, lambda: "a visit after the restart")
+    wait.until(works, 30, lambda: "a visit after the restart")

@@ -185,7 +185,7 @@ def test_fin_of_the_origin_is_passed_on(node, origin):
         if not node.tls:
             assert v.recv(1) == b""
         v.send(b"late")
-        wait.until(lambda: origin.after_fin == b"late", 5, "bytes after the origin's FIN")
+        wait.until(lambda: origin.after_fin == b"late", 30, "bytes after the origin's FIN")
         origin.after_fin = b""
 
 
