@@ -311,6 +311,13 @@ static void on_left_online(void *arg, const struct controller_user *list, size_t
         upgrade_left_online(s->upgrade, list, count);
 }
 
+static void on_present(void *arg, const struct controller_present *list, size_t count)
+{
+    struct service *s = arg;
+    if (s->upgrade)
+        upgrade_present(s->upgrade, list, count);
+}
+
 static enum status follow(struct service *s, const struct config *cfg)
 {
     const struct successor_conf conf = {
@@ -355,6 +362,7 @@ enum status service_start(struct service *s, const struct config *cfg)
                                      .listens = on_listens,
                                      .removed = on_removed,
                                      .left_online = on_left_online,
+                                     .present = on_present,
                                      .arg = s};
     s->controller = controller_new(&setup);
     st = s->controller ? make_workers(s, cfg) : ST_E_NOMEM;

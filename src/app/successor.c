@@ -237,6 +237,8 @@ static void on_event(struct watch *w, uint32_t events)
             controller_report(s->conf.controller);
         else if (m.type == UPGRADE_ONLINE && s->begun)
             controller_take_online(s->conf.controller, m.users, m.count);
+        else if (m.type == UPGRADE_PRESENT && s->ready)
+            controller_take_present(s->conf.controller, m.present, m.count);
         else if (m.type == UPGRADE_DEVICES && s->ready)
             controller_guests(s->conf.controller, m.devices, m.count);
     }

@@ -12,6 +12,7 @@
 
 #include "app/notify.h"
 #include "app/spawn.h"
+#include "app/upgrade_queue.h"
 #include "app/upgrade_wire.h"
 #include "base/log.h"
 #include "control/controller_upgrade.h"
@@ -19,9 +20,10 @@
 #include "session/handoff.h"
 #include "session/workers.h"
 
-#define TERM_MS 5000 /* from SIGTERM to SIGKILL */
-#define PUSH_MS 50   /* between looks whether a push has come to its end */
-#define LIST_MS 5000 /* between two lists of devices: half of what makes one quiet */
+#define TERM_MS   5000     /* from SIGTERM to SIGKILL */
+#define PUSH_MS   50       /* between looks whether a push has come to its end */
+#define QUEUE_MAX 1000000u /* things that wait to be told */
+#define LIST_MS   5000     /* between two lists of devices: half of what makes one quiet */
 
 enum state { IDLE, EXPORTING, STARTING, YIELDING, LEAVING, ABORTING };
 
@@ -38,13 +40,12 @@ struct upgrade {
     struct timer push;
     struct timer list;
     /* What is still to be sent, in this order. */
-    bool hello, nodes, end, devices, go, report, online;
+    bool hello, nodes, end, devices, go, report;
     size_t next;                           /* socket of handoff; then of the devices */
     struct controller_device *device_list; /* with devices */
     size_t device_count;
-    bool had_devices;                    /* it was told some */
-    struct controller_user *online_list; /* with online */
-    size_t online_count, online_room;
+    bool had_devices; /* it was told some */
+    struct upgrade_queue online, present;
     void (*done)(void *arg, bool ok, const char *text);
     void *done_arg;
 };
@@ -188,13 +189,35 @@ static enum status send_online(struct upgrade *u)
 {
     struct upgrade_message m = {.type = UPGRADE_ONLINE};
 
-    m.count = u->online_count < CONTROLLER_USERS_MAX ? u->online_count : CONTROLLER_USERS_MAX;
-    const struct controller_user *from = u->online_list + u->online_count - m.count;
-    memcpy(m.users, from, m.count * sizeof(m.users[0]));
+    m.count = upgrade_queue_peek(&u->online, m.users, CONTROLLER_USERS_MAX);
     enum status st = upgrade_send(u->socket.fd, &m);
     if (st == ST_OK)
-        u->online_count -= m.count;
-    u->online = u->online_count > 0;
+        upgrade_queue_drop(&u->online, m.count);
+    return st;
+}
+
+static enum status send_present(struct upgrade *u)
+{
+    struct upgrade_message m = {.type = UPGRADE_PRESENT};
+
+    m.count = upgrade_queue_peek(&u->present, m.present, CONTROLLER_PRESENT_MAX);
+    enum status st = upgrade_send(u->socket.fd, &m);
+    if (st == ST_OK)
+        upgrade_queue_drop(&u->present, m.count);
+    return st;
+}
+
+/* What goes to a process that serves. Its first report is to know who is online here. */
+static enum status send_rest(struct upgrade *u)
+{
+    if (u->present.count > 0)
+        return send_present(u);
+    if (u->online.count > 0)
+        return send_online(u);
+    if (!u->report)
+        return ST_MORE;
+    enum status st = send_bare(u, UPGRADE_REPORT);
+    u->report = st != ST_OK;
     return st;
 }
 
@@ -204,23 +227,24 @@ static enum status send_next(struct upgrade *u)
         bool *due;
         enum status (*fn)(struct upgrade *);
         enum upgrade_type type;
-    } steps[] = {{&u->hello, send_hello, 0},   {&u->nodes, send_nodes, 0},
-                 {&u->end, NULL, UPGRADE_END}, {&u->devices, send_devices, 0},
-                 {&u->go, NULL, UPGRADE_GO},   {&u->report, NULL, UPGRADE_REPORT},
-                 {&u->online, send_online, 0}};
+    } steps[] = {{&u->hello, send_hello, 0},
+                 {&u->nodes, send_nodes, 0},
+                 {&u->end, NULL, UPGRADE_END},
+                 {&u->devices, send_devices, 0},
+                 {&u->go, NULL, UPGRADE_GO}};
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         if (!*steps[i].due)
             continue;
         if (steps[i].due == &u->end && u->next < handoff_count(u->handoff))
             return send_sockets(u);
-        if (steps[i].due == &u->devices || steps[i].due == &u->online)
+        if (steps[i].due == &u->devices)
             return steps[i].fn(u); /* of several messages */
         enum status st = steps[i].fn != NULL ? steps[i].fn(u) : send_bare(u, steps[i].type);
         *steps[i].due = st != ST_OK;
         return st;
     }
-    return ST_MORE;
+    return send_rest(u);
 }
 
 /* Sends what is due and fits. Of a process that is gone its end tells. */
@@ -497,6 +521,9 @@ struct upgrade *upgrade_new(const struct upgrade_setup *setup)
     timer_init(&u->timer, on_timer);
     timer_init(&u->push, look_at_pushes);
     timer_init(&u->list, list_devices);
+    u->online = (struct upgrade_queue){.each = sizeof(struct controller_user), .most = QUEUE_MAX};
+    u->present =
+        (struct upgrade_queue){.each = sizeof(struct controller_present), .most = QUEUE_MAX};
     return u;
 }
 
@@ -511,7 +538,8 @@ void upgrade_free(struct upgrade *u)
     loop_timer_del(u->setup.loop, &u->list);
     forget_child(u);
     free(u->device_list);
-    free(u->online_list);
+    upgrade_queue_fini(&u->online);
+    upgrade_queue_fini(&u->present);
     free(u);
 }
 
@@ -538,18 +566,16 @@ enum status upgrade_own_path(const struct upgrade *u, char *dst)
 
 void upgrade_left_online(struct upgrade *u, const struct controller_user *list, size_t count)
 {
-    if (u->online_count + count > u->online_room) {
-        size_t room = (u->online_count + count) * 2;
-        struct controller_user *p = realloc(u->online_list, room * sizeof(*p));
-        if (p == NULL)
-            return; /* panels forget them by themselves */
-        u->online_list = p;
-        u->online_room = room;
-    }
-    memcpy(u->online_list + u->online_count, list, count * sizeof(*list));
-    u->online_count += count;
-    u->online = true;
-    pump(u);
+    /* If they do not fit panels forget them by themselves. */
+    if (u->socket.fd >= 0 && upgrade_queue_add(&u->online, list, count))
+        pump(u);
+}
+
+void upgrade_present(struct upgrade *u, const struct controller_present *list, size_t count)
+{
+    /* Of a list that does not fit the next one makes good. */
+    if (u->socket.fd >= 0 && upgrade_queue_add(&u->present, list, count))
+        pump(u);
 }
 
 void upgrade_forget(struct upgrade *u)

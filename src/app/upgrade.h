@@ -16,6 +16,7 @@
 #include "base/status.h"
 
 struct controller;
+struct controller_present;
 struct controller_user;
 struct log;
 struct loop;
@@ -52,8 +53,9 @@ const char *upgrade_config_path(const struct upgrade *u);
 NODISCARD enum status upgrade_own_path(const struct upgrade *u, char *dst);
 /* This process is to stop: a new one that is not ready yet ends, and none is started any more. */
 void upgrade_abort(struct upgrade *u);
-/* For controller_setup: nodes here have ended, and these users were told online. */
+/* For controller_setup: these users were told online, and these are online on a node. */
 void upgrade_left_online(struct upgrade *u, const struct controller_user *list, size_t count);
+void upgrade_present(struct upgrade *u, const struct controller_present *list, size_t count);
 /* Nobody waits for the outcome any more. */
 void upgrade_forget(struct upgrade *u);
 /* A new process is being started. */

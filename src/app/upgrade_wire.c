@@ -34,12 +34,20 @@ struct wire_device {
     uint32_t quiet_s, limit, grace_s;
 };
 
+struct wire_present {
+    uint64_t uid;
+    uint32_t row;
+    uint8_t family, zero, zero2[2];
+    uint8_t ip[16];
+};
+
 union wire_body {
     uint64_t state;
     uint32_t rows[VIEW_NODES_MAX];
     struct wire_socket sockets[UPGRADE_SOCKETS_MAX];
     struct wire_user users[CONTROLLER_USERS_MAX];
     struct wire_device devices[CONTROLLER_DEVICES_MAX];
+    struct wire_present present[CONTROLLER_PRESENT_MAX];
     char text[UPGRADE_TEXT_MAX];
 };
 
@@ -61,6 +69,7 @@ static size_t body_size(unsigned type, size_t count, size_t *most)
         [UPGRADE_REMOVED] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_ONLINE] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_DEVICES] = {sizeof(struct wire_device), CONTROLLER_DEVICES_MAX},
+        [UPGRADE_PRESENT] = {sizeof(struct wire_present), CONTROLLER_PRESENT_MAX},
     };
 
     *most = type < sizeof(kinds) / sizeof(kinds[0]) ? kinds[type].most : 0;
@@ -89,6 +98,18 @@ static void unpack_device(struct controller_device *d, const struct wire_device 
                                              .limit = w->limit,
                                              .grace_s = w->grace_s}};
     memcpy(d->seen.ip.ip, w->ip, sizeof(w->ip));
+}
+
+static void pack_present(struct wire_present *w, const struct controller_present *p)
+{
+    *w = (struct wire_present){.uid = p->uid, .row = p->row, .family = p->ip.family};
+    memcpy(w->ip, p->ip.ip, sizeof(w->ip));
+}
+
+static void unpack_present(struct controller_present *p, const struct wire_present *w)
+{
+    *p = (struct controller_present){.uid = w->uid, .row = w->row, .ip = {.family = w->family}};
+    memcpy(p->ip.ip, w->ip, sizeof(w->ip));
 }
 
 static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
@@ -124,6 +145,10 @@ static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
     case UPGRADE_DEVICES:
         for (size_t i = 0; i < m->count; i++)
             pack_device(&b->devices[i], &m->devices[i]);
+        return;
+    case UPGRADE_PRESENT:
+        for (size_t i = 0; i < m->count; i++)
+            pack_present(&b->present[i], &m->present[i]);
         return;
     default:
         return;
@@ -164,6 +189,10 @@ static void unpack(struct upgrade_message *m, const union wire_body *b, const in
     case UPGRADE_DEVICES:
         for (size_t i = 0; i < m->count; i++)
             unpack_device(&m->devices[i], &b->devices[i]);
+        return;
+    case UPGRADE_PRESENT:
+        for (size_t i = 0; i < m->count; i++)
+            unpack_present(&m->present[i], &b->present[i]);
         return;
     default:
         return;
@@ -234,7 +263,7 @@ static enum status check(const struct head *h, size_t got, size_t fd_count, int 
     if (h->version != UPGRADE_VERSION)
         return ST_E_UNSUPPORTED;
     size_t size = body_size(h->type, h->count, &most);
-    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_ONLINE || h->count > most ||
+    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_PRESENT || h->count > most ||
         got != sizeof(*h) + size || (flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
         fd_count != (h->type == UPGRADE_SOCKETS ? h->count : 0))
         return ST_E_PROTO;

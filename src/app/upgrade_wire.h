@@ -11,8 +11,9 @@
  *   DEVICES that users with limits have here, in pieces; an empty one ends the list, which comes
  *          again every few seconds
  *   GO     we have stopped accepting
+ *   PRESENT who is online here, node after node, where that would have been reported
+ *   ONLINE users whom nodes here told their panels online
  *   REPORT no push of ours is under way any more
- *   ONLINE users whom nodes that have ended here told their panels online
  *                                                  REMOVED users whose sessions must end
  *
  * A side that does not know the version says so and ends: the old process then goes on. */
@@ -26,7 +27,7 @@
 #include "control/controller_upgrade.h"
 #include "session/handoff.h"
 
-#define UPGRADE_VERSION     2
+#define UPGRADE_VERSION     3
 #define UPGRADE_SOCKETS_MAX 64u /* a message; the kernel takes 253 descriptors at once */
 #define UPGRADE_TEXT_MAX    256u
 #define UPGRADE_ENV         "V2SP_UPGRADE_FD" /* where the new process finds its end */
@@ -43,6 +44,7 @@ enum upgrade_type {
     UPGRADE_REMOVED,
     UPGRADE_DEVICES,
     UPGRADE_ONLINE,
+    UPGRADE_PRESENT,
 };
 
 struct upgrade_message {
@@ -54,9 +56,10 @@ struct upgrade_message {
         struct {
             struct handoff_key key;
             int fd;
-        } sockets[UPGRADE_SOCKETS_MAX];                           /* SOCKETS */
-        struct controller_user users[CONTROLLER_USERS_MAX];       /* REMOVED, ONLINE */
-        struct controller_device devices[CONTROLLER_DEVICES_MAX]; /* DEVICES */
+        } sockets[UPGRADE_SOCKETS_MAX];                            /* SOCKETS */
+        struct controller_user users[CONTROLLER_USERS_MAX];        /* REMOVED, ONLINE */
+        struct controller_device devices[CONTROLLER_DEVICES_MAX];  /* DEVICES */
+        struct controller_present present[CONTROLLER_PRESENT_MAX]; /* PRESENT */
         char text[UPGRADE_TEXT_MAX]; /* FAILED; count includes the NUL */
     };
 };

@@ -123,6 +123,20 @@ static void every_other_message_comes_as_it_went(void **state)
         assert_int_equal(a->seen.limit, b->seen.limit);
         assert_int_equal(a->seen.grace_s, b->seen.grace_s);
     }
+    out.type = UPGRADE_PRESENT;
+    out.count = CONTROLLER_PRESENT_MAX;
+    for (unsigned i = 0; i < CONTROLLER_PRESENT_MAX; i++)
+        out.present[i] =
+            (struct controller_present){.uid = UINT64_C(1) << 60 | i,
+                                        .row = 7 + i,
+                                        .ip = {.family = ADDR_IP6, .ip = {(uint8_t)i, 9}}};
+    out.present[3].ip = (struct addr){.family = ADDR_NONE};
+    pass();
+    for (unsigned i = 0; i < CONTROLLER_PRESENT_MAX; i++) {
+        const struct controller_present *a = &in.present[i], *b = &out.present[i];
+        assert_true(a->uid == b->uid && a->row == b->row);
+        assert_true(addr_equal(&a->ip, &b->ip));
+    }
     out.type = UPGRADE_FAILED;
     strcpy(out.text, "no");
     out.count = 3;
@@ -181,7 +195,7 @@ static void what_is_not_ours_is_refused(void **state)
     memset(raw + 8, 0xff, 4);
     expect_refused(raw, (size_t)n, ST_E_PROTO);
     memset(raw + 8, 0, 4);
-    raw[6] = UPGRADE_ONLINE + 1; /* type */
+    raw[6] = UPGRADE_PRESENT + 1; /* type */
     expect_refused(raw, 16, ST_E_PROTO);
     raw[6] = 0;
     expect_refused(raw, 16, ST_E_PROTO);

@@ -206,6 +206,7 @@ struct controller *controller_new(const struct controller_setup *setup)
                                .listens = on_listens,
                                .removed = on_removed,
                                .left_online = controller_left_online,
+                               .present = controller_present,
                                .arg = c,
                                .pulls = !setup->held,
                                .reports = !setup->held};

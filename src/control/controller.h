@@ -22,6 +22,7 @@
 struct admin;
 struct config;
 struct controller;
+struct controller_present;
 struct log;
 struct loop;
 
@@ -48,9 +49,12 @@ struct controller_setup {
      * CONTROLLER_USERS_MAX a call. */
     void (*listens)(void *arg);
     void (*removed)(void *arg, const struct controller_user *list, size_t count);
-    /* The same for users whom a node that ends after controller_leave has told its panel online;
-     * without uuid. */
+    /* The same for users whom a node has told its panel online before controller_leave; without
+     * uuid. */
     void (*left_online)(void *arg, const struct controller_user *list, size_t count);
+    /* After controller_leave, instead of a report: who is online on a node (controller_upgrade.h).
+     */
+    void (*present)(void *arg, const struct controller_present *list, size_t count);
     void *arg;
 };
 

@@ -37,6 +37,8 @@ struct controller {
 void controller_check_stopped(struct controller *c);
 /* node_env.left_online. */
 void controller_left_online(void *arg, const struct node *n, const uint64_t *uids, size_t count);
+/* node_env.present. */
+void controller_present(void *arg, const struct node *n, const struct online_list *list);
 /* Stats and metrics listen as @cfg says. */
 void controller_apply_ports(struct controller *c, const struct config *cfg);
 

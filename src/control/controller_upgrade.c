@@ -7,6 +7,7 @@
 #include "control/counters.h"
 #include "control/device_guests.h"
 #include "control/dynamic_service.h"
+#include "control/online_guests.h"
 #include "control/reporter.h"
 #include "control/store.h"
 
@@ -75,6 +76,8 @@ void controller_guests_gone(struct controller *c)
     /* What was told of a list that breaks off goes as well. */
     device_guests_end(c->guests);
     device_guests_end(c->guests);
+    LIST_FOREACH(l, tmp, &c->nodes)
+        online_guests_clear(reporter_guests(CONTROLLER_NODE(l)->reporter));
 }
 
 size_t controller_devices(const struct controller *c, struct controller_device **out)
@@ -117,6 +120,9 @@ void controller_leave(struct controller *c, void (*done)(void *arg), void *arg)
     c->done_arg = arg;
     dynamic_service_keep(c->dynamic);
     c->env.reports = false;
+    c->env.leaving = true;
+    LIST_FOREACH(l, tmp, &c->nodes)
+        reporter_leave(CONTROLLER_NODE(l)->reporter);
     LIST_FOREACH(l, tmp, &c->nodes) {
         struct node *n = CONTROLLER_NODE(l);
         uint32_t ms = n->served != NULL ? n->served->drain_ms : 0;
@@ -152,6 +158,48 @@ void controller_left_online(void *arg, const struct node *n, const uint64_t *uid
         for (; k < CONTROLLER_USERS_MAX && i < count; k++, i++)
             u[k] = (struct controller_user){.uid = uids[i], .row = n->store_node};
         c->setup.left_online(c->setup.arg, u, k);
+    }
+}
+
+void controller_present(void *arg, const struct node *n, const struct online_list *list)
+{
+    const struct controller *c = arg;
+    struct controller_present *all = calloc(list->count + 1, sizeof(*all));
+
+    for (size_t i = 0; all != NULL && i < list->count; i++)
+        all[i] = (struct controller_present){
+            .uid = list->own_list[i].uid, .row = n->store_node, .ip = list->own_list[i].ip};
+    if (all != NULL && c->setup.present != NULL) {
+        all[list->count].row = n->store_node;
+        c->setup.present(c->setup.arg, all, list->count + 1);
+    }
+    free(all);
+}
+
+static struct node *find_row(const struct controller *c, uint32_t row)
+{
+    LIST_FOREACH(l, tmp, &c->nodes) {
+        struct node *n = CONTROLLER_NODE(l);
+        if (n->store_node == row && (n->state < NODE_DRAINING || c->leaving))
+            return n;
+    }
+    return NULL;
+}
+
+void controller_take_present(struct controller *c, const struct controller_present *list,
+                             size_t count)
+{
+    struct node *n = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        if (n == NULL || n->store_node != list[i].row)
+            n = find_row(c, list[i].row);
+        if (n == NULL)
+            continue;
+        if (list[i].ip.family == ADDR_NONE)
+            online_guests_end(reporter_guests(n->reporter));
+        else
+            online_guests_add(reporter_guests(n->reporter), list[i].uid, &list[i].ip);
     }
 }
 

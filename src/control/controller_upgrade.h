@@ -17,6 +17,14 @@ struct controller_device {
 };
 #define CONTROLLER_DEVICES_MAX 256u
 
+/* An address that a user is online from. */
+struct controller_present {
+    uint64_t uid;
+    uint32_t row;   /* of the node */
+    struct addr ip; /* ADDR_NONE: that was the last one of the node */
+};
+#define CONTROLLER_PRESENT_MAX 256u
+
 /* Number of the state database; 0: it lives in memory, and dies with this process. */
 uint64_t controller_state_id(const struct controller *c);
 /* Rows of the nodes that listen; @rows takes VIEW_NODES_MAX. Returns how many. */
@@ -33,9 +41,11 @@ void controller_report(struct controller *c);
  * others have gone. */
 void controller_guests(struct controller *c, const struct controller_device *list, size_t count);
 void controller_guests_gone(struct controller *c); /* it has none any more */
-/* Of nodes of the earlier process that have ended, and told their panels that these users are
- * online; the next reports here take back who is not. After controller_leave they are passed on to
- * setup.left_online. */
+/* More of who is online on nodes of the earlier process: reported with ours. */
+void controller_take_present(struct controller *c, const struct controller_present *list,
+                             size_t count);
+/* Nodes of the earlier process have told their panels that these users are online; the next reports
+ * here take back who is not. After controller_leave they are passed on to setup.left_online. */
 void controller_take_online(struct controller *c, const struct controller_user *list, size_t count);
 /* The earlier process may have ended: takes what it has left, if it has. */
 void controller_recover(struct controller *c);

@@ -8,14 +8,15 @@
 
 #include "control/fake_world.h"
 
-#include "control/controller_upgrade.h"
+#include "control/controller_state.h"
+#include "control/reporter.h"
 #include "policy/user_devices.h"
 
 /* The new process's half. The old one's is the world. */
 struct next {
     struct fake_plane plane;
     struct controller *c;
-    unsigned listens, removed, left;
+    unsigned listens, removed, left, present;
     struct controller_user gone;
     bool stopped;
 };
@@ -48,6 +49,15 @@ static void on_left_online(void *arg, const struct controller_user *list, size_t
     controller_take_online(beside->c, list, count);
 }
 
+static void on_present(void *arg, const struct controller_present *list, size_t count)
+{
+    (void)arg;
+    if (beside == NULL)
+        return;
+    beside->present += (unsigned)count;
+    controller_take_present(beside->c, list, count);
+}
+
 static void start_beside(struct world *w, struct next *n, bool held)
 {
     *n = (struct next){.listens = 0};
@@ -59,6 +69,7 @@ static void start_beside(struct world *w, struct next *n, bool held)
                                      .listens = on_listens,
                                      .removed = on_removed,
                                      .left_online = on_left_online,
+                                     .present = on_present,
                                      .arg = n};
     fake_plane_init(&n->plane, w->loop);
     n->c = controller_new(&setup);
@@ -300,6 +311,98 @@ static void the_old_one_takes_nobody_back(void **state)
     beside = NULL;
 }
 
+static void tell_present(struct next *n)
+{
+    reporter_poke(CONTROLLER_NODE(n->c->nodes.next)->reporter); /* as at the next interval */
+}
+
+static void expect_report(struct world *w, struct next *n, const char *want)
+{
+    unsigned told = w->calls[ALIVE];
+
+    controller_poke(n->c);
+    UNTIL(w, w->calls[ALIVE] > told);
+    assert_string_equal(w->body[ALIVE], want);
+    go_round(w); /* the answer */
+}
+
+static void see(struct plane_alive *a, uint64_t uid, const char *ip)
+{
+    *a = (struct plane_alive){.uid = uid, .presence = PLANE_BUSY};
+    assert_int_equal(addr_parse_ip(&a->ip, ip, strlen(ip)), ST_OK);
+}
+
+/* Sessions end hours after an upgrade: until then the new one reports whom the old one has, with
+ * its own, and takes back who has left, once. */
+static void who_is_online_in_the_old_one_is_reported(void **state)
+{
+    struct world *w = *state;
+    struct next n, last;
+    struct controller_present wrong = {.uid = 7, .row = 12345, .ip = {.family = ADDR_IP4}};
+
+    run(w);
+    leave(w);
+    UNTIL(w, w->stopped);
+    start_next(w, &n);
+    UNTIL(w, n.listens > 0);
+    see(&n.plane.alive[0], 1, "1.2.3.4");
+    n.plane.alive_count = 1;
+    n.plane.hold_gone = true;
+    controller_begin(n.c, w->cfg);
+    controller_report(n.c);
+    expect_report(w, &n, "{\"1\":[\"1.2.3.4\"]}");
+    start_next(w, &last);
+    UNTIL(w, last.listens > 0);
+    beside = &last;
+    controller_leave(n.c, on_next_stopped, &n);
+    assert_int_equal(last.left, 1); /* what has been told goes at once */
+    assert_int_equal(last.present, 2);
+    controller_take_present(last.c, &wrong, 1);
+    wrong.ip.family = ADDR_NONE;
+    controller_take_present(last.c, &wrong, 1);
+    see(&last.plane.alive[0], 2, "5.6.7.8");
+    see(&last.plane.alive[1], 1, "1.2.3.4"); /* he is in both */
+    last.plane.alive_count = 2;
+    controller_begin(last.c, w->cfg);
+    controller_report(last.c);
+    expect_report(w, &last, "{\"1\":[\"1.2.3.4\"],\"2\":[\"5.6.7.8\"]}");
+    /* He has left the new one; another one comes to light in the old one. */
+    last.plane.alive_count = 1;
+    see(&n.plane.alive[1], 2, "2001:db8::7");
+    n.plane.alive_count = 2;
+    tell_present(&n);
+    UNTIL(w, last.present == 5);
+    expect_report(w, &last, "{\"1\":[\"1.2.3.4\"],\"2\":[\"5.6.7.8\",\"2001:db8::7\"]}");
+    n.plane.alive_count = 0;
+    tell_present(&n);
+    UNTIL(w, last.present == 6);
+    expect_report(w, &last, "{\"1\":[],\"2\":[\"5.6.7.8\"]}");
+    expect_report(w, &last, "{\"2\":[\"5.6.7.8\"]}");
+    n.plane.alive_count = 1;
+    tell_present(&n);
+    UNTIL(w, last.present == 8);
+    expect_report(w, &last, "{\"1\":[\"1.2.3.4\"],\"2\":[\"5.6.7.8\"]}");
+    n.plane.hold_gone = false;
+    loop_task_add(w->loop, &n.plane.later);
+    UNTIL(w, n.stopped);
+    assert_int_equal(last.present, 9); /* it ends as it should: its list is empty then */
+    expect_report(w, &last, "{\"1\":[],\"2\":[\"5.6.7.8\"]}");
+    const struct controller_present late = {
+        .uid = 3, .row = CONTROLLER_NODE(last.c->nodes.next)->store_node, .ip = wrong.ip};
+    struct controller_present whole[2] = {late, late};
+    see(&n.plane.alive[0], 3, "9.9.9.9");
+    whole[0].ip = n.plane.alive[0].ip;
+    controller_take_present(last.c, whole, 2);
+    expect_report(w, &last, "{\"2\":[\"5.6.7.8\"],\"3\":[\"9.9.9.9\"]}");
+    controller_guests_gone(last.c); /* it is killed */
+    expect_report(w, &last, "{\"2\":[\"5.6.7.8\"],\"3\":[]}");
+    end_next(&n);
+    controller_stop(last.c, 0, 5000, on_next_stopped, &last);
+    UNTIL(w, last.stopped);
+    end_next(&last);
+    beside = NULL;
+}
+
 static struct user_devices *devices_of(const struct fake_plane *p)
 {
     uint8_t id[UUID_LEN];
@@ -391,6 +494,7 @@ int main(void)
         TEST(the_right_to_report_is_passed_on),
         TEST(removed_users_go_in_the_old_one_too),
         TEST(the_old_one_takes_nobody_back),
+        TEST(who_is_online_in_the_old_one_is_reported),
         TEST(devices_of_the_old_one_keep_their_places),
     };
     return cmocka_run_group_tests_name("controller in an upgrade", tests, NULL, NULL);

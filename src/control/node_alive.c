@@ -94,14 +94,27 @@ static void on_sent(void *arg, const struct panel_reply *reply)
     ends(a);
 }
 
-/* Sends the report of @list, which is sorted and chosen. */
+/* @list, which is sorted and chosen, is what is shown from now on. False: no memory. */
+static bool show(struct node_alive *a, const struct plane_alive *list, size_t n)
+{
+    struct online *shown = malloc((n + 1) * sizeof(*shown));
+
+    if (shown == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        shown[i] = (struct online){.uid = list[i].uid, .ip = list[i].ip};
+    free(a->shown.own_list);
+    a->shown = (struct online_list){shown, n};
+    return true;
+}
+
+/* Sends the report of @list, likewise. */
 static enum status send(struct node_alive *a, const struct plane_alive *list, size_t n)
 {
     struct node_report t = {.room = 0};
-    struct online *shown = malloc((n + 1) * sizeof(*shown));
     uint64_t *online = malloc((n + 1) * sizeof(*online)), *known = NULL;
     size_t online_count = 0, known_count = 0;
-    enum status st = shown == NULL || online == NULL ? ST_E_NOMEM : node_report_open(&t);
+    enum status st = online == NULL ? ST_E_NOMEM : node_report_open(&t);
 
     if (st == ST_OK)
         st = write_body(a, list, n, &t, online, &online_count);
@@ -111,15 +124,13 @@ static enum status send(struct node_alive *a, const struct plane_alive *list, si
         st = known == NULL ? ST_E_NOMEM : ST_OK;
     }
     free(online);
+    if (st == ST_OK && !show(a, list, n))
+        st = ST_E_NOMEM;
     if (st != ST_OK) {
-        free(shown);
+        free(known);
         free(t.b.text);
         return st;
     }
-    for (size_t i = 0; i < n; i++)
-        shown[i] = (struct online){.uid = list[i].uid, .ip = list[i].ip};
-    free(a->shown.own_list);
-    a->shown = (struct online_list){shown, n};
     free(a->known);
     a->known = known;
     a->known_count = known_count;
@@ -152,9 +163,11 @@ static void tell_last(struct node_alive *a)
     if (a->told_last || a->job.call != NULL)
         return;
     a->told_last = true;
+    struct node_alive *heir = a->heir(a->arg);
+    if (env->leaving && heir == NULL)
+        env->present(env->arg, a->n, &(struct online_list){.count = 0});
     if (a->known_count == 0 || a->refused)
         return;
-    struct node_alive *heir = a->heir(a->arg);
     if (heir != NULL)
         node_alive_take(heir, a->known, a->known_count);
     else if (!env->reports)
@@ -164,19 +177,40 @@ static void tell_last(struct node_alive *a)
         node_log(a->n, LOG_DEBUG, "alive: no memory for the last report");
 }
 
+/* Does anybody want to know? */
+static bool is_told(const struct node_env *env)
+{
+    return env->reports || env->leaving;
+}
+
+void node_alive_leave(struct node_alive *a)
+{
+    const struct node_env *env = a->n->env;
+    const struct online_list *l = a->shown.count > 0 ? &a->shown : &a->guests.list;
+
+    if (l->count > 0)
+        env->present(env->arg, a->n, l);
+    if (a->known_count > 0 && !a->refused)
+        env->left_online(env->arg, a->n, a->known, a->known_count);
+    a->known_count = 0;
+}
+
 void node_alive_seen(struct node_alive *a, const struct plane_alive *list, size_t n)
 {
-    if (!a->asked || a->finishing || a->n->served == NULL || a->job.call != NULL ||
-        !a->n->env->reports)
+    const struct node_env *env = a->n->env;
+
+    if (!a->asked || a->finishing || a->n->served == NULL || a->job.call != NULL || !is_told(env))
         return;
     a->asked = false;
-    struct plane_alive *copy = malloc((n + 1) * sizeof(*copy));
+    size_t all;
+    struct plane_alive *copy = online_guests_join(&a->guests, list, n, &all);
     if (copy == NULL)
         return; /* the timer is armed: asked again then */
-    if (n > 0)
-        memcpy(copy, list, n * sizeof(*copy));
-    size_t kept = online_list_choose(&a->shown, copy, n, a->n->served->online_min);
-    if (kept > 0 || a->known_count > 0) {
+    size_t kept = online_list_choose(&a->shown, copy, all, a->n->served->online_min);
+    if (!env->reports) {
+        if (show(a, copy, kept))
+            env->present(env->arg, a->n, &a->shown);
+    } else if (kept > 0 || a->known_count > 0) {
         if (send(a, copy, kept) != ST_OK)
             node_log(a->n, LOG_DEBUG, "alive: no memory for the report");
     } else {
@@ -191,7 +225,7 @@ static void on_timer(struct timer *t)
 
     /* Armed again at once: an answer may never come. */
     loop_timer_in(a->n->env->loop, &a->job.timer, interval(a));
-    if (a->job.call != NULL || a->finishing || !a->n->published || !a->n->env->reports)
+    if (a->job.call != NULL || a->finishing || !a->n->published || !is_told(a->n->env))
         return;
     a->asked = true;
     a->n->env->plane->collect_alive(a->n->env->plane->self, a->n->no);
@@ -215,6 +249,7 @@ void node_alive_stop(struct node_alive *a)
 void node_alive_fini(struct node_alive *a)
 {
     node_alive_stop(a);
+    online_guests_clear(&a->guests);
     free(a->shown.own_list);
     free(a->known);
 }

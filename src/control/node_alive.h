@@ -7,6 +7,7 @@
 #define CONTROL_NODE_ALIVE_H
 
 #include "control/node_job.h"
+#include "control/online_guests.h"
 #include "control/online_list.h"
 
 struct node_alive {
@@ -16,8 +17,9 @@ struct node_alive {
     bool told_last; /* finishing: nothing more goes to the panel */
     bool again;     /* asked for while a call was under way */
 
-    struct online_list shown; /* what the last report held */
-    uint64_t *known;          /* users the panel may believe online, sorted */
+    struct online_list shown;    /* what the last report held */
+    struct online_guests guests; /* online in an earlier process; shown with ours */
+    uint64_t *known;             /* users the panel may believe online, sorted */
     size_t known_count;
     bool known_more;  /* some were added while a report was under way */
     bool asked;       /* the plane has been asked who is online */
@@ -46,6 +48,9 @@ void node_alive_poke(struct node_alive *a);
 void node_alive_finish(struct node_alive *a);
 /* The panel may also believe the @count users of @uids online, sorted. */
 void node_alive_take(struct node_alive *a, const uint64_t *uids, size_t count);
+/* Another process goes on with the node (env->leaving): it is told what the panel has been told,
+ * and from then on, at every interval, who is online here. */
+void node_alive_leave(struct node_alive *a);
 /* Answer to plane.collect_alive; @list is borrowed. */
 void node_alive_seen(struct node_alive *a, const struct plane_alive *list, size_t n);
 

@@ -15,6 +15,7 @@ struct device_book;
 struct log;
 struct loop;
 struct node;
+struct online_list;
 struct panel_client;
 struct plane;
 struct resolver;
@@ -47,10 +48,13 @@ struct node_env {
     void (*removed)(void *arg, const struct node *n, struct user_rt *const *list, size_t count);
     /* @n has ended, and its panel believes these users online (sorted); another process reports. */
     void (*left_online)(void *arg, const struct node *n, const uint64_t *uids, size_t count);
+    /* Where another process reports: who is online on @n now, instead of a report (sorted). */
+    void (*present)(void *arg, const struct node *n, const struct online_list *list);
     void *arg;
     /* An upgrade: two processes run, and one of them asks and reports. */
     bool pulls, reports;
-    bool holds; /* one is being started: nothing is asked just now */
+    bool leaving; /* another one does, for this one too */
+    bool holds;   /* one is being started: nothing is asked just now */
 };
 
 #endif

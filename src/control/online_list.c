@@ -18,6 +18,24 @@ static int compare_alive(const void *x, const void *y)
     return compare(a->uid, &a->ip, b->uid, &b->ip);
 }
 
+static int compare_online(const void *x, const void *y)
+{
+    const struct online *a = x, *b = y;
+    return compare(a->uid, &a->ip, b->uid, &b->ip);
+}
+
+void online_list_settle(struct online_list *o)
+{
+    size_t kept = 0;
+
+    if (o->count > 0)
+        qsort(o->own_list, o->count, sizeof(*o->own_list), compare_online);
+    for (size_t i = 0; i < o->count; i++)
+        if (kept == 0 || compare_online(&o->own_list[kept - 1], &o->own_list[i]) != 0)
+            o->own_list[kept++] = o->own_list[i];
+    o->count = kept;
+}
+
 size_t online_list_find(const struct online_list *o, uint64_t uid)
 {
     size_t lo = 0, hi = o->count;

@@ -26,6 +26,8 @@ struct online_list {
 size_t online_list_find(const struct online_list *o, uint64_t uid);
 /* Was @uid shown from @ip? */
 bool online_list_has(const struct online_list *o, uint64_t uid, const struct addr *ip);
+/* Sorts it, each entry once. */
+void online_list_settle(struct online_list *o);
 /* Sorts what the workers see, joins what several saw of one (user, address), and leaves out whom
  * the panel is not to hear of: less than @min bytes, neither moving nor in @o. Returns how many of
  * the @n stay, at the front of @list. */

@@ -120,6 +120,16 @@ void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_
     node_alive_seen(&r->alive, list, n);
 }
 
+void reporter_leave(struct reporter *r)
+{
+    node_alive_leave(&r->alive);
+}
+
+struct online_guests *reporter_guests(struct reporter *r)
+{
+    return &r->alive.guests;
+}
+
 size_t reporter_find(const struct reporter *r, uint64_t uid)
 {
     return online_list_find(&r->alive.shown, uid);

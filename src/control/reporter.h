@@ -15,6 +15,7 @@
 
 struct node;
 struct node_job;
+struct online_guests;
 struct reporter;
 
 /* NULL: no memory. */
@@ -41,6 +42,10 @@ void reporter_take_online(struct reporter *r, const uint64_t *uids, size_t count
 bool reporter_has_trouble(const struct reporter *r, const struct node_job *but, uint64_t key);
 /* Answer to plane.collect_alive. */
 void reporter_on_alive(struct reporter *r, const struct plane_alive *list, size_t n);
+/* Another process goes on with the node (node_alive_leave). */
+void reporter_leave(struct reporter *r);
+/* Who is online in an earlier process, also for the reports here. */
+struct online_guests *reporter_guests(struct reporter *r);
 /* The addresses of the last report, sorted: where those of @uid begin, and the one at @at; NULL: it
  * is none of his. */
 size_t reporter_find(const struct reporter *r, uint64_t uid);

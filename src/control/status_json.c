@@ -238,6 +238,7 @@ static void put_user(struct json_out *o, const struct status_user *su)
     put_pair(o, "bytes", su->sum);
     json_out_num(o, "connections", atomic_load_explicit(&u->sessions, memory_order_relaxed));
     json_out_num(o, "connection_limit", atomic_load_explicit(&u->conn_limit, memory_order_relaxed));
+    json_out_num(o, "draining", su->draining);
     json_out_num(o, "devices", devices);
     json_out_num(o, "devices_elsewhere", elsewhere);
     json_out_num(o, "device_limit", atomic_load_explicit(&u->device_limit, memory_order_relaxed));

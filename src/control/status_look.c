@@ -6,6 +6,8 @@
 
 #include "control/counters.h"
 #include "control/node.h"
+#include "control/online_guests.h"
+#include "control/reporter.h"
 #include "control/stats.h"
 #include "io/loop.h"
 
@@ -62,14 +64,28 @@ static enum status add_user(struct status_view *v, const struct status_user *u)
     return ST_OK;
 }
 
+/* Both are sorted by uid: *@at goes along. Of several credentials the first has them. */
+static uint32_t count_guests(const struct online_list *guests, size_t *at, uint64_t uid)
+{
+    uint32_t n = 0;
+
+    for (; *at < guests->count && guests->own_list[*at].uid <= uid; ++*at)
+        n += guests->own_list[*at].uid == uid;
+    return n;
+}
+
 static enum status see_users(struct status_look *l, bool again, const struct node_env *env,
                              struct status_node *n, struct status_view *out)
 {
     const struct user_table *t = &n->node->users;
+    const struct online_list *guests = &reporter_guests(n->node->reporter)->list;
+    size_t at = 0;
 
     for (size_t i = 0; i < t->count; i++) {
         struct status_user u = {.node = n->node, .user = t->by_id[i]};
-        bool online = atomic_load_explicit(&u.user->sessions, memory_order_relaxed) > 0;
+        u.draining = count_guests(guests, &at, u.user->uid);
+        bool online =
+            atomic_load_explicit(&u.user->sessions, memory_order_relaxed) > 0 || u.draining > 0;
         struct status_pair *before = l->slots != NULL ? &l->slots[u.user->slot] : NULL;
         n->users_online += online;
         counters_read(env->counters, u.user->slot, &u.sum.up, &u.sum.down);

@@ -29,17 +29,19 @@ struct status_look {
     uint64_t busy_us[STATUS_WORKERS];
 };
 
-/* A user with a session, or that moved bytes since the look. */
+/* A user with a session, here or in the process that drains after an upgrade, or that moved bytes
+ * since the look. */
 struct status_user {
     const struct node *node;
     struct user_rt *user;
     struct status_pair sum, rate; /* bytes; bytes a second */
+    uint32_t draining;            /* addresses he is online from in that other process */
 };
 
 struct status_node {
     const struct node *node;
     struct status_pair sum, rate;
-    uint32_t users_online; /* with an open session */
+    uint32_t users_online; /* with an open session, here or there */
 };
 
 struct status_worker {

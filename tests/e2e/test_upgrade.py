@@ -450,6 +450,40 @@ def test_what_the_old_process_knows_of_users_goes_on(serve, node, origin):
     assert held() == (4, 0)
 
 
+def test_who_is_only_in_the_old_process_is_online(serve, node, origin):
+    """In the panel and in `status`, as long as he is there; then he is taken back once. Who is in both is there once."""
+    s = serve(node)
+    here = ["127.0.0.1"]
+
+    def told(online):
+        wait.until(lambda: s.panel.online.get(1) == online, 30, lambda: f"alive: {s.panel.online}, not {online}")
+
+    with vless.Session(node, ALICE, origin) as alice, vless.Session(node, BOB, origin) as bob:
+        alice.say()
+        bob.say()
+        old = upgrades.upgrade(s)
+        with vless.Session(node, BOB, origin) as late:
+            late.say()
+            told({"1": here, "2": here})
+            seen = s.panel.count("alive")
+            wait.until(lambda: s.panel.count("alive") > seen + 1 and alice.say() is None, 30, "two more reports")
+            assert s.panel.online[1] == {"1": here, "2": here}
+            v = admin.status(s.config, "--no-rates")
+            assert v["nodes"][0]["users_online"] == 2
+            assert {u["uid"]: (u["connections"], u["draining"]) for u in v["users"]} == {1: (0, 1), 2: (1, 1)}
+            alice.close()
+            told({"2": here})
+            assert s.panel.onlines.count({"1": [], "2": here}) == 1
+            assert old.alive()
+            bob.say()
+            old.stopped = True
+            old.kill()
+            s.process.wait_log("the earlier process has ended")
+            late.say()
+            assert [u["draining"] for u in admin.status(s.config, "--no-rates")["users"]] == [0]
+        wait.until(lambda: {"2": []} in s.panel.onlines, 30, "bob to be taken back")
+
+
 def test_two_processes_have_one_device_limit(serve, node, origin):
     """A device that the old process still serves has its place in the new one, until it is gone."""
     node.limits = {1: {"device_limit": 1}}

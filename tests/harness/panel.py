@@ -93,6 +93,7 @@ class Panel:
         self.let_through = set()         # keys of all pushes that were not told to be too large
         self.missing_keys = 0
         self.online = {}                 # node id -> last body of action=alive
+        self.onlines = []                # all of them, of any node
         self.requests = []               # (action, node id, headers, status answered, time of the answer)
         self._script = {}
         self._lock = threading.RLock()
@@ -211,6 +212,7 @@ class Panel:
             return 200, {}, b'{"message":"ok"}'
         if action == "alive":
             self.online[node_id] = json.loads(body)
+            self.onlines.append(self.online[node_id])
             return 200, {}, b'{"message":"ok"}'
         return 400, {}, b'{"message":"unknown action"}'
 
