@@ -192,6 +192,11 @@ static bool make_parts(struct controller *c)
            (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL && make_stats(c);
 }
 
+static const struct node_watch watch = {.node_begin = stats_node_begin,
+                                        .node_end = stats_node_end,
+                                        .user_leaves = stats_user_leaves,
+                                        .user_gone = stats_user_gone};
+
 struct controller *controller_new(const struct controller_setup *setup)
 {
     struct controller *c = calloc(1, sizeof(*c));
@@ -200,6 +205,7 @@ struct controller *controller_new(const struct controller_setup *setup)
         return NULL;
     c->setup = *setup;
     c->env = (struct node_env){.loop = setup->loop,
+                               .watch = &watch,
                                .lg = setup->log,
                                .plane = setup->plane,
                                .ended = on_ended,

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+#include "codec/protobuf.h"
 #include "control/grpc_server.h"
-#include "control/stats_request.h"
 
 /* HealthCheckResponse.ServingStatus */
 enum serving { SERVING = 1, NOT_SERVING = 2, SERVICE_UNKNOWN = 3 };
@@ -21,21 +22,38 @@ void grpc_health_init(struct grpc_health *h, const struct grpc_method *methods, 
     list_init(&h->watchers);
 }
 
-/* HealthCheckRequest {1 service}, like the request of GetStats as far as it goes; "" is the whole
- * server. False: answered with an error. */
+/* HealthCheckRequest {1 service}; "" is the whole server. */
+static enum status read_request(const uint8_t *p, size_t len, struct grpc_str *service)
+{
+    struct protobuf_reader r = {p, p + len};
+    struct protobuf_field f;
+    enum status st;
+
+    *service = (struct grpc_str){"", 0};
+    while ((st = protobuf_next(&r, &f)) == ST_OK) {
+        if (f.number != 1 || f.type != PROTOBUF_BYTES)
+            continue;
+        if (!utf8_is_valid(f.data, f.len))
+            return ST_E_UNSUPPORTED;
+        *service = (struct grpc_str){(const char *)f.data, f.len};
+    }
+    return st == ST_EOF ? ST_OK : st;
+}
+
+/* False: answered with an error. */
 static bool read_status(const struct grpc_health *h, struct grpc_call *call, const uint8_t *message,
                         size_t len, enum serving *status)
 {
-    struct stats_get q;
+    struct grpc_str service;
 
-    if (stats_request_get(message, len, &q) != ST_OK) {
+    if (read_request(message, len, &service) != ST_OK) {
         grpc_call_fail(call, GRPC_INTERNAL, "grpc: error unmarshalling request");
         return false;
     }
-    *status = q.name.len == 0 ? SERVING : SERVICE_UNKNOWN;
+    *status = service.len == 0 ? SERVING : SERVICE_UNKNOWN;
     for (size_t i = 0; i < h->method_count; i++)
-        if (strlen(h->methods[i].service) == q.name.len &&
-            memcmp(h->methods[i].service, q.name.p, q.name.len) == 0)
+        if (strlen(h->methods[i].service) == service.len &&
+            memcmp(h->methods[i].service, service.p, service.len) == 0)
             *status = SERVING;
     return true;
 }

@@ -13,7 +13,6 @@
 #include "control/node_cache.h"
 #include "control/node_rules.h"
 #include "control/reporter.h"
-#include "control/stats.h"
 #include "control/store.h"
 #include "control/views.h"
 
@@ -124,7 +123,7 @@ static enum status publish(struct node *n, struct served_node *s, struct user_rt
 
 void node_user_done(struct node_env *env, struct user_rt *u, bool ended)
 {
-    stats_user_gone(env->stats, u);
+    env->watch->user_gone(env->stats, u);
     counters_retire(env->counters, u->slot);
     views_user_done(env->views, u, ended);
 }
@@ -179,7 +178,7 @@ enum status node_apply(struct node *n, struct served_node *own_s, struct user_li
         st = users_apply(&n->users, list, &env, &change);
     }
     for (size_t i = 0; i < change.removed_count; i++)
-        stats_user_leaves(n->env->stats, change.removed[i]);
+        n->env->watch->user_leaves(n->env->stats, change.removed[i]);
     bool moved = own_s != NULL || !n->published || change.added + change.removed_count > 0;
     if (st == ST_OK && moved) {
         st = publish(n, s, change.removed, change.removed_count);
@@ -354,7 +353,7 @@ struct node *node_new(struct node_env *env, const struct config *cfg,
     }
     n->config = config_ref(cfg);
     n->since_s = loop_unix_s(env->loop);
-    stats_node_begin(env->stats, n);
+    env->watch->node_begin(env->stats, n);
     n->reporter = reporter_new(n);
     if (n->reporter == NULL || !device_panel_join(env->devices, n)) {
         node_free(n);
@@ -384,7 +383,7 @@ void node_free(struct node *n)
     device_panel_leave(n);
     reporter_free(n->reporter);
     node_hits_unref(n->hits);
-    stats_node_end(n->env->stats, n);
+    n->env->watch->node_end(n->env->stats, n);
     loop_timer_del(n->env->loop, &n->pull.timer);
     loop_timer_del(n->env->loop, &n->listen_timer);
     list_del(&n->link);
@@ -404,7 +403,7 @@ void node_reconfigure(struct node *n, const struct config *cfg, const struct con
     n->config = config_ref(cfg);
     n->conf = conf;
     config_unref(old);
-    stats_node_begin(n->env->stats, n);
+    n->env->watch->node_begin(n->env->stats, n);
     if (same) {
         if (n->served != NULL && n->state < NODE_DRAINING) {
             reread_cert(n);
@@ -475,7 +474,7 @@ void node_on_gone(struct node *n)
     for (size_t i = 0; i < n->users.count; i++) {
         struct user_rt *u = n->users.by_id[i];
         atomic_store_explicit(&u->removed, true, memory_order_release);
-        stats_user_leaves(n->env->stats, u);
+        n->env->watch->user_leaves(n->env->stats, u);
         if (user_unref(u)) /* else a session is still ending: the plane tells */
             node_user_done(n->env, u, true);
     }

@@ -26,6 +26,14 @@ struct user_rt;
 struct user_slab;
 struct views;
 
+/* Who keeps books on nodes and users as they come and go: stats.h, which says what each means. */
+struct node_watch {
+    void (*node_begin)(struct stats *s, const struct node *n);
+    void (*node_end)(struct stats *s, const struct node *n);
+    void (*user_leaves)(struct stats *s, const struct user_rt *u);
+    void (*user_gone)(struct stats *s, const struct user_rt *u);
+};
+
 struct node_env {
     struct loop *loop;
     const struct log *lg;
@@ -38,6 +46,7 @@ struct node_env {
     struct rule_lists *rules;
     struct views *views;
     struct stats *stats;
+    const struct node_watch *watch; /* is given stats */
     struct panel_client *client;
     struct resolver *resolver; /* made when a REALITY target is looked at first */
     struct rng rng;
