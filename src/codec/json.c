@@ -276,11 +276,12 @@ enum status json_to_milli(const struct json_t *v, uint64_t dflt, uint64_t *out)
         if (*end != '\0')
             return ST_E_CONFIG;
     }
-    /* 1.001 is a little less than that in binary. */
-    n = n * 1000 + 1e-6;
-    if (!(n >= 0 && n <= most))
+    if (!(n >= 0 && n <= most / 1000))
         return ST_E_CONFIG;
-    *out = (uint64_t)n;
+    /* 1.001 is a little less than that in binary. */
+    *out = (uint64_t)(n * 1000 + 1e-6);
+    if (*out == 0 && n > 0)
+        *out = 1;
     return ST_OK;
 }
 

@@ -48,8 +48,8 @@ const struct json_t *json_at(const struct json_t *v, size_t i); /* NULL past the
  * "true", "yes", "on" and their opposites. */
 NODISCARD enum status json_to_int(const struct json_t *v, int64_t dflt, int64_t *out);
 /* Numbers of 0 or more in thousandths, from what json_to_int takes and from 1.5 and "1.5"; a finer
- * fraction is cut. ST_OK; ST_E_CONFIG when it is something else, negative, or over 2^53
- * thousandths. */
+ * fraction is cut, but not to nothing: 0.0001 is one thousandth. ST_OK; ST_E_CONFIG when it is
+ * something else, negative, or over 2^53 thousandths. */
 NODISCARD enum status json_to_milli(const struct json_t *v, uint64_t dflt, uint64_t *out);
 NODISCARD enum status json_to_bool(const struct json_t *v, bool dflt, bool *out);
 /* Text of a string, borrowed; NULL for anything else. */

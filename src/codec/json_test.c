@@ -133,7 +133,7 @@ static void thousandths(void **state)
         {"1.5", ST_OK, 1500},
         {"\"1.5\"", ST_OK, 1500},
         {"1.001", ST_OK, 1001},
-        {"0.0009", ST_OK, 0},
+        {"0.0009", ST_OK, 1},
         {"\" 7 \"", ST_OK, 7000},
         {"null", ST_OK, 42},
         {"[]", ST_OK, 42},

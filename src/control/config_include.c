@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,29 @@
 
 #define INCLUDE_DEPTH_MAX 4u /* also what ends a circle */
 #define INCLUDE_FILES_MAX 4096u
+#define PIPE_WAIT_MS      1000
+
+/* More of a file. A pipe (`-c <(...)`, /dev/stdin) may take a moment, but no reload waits for
+ * one to which nobody writes. */
+static ssize_t read_more(int fd, char *to, size_t room)
+{
+    for (;;) {
+        ssize_t n = read(fd, to, room);
+        if (n >= 0 || (errno != EINTR && errno != EAGAIN))
+            return n;
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (errno == EAGAIN && poll(&p, 1, PIPE_WAIT_MS) == 0) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+    }
+}
 
 char *config_slurp(const char *path, size_t *len)
 {
     size_t cap = 16384, used = 0;
     char *buf = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return NULL;
     for (;;) {
@@ -30,9 +48,7 @@ char *config_slurp(const char *path, size_t *len)
         if (grown == NULL)
             goto fail;
         buf = grown;
-        ssize_t n = read(fd, buf + used, cap - used);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = read_more(fd, buf + used, cap - used);
         if (n < 0)
             goto fail;
         if (n == 0)

@@ -88,6 +88,20 @@ static void files_lists_and_patterns(void **state)
     config_unref(cfg);
 }
 
+/* A reload is done by the thread that does everything else, signals included. */
+static void nobody_waits_for_a_pipe(void **state)
+{
+    (void)state;
+    assert_int_equal(mkfifo(path_of("pipe.json"), 0600), 0);
+    const struct config *cfg =
+        load("{\"Nodes\":[\n{\"Include\":\"pipe.json\"}," NODE(1) "]}", NULL);
+    assert_int_equal(cfg->node_count, 1);
+    assert_finding(cfg, 0, "pipe.json", 1, "expected a value");
+    config_unref(cfg);
+    assert_int_equal(config_load(path_of("pipe.json"), NULL, &cfg), ST_E_CONFIG);
+    config_unref(cfg);
+}
+
 static void what_goes_wrong_is_said_at_its_place(void **state)
 {
     (void)state;
@@ -256,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(files_lists_and_patterns, make_dir, drop_dir),
+        cmocka_unit_test_setup_teardown(nobody_waits_for_a_pipe, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(what_goes_wrong_is_said_at_its_place, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(a_url_is_fetched_and_kept, make_dir, drop_dir),
         cmocka_unit_test_setup_teardown(files_that_cannot_be_read, make_dir, drop_dir),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/ascii.h"
@@ -120,12 +121,17 @@ enum status cert_parse(struct cert *c, const char *chain_pem, size_t chain_len, 
 static enum status slurp(const char *path, BIO **out, struct cert_error *err)
 {
     char part[4096];
-    BIO *file = BIO_new_file(path, "r"), *mem = BIO_new(BIO_s_mem());
+    struct stat info;
+    /* Opening a pipe would wait for somebody to write to it. */
+    bool pipe = stat(path, &info) == 0 && S_ISFIFO(info.st_mode);
+    BIO *file = pipe ? NULL : BIO_new_file(path, "r"), *mem = BIO_new(BIO_s_mem());
     enum status st = ST_OK;
     size_t total = 0;
     int n;
 
-    if (file == NULL)
+    if (pipe)
+        st = fail(err, ST_E_CONFIG, "is a pipe", path);
+    else if (file == NULL)
         st = fail(err, ST_E_NOTFOUND, "cannot open", path);
     else if (mem == NULL)
         st = ST_E_NOMEM;

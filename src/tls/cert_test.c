@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -157,12 +159,29 @@ static void test_errors(void **state)
     assert_int_equal(cert_load(&c, "/dev/zero", path_of("none.crt", path), &err), ST_E_CONFIG);
 }
 
+/* Nobody writes to it: whoever opened it would wait for ever. */
+static void test_pipe(void **state)
+{
+    char dir[] = "/tmp/cert_test.XXXXXX", path[64];
+    struct cert_error err;
+    struct cert c;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/pipe", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(cert_load(&c, path, path, &err), ST_E_CONFIG);
+    assert_non_null(strstr(err.text, "pipe"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_self_signed), cmocka_unit_test(test_self_signed_names),
         cmocka_unit_test(test_match),       cmocka_unit_test(test_key_labels),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_errors),      cmocka_unit_test(test_pipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

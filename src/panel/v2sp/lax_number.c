@@ -24,7 +24,7 @@ bool v2sp_lax_number(const char *text, size_t len, uint64_t *whole, uint64_t *mi
     uint8_t digits[DIGITS_MAX];
     int n = 0, point = 0, exp = 0;
     size_t i = 0;
-    bool any = false, fraction = false;
+    bool any = false, fraction = false, zero = true;
     uint64_t w = 0;
 
     while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
@@ -37,6 +37,7 @@ bool v2sp_lax_number(const char *text, size_t len, uint64_t *whole, uint64_t *mi
             continue;
         }
         any = true;
+        zero = zero && text[i] == '0';
         if (n == 0 && text[i] == '0' && !fraction)
             continue; /* leading zeros */
         if (n < DIGITS_MAX)
@@ -70,5 +71,7 @@ bool v2sp_lax_number(const char *text, size_t len, uint64_t *whole, uint64_t *mi
         *milli = 0;
     else if (!value(digits, n, point + 3, INT64_MAX, milli))
         *milli = UINT64_MAX;
+    if (*milli == 0 && !zero)
+        *milli = 1;
     return true;
 }

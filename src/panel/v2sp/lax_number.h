@@ -7,9 +7,10 @@
 #include <stdint.h>
 
 /* Reads a decimal number from 0 to 2^63-1 with an optional fraction and exponent ("12", " 12 ",
- * "1.5", "1e3"), in thousandths: a fraction finer than that is cut. Over the range of thousandths
- * *@milli is UINT64_MAX. *@whole (may be NULL) is the integral part; for numbers without fraction
- * and exponent it is exact over the whole range. False: no such number, or negative. */
+ * "1.5", "1e3"), in thousandths: a fraction finer than that is cut, but not to nothing: "0.0001"
+ * is one thousandth. Over the range of thousandths *@milli is UINT64_MAX. *@whole (may be NULL)
+ * is the integral part; for numbers without fraction and exponent it is exact over the whole
+ * range. False: no such number, or negative. */
 bool v2sp_lax_number(const char *text, size_t len, uint64_t *whole, uint64_t *milli);
 
 #endif

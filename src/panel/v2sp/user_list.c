@@ -64,6 +64,12 @@ static uint32_t limit_of(uint64_t n)
     return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
+/* A fraction of one is still a limit, not its absence. */
+static uint32_t count_of(uint64_t whole, uint64_t milli)
+{
+    return whole == 0 && milli > 0 ? 1 : limit_of(whole);
+}
+
 static void take_number(struct v2sp_user_list *l, enum key key)
 {
     const struct json_pull *p = &l->pull;
@@ -91,14 +97,13 @@ static void take_number(struct v2sp_user_list *l, enum key key)
         l->cur.id = milli == UINT64_MAX || milli % 1000 == 0 ? whole : 0;
         break;
     case KEY_SPEED:
-        /* Less than a thousandth of a megabit is still a limit, not its absence. */
         l->cur.speed_kbps = is_null ? 0 : limit_of(milli);
         break;
     case KEY_DEVICE:
-        l->cur.device_limit = is_null ? 0 : limit_of(whole);
+        l->cur.device_limit = is_null ? 0 : count_of(whole, milli);
         break;
     default:
-        l->cur.conn_limit = is_null ? 0 : limit_of(whole);
+        l->cur.conn_limit = is_null ? 0 : count_of(whole, milli);
         break;
     }
 }

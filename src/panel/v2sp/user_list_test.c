@@ -116,6 +116,9 @@ static const struct {
      ST_OK, "?1 1:u:0/0/10 "},
     {"{\"users\":[{\"id\":9223372036854775807,\"uuid\":123,\"conn_limit\":99999999999}]}", ST_OK,
      "9223372036854775807:123:0/0/4294967295 "},
+    {"{\"users\":[{\"id\":1,\"uuid\":\"u\",\"speed_limit\":0.0001,\"device_limit\":0.5,"
+     "\"conn_limit\":\"1e-9\"}]}",
+     ST_OK, "1:u:1/1/1 "},
 };
 
 static void lists_in_all_cuts(void **state)
@@ -195,7 +198,7 @@ static void lax_numbers(void **state)
     } n[] = {
         {"0", true, 0, 0},         {"12", true, 12, 12000},
         {" 12 ", true, 12, 12000}, {"1.5", true, 1, 1500},
-        {"0.0005", true, 0, 0},    {"1e3", true, 1000, 1000000},
+        {"0.0005", true, 0, 1},    {"1e3", true, 1000, 1000000},
         {"1.5e-1", true, 0, 150},  {"007", true, 7, 7000},
         {"", false, 0, 0},         {"-1", false, 0, 0},
         {"1x", false, 0, 0},       {".", false, 0, 0},
