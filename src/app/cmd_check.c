@@ -9,6 +9,7 @@
 #include "control/config.h"
 #include "control/config_fetch.h"
 #include "control/rule_lists.h"
+#include "tls/client.h"
 #include "transport/tls/tls.h"
 
 static int run(int argc, char **argv);
@@ -107,16 +108,37 @@ static unsigned check_rules(const struct config_node *n, struct rule_lists *list
     return warnings;
 }
 
+/* False: said. Its server is asked for nothing. */
+static bool check_store(const char *file, const char *tag, const struct config_device_store *s)
+{
+    const struct tls_client_conf conf = {
+        .name = s->host, .ca = s->ca, .cert = s->cert_file, .key = s->key_file};
+    struct tls_client *c = NULL;
+    struct cert_error err;
+
+    if (!s->on || !s->tls)
+        return true;
+    enum status st = tls_client_new(&conf, &c, &err);
+    tls_client_free(c);
+    if (st == ST_OK)
+        return true;
+    fprintf(stderr, "%s: error: %s%sDeviceStore: %s\n", file, tag, tag[0] != '\0' ? ": " : "",
+            err.text[0] != '\0' ? err.text : "out of memory");
+    return false;
+}
+
 static unsigned check_files(const struct config *cfg, unsigned *warnings)
 {
     struct rule_lists *lists = rule_lists_new();
-    unsigned errors = 0;
+    unsigned errors = !check_store(cfg->file, "", &cfg->device_store);
     for (size_t i = 0; i < cfg->node_count; i++) {
         const struct config_node *n = &cfg->nodes[i];
         char text[400];
         *warnings += check_rules(n, lists);
         if (!try_certificate(n))
             errors++;
+        errors += n->options.device_store.given &&
+                  !check_store(cfg->file, n->tag, &n->options.device_store);
         if (n->api.ca[0] != '\0' && access(n->api.ca, R_OK) != 0) {
             snprintf(text, sizeof(text), "cannot read %.200s: %s", n->api.ca, strerror(errno));
             say(n, CONFIG_ERROR, "ApiCA", text);

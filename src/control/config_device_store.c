@@ -18,6 +18,10 @@ void config_device_store_init(struct config_device_store *s)
                                       .host = "",
                                       .username = "",
                                       .password = "",
+                                      .ca = "",
+                                      .server_name = "",
+                                      .cert_file = "",
+                                      .key_file = "",
                                       .prefix = "v2sp:dev:",
                                       .expiry_s = 60,
                                       .timeout_ms = 5000};
@@ -28,7 +32,10 @@ bool config_device_store_equal(const struct config_device_store *a,
 {
     return a->on == b->on && strcmp(a->path, b->path) == 0 && strcmp(a->host, b->host) == 0 &&
            a->port == b->port && strcmp(a->username, b->username) == 0 &&
-           strcmp(a->password, b->password) == 0 && a->db == b->db &&
+           strcmp(a->password, b->password) == 0 && a->tls == b->tls &&
+           a->insecure == b->insecure && strcmp(a->ca, b->ca) == 0 &&
+           strcmp(a->server_name, b->server_name) == 0 && strcmp(a->cert_file, b->cert_file) == 0 &&
+           strcmp(a->key_file, b->key_file) == 0 && a->db == b->db &&
            strcmp(a->prefix, b->prefix) == 0 && a->expiry_s == b->expiry_s &&
            a->timeout_ms == b->timeout_ms;
 }
@@ -80,6 +87,12 @@ static const struct config_key store_keys[] = {
     {"Address", .alias = "RedisAddr", STORE(address), .kind = KIND_TEXT},
     {"Username", .alias = "RedisUsername", STORE(username), .kind = KIND_TEXT},
     {"Password", .alias = "RedisPassword", STORE(password), .kind = KIND_TEXT},
+    {"TLS", STORE(tls), .kind = KIND_BOOL},
+    {"CA", STORE(ca), .kind = KIND_TEXT},
+    {"ServerName", STORE(server_name), .kind = KIND_TEXT},
+    {"CertFile", STORE(cert_file), .kind = KIND_TEXT},
+    {"KeyFile", STORE(key_file), .kind = KIND_TEXT},
+    {"Insecure", STORE(insecure), .kind = KIND_BOOL},
     {"DB", .alias = "RedisDB", STORE(db), .kind = KIND_U32, .max = 1u << 20},
     {"Prefix", STORE(prefix), .kind = KIND_TEXT},
     {"Expiry", STORE(expiry_s), .kind = KIND_SECONDS, .unit = 1000, .min = 3000, .max = 86400000},
@@ -148,6 +161,32 @@ static bool parse_address(struct config_reader *r, const struct config_path *at,
     return false;
 }
 
+static bool check_tls(struct config_reader *r, const struct config_path *at,
+                      const struct config_device_store *s)
+{
+    const char *const texts[] = {s->ca, s->server_name, s->cert_file, s->key_file};
+    bool given = s->insecure;
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        given |= texts[i][0] != '\0';
+    if (!s->tls) {
+        if (given)
+            config_report(r, CONFIG_WARNING, at,
+                          "CA, ServerName, CertFile, KeyFile and Insecure have no effect without "
+                          "TLS");
+        return true;
+    }
+    if (s->path[0] != '\0')
+        config_report(r, CONFIG_ERROR, CONFIG_KEY(at, "TLS"), "is for TCP, not for a unix socket");
+    else if ((s->cert_file[0] == '\0') != (s->key_file[0] == '\0'))
+        config_report(r, CONFIG_ERROR, at, "CertFile and KeyFile belong together");
+    else if (strlen(s->server_name) > HOST_MAX)
+        config_report(r, CONFIG_ERROR, CONFIG_KEY(at, "ServerName"), "is too long");
+    else
+        return true;
+    return false;
+}
+
 static bool read_store(struct config_reader *r, const struct config_path *at,
                        const struct json_t *v, bool enabled, struct config_device_store *out)
 {
@@ -163,7 +202,7 @@ static bool read_store(struct config_reader *r, const struct config_path *at,
     } else {
         config_walk(r, at, v, &store_scope, ~0u, &d);
     }
-    if (d.enable && !parse_address(r, at, &d))
+    if (d.enable && (!parse_address(r, at, &d) || !check_tls(r, at, &d.store)))
         return false;
     d.store.given = true;
     d.store.on = d.enable;

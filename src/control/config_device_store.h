@@ -16,7 +16,11 @@ struct config_device_store {
     const char *path;    /* unix socket; "" = TCP */
     const char *host;    /* numeric or a name, without brackets */
     uint16_t port;
-    const char *username, *password; /* "" = none; the latter is a secret */
+    const char *username, *password;  /* "" = none; the latter is a secret */
+    bool tls, insecure;               /* the latter: whoever the server is */
+    const char *ca;                   /* PEM file; "" = the system's roots */
+    const char *server_name;          /* in its certificate; "" = host */
+    const char *cert_file, *key_file; /* our own, PEM; both "" = none */
     uint32_t db;
     const char *prefix;  /* of keys */
     uint32_t expiry_s;   /* of what is in it when nobody refreshes it */

@@ -52,6 +52,43 @@ static void all_there_is(void **state)
     config_unref(c);
 }
 
+static void over_tls(void **state)
+{
+    (void)state;
+    const struct config *c =
+        parse("{\"Nodes\":[],\"DeviceStore\":{\"Address\":\"r.test\",\"TLS\":true,"
+              "\"CA\":\"/ca.pem\",\"ServerName\":\"s.test\",\"CertFile\":\"/c.pem\","
+              "\"KeyFile\":\"/k.pem\",\"Insecure\":true}}");
+    const struct config_device_store *s = &c->device_store;
+    assert_int_equal(c->errors + c->warnings + c->notices, 0);
+    assert_true(s->on && s->tls && s->insecure);
+    assert_string_equal(s->ca, "/ca.pem");
+    assert_string_equal(s->server_name, "s.test");
+    assert_string_equal(s->cert_file, "/c.pem");
+    assert_string_equal(s->key_file, "/k.pem");
+    /* What is asked otherwise is another store. */
+    static const char *const others[] = {"",
+                                         ",\"TLS\":true,\"Insecure\":true",
+                                         ",\"TLS\":true,\"CA\":\"/d\"",
+                                         ",\"TLS\":true,\"ServerName\":\"t\"",
+                                         ",\"TLS\":true,\"CertFile\":\"/d\",\"KeyFile\":\"/k\"",
+                                         ",\"TLS\":true,\"CertFile\":\"/d\",\"KeyFile\":\"/l\""};
+    const struct config *d[6];
+    for (size_t i = 0; i < 6; i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "{\"Nodes\":[],\"DeviceStore\":{\"Address\":\"r.test\"%s}}",
+                 others[i]);
+        d[i] = parse(text);
+        assert_int_equal(d[i]->errors + d[i]->warnings, 0);
+        for (size_t k = 0; k < i; k++)
+            assert_false(config_device_store_equal(&d[i]->device_store, &d[k]->device_store));
+        assert_true(config_device_store_equal(&d[i]->device_store, &d[i]->device_store));
+    }
+    for (size_t i = 0; i < 6; i++)
+        config_unref(d[i]);
+    config_unref(c);
+}
+
 /* XrayR's example, as it comes with it. */
 static void what_xrayr_calls_it(void **state)
 {
@@ -133,7 +170,10 @@ static void mistakes(void **state)
                                       "[1]",
                                       "\"redis\"",
                                       "{\"Address\":\"a:1\",\"Expiry\":1}",
-                                      "{\"Address\":\"a:1\",\"DB\":-1}"};
+                                      "{\"Address\":\"a:1\",\"DB\":-1}",
+                                      "{\"Address\":\"/r.sock\",\"TLS\":true}",
+                                      "{\"Address\":\"a:1\",\"TLS\":true,\"CertFile\":\"c\"}",
+                                      "{\"Address\":\"a:1\",\"TLS\":1.5}"};
     char text[256];
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -143,7 +183,11 @@ static void mistakes(void **state)
         assert_int_equal(c->node_count, 0);
         config_unref(c);
     }
-    const struct config *c = parse(NODE("\"DeviceStore\":{\"Type\":\"none\"}"));
+    const struct config *c = parse(NODE("\"DeviceStore\":{\"Address\":\"a\",\"CA\":\"/c\"}"));
+    assert_int_equal(c->errors, 0);
+    assert_int_equal(c->warnings, 1); /* without TLS */
+    config_unref(c);
+    c = parse(NODE("\"DeviceStore\":{\"Type\":\"none\"}"));
     assert_int_equal(c->errors, 0);
     assert_true(c->nodes[0].options.device_store.given && !c->nodes[0].options.device_store.on);
     config_unref(c);
@@ -178,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(off_by_default),
         cmocka_unit_test(all_there_is),
+        cmocka_unit_test(over_tls),
         cmocka_unit_test(what_xrayr_calls_it),
         cmocka_unit_test(addresses),
         cmocka_unit_test(mistakes),

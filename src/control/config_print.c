@@ -225,6 +225,12 @@ static void print_device_store(struct printer *p, const struct config_device_sto
     put_text(p, "Address", s->address);
     put_text(p, "Username", s->username);
     put_secret(p, "Password", s->password);
+    put_bool(p, "TLS", s->tls);
+    put_text(p, "CA", s->ca);
+    put_text(p, "ServerName", s->server_name);
+    put_text(p, "CertFile", s->cert_file);
+    put_text(p, "KeyFile", s->key_file);
+    put_bool(p, "Insecure", s->insecure);
     put_number(p, "DB", s->db);
     put_text(p, "Prefix", s->prefix);
     put_ms(p, "Expiry", (uint64_t)s->expiry_s * 1000);

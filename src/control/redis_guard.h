@@ -1,8 +1,7 @@
 /* control/redis_guard.h - what a Redis server may say, in front of hiredis' reader. Pure.
  *
- * hiredis ends the process where a server answers more than it was asked (an assertion in
- * redisProcessCallbacks), and asks for as much memory as an array claims to need. Behind the guard
- * either is an error of the reader. */
+ * hiredis asks for as much memory as an array claims to need; behind the guard that is an error of
+ * the reader. */
 #ifndef CONTROL_REDIS_GUARD_H
 #define CONTROL_REDIS_GUARD_H
 
@@ -14,13 +13,10 @@
 struct redis_guard {
     redisReplyObjectFunctions makers;       /* ours ... */
     const redisReplyObjectFunctions *usual; /* ... before hiredis' own */
-    unsigned owed;                          /* answers that may still begin */
     bool refused;                           /* something that was said; stays */
 };
 
 /* Before the first byte is read; @g stays the caller's as long as @r lives. */
 void redis_guard_init(struct redis_guard *g, redisReader *r);
-/* A command has been sent. */
-void redis_guard_expect(struct redis_guard *g);
 
 #endif

@@ -1,6 +1,6 @@
 #include "control/redis_link.h"
 
-#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,29 +8,29 @@
 #include "base/log.h"
 #include "control/config_device_store.h"
 #include "control/redis_guard.h"
+#include "control/redis_stream.h"
 #include "crypto/mem.h"
 #include "io/loop.h"
-#include "io/resolver.h"
 
 #define SHA_LEN      40u
 #define RETRY_MS     1000u
 #define RETRY_MAX_MS 30000u
 #define REPLY_MAX    (256u * 1024) /* bytes of answers that were not understood yet */
 #define REASON_MAX   120u
+#define TLS_ALERT    0x15 /* what a server that speaks TLS says to anything else begins with it */
 
 struct redis_link {
     struct redis_link_conf conf;
     struct config_device_store store; /* its texts are ours */
-    redisAsyncContext *ac;            /* NULL: no connection */
-    struct watch watch;
-    uint32_t events; /* wanted of the socket */
-    struct timer retry;
-    struct timer late; /* armed while an answer, or the connection, is waited for */
-    struct resolve_req resolving;
-    unsigned waiting; /* commands whose callbacks have not been called */
+    struct redis_stream stream;
+    redisReader *reader; /* NULL: no connection */
     struct redis_guard guard;
+    struct timer retry;
+    struct timer late;            /* armed while an answer, or the connection, is waited for */
+    struct list commands;         /* under way, in the order of their answers */
+    unsigned waiting;             /* how many */
     unsigned fails;               /* in a row */
-    unsigned addresses;           /* of its name */
+    bool heard;                   /* something has come */
     bool is_up, has_said, ending; /* ending: it goes, nothing is made again */
     bool proven;                  /* a command was answered since it is up */
     bool doubted; /* it took the script, but no command: a replica, a full one, no Redis at all */
@@ -38,13 +38,13 @@ struct redis_link {
     int64_t since_s; /* it is in it */
     uint64_t answered, failed;
     char sha[SHA_LEN + 1];
-    char reason[REASON_MAX]; /* why the connection ends; "" = hiredis knows */
+    char reason[REASON_MAX]; /* why the connection ends */
     char error[REASON_MAX];  /* why it ended last */
 };
 
 /* One command under way. */
 struct command {
-    struct redis_link *link;
+    struct list node;
     enum status (*fn)(void *arg, const struct redisReply *);
     void *arg;
 };
@@ -88,6 +88,18 @@ static void works(struct redis_link *l)
     l->has_said = false;
 }
 
+/* What is under way gets no answer any more. */
+static void end_commands(struct redis_link *l)
+{
+    while (!list_empty(&l->commands)) {
+        struct command *c = LIST_ENTRY(l->commands.next, struct command, node);
+        list_del(&c->node);
+        (void)c->fn(c->arg, NULL);
+        free(c);
+    }
+    l->waiting = 0;
+}
+
 /* There is no connection (any more). */
 static void is_down(struct redis_link *l)
 {
@@ -95,21 +107,18 @@ static void is_down(struct redis_link *l)
 
     l->doubted = l->doubted || (was_up && !l->proven && l->waiting > 0);
     l->failed += was_up ? l->waiting : 0;
-    l->waiting = 0;
-    l->is_up = l->proven = false;
+    l->is_up = l->proven = l->heard = false;
     l->sha[0] = '\0';
     loop_timer_del(l->conf.loop, &l->late);
+    if (l->reader != NULL)
+        redisReaderFree(l->reader);
+    l->reader = NULL;
+    end_commands(l);
     if (l->ending)
         return;
-    if (!was_up && l->fails + 1 < l->addresses) {
-        l->fails++;
-        l->reason[0] = '\0';
-        loop_timer_in(l->conf.loop, &l->retry, 0); /* the next address */
-        return;
-    }
     enter(l, REDIS_LINK_DOWN);
     snprintf(l->error, sizeof(l->error), "%s",
-             l->reason[0] != '\0' ? l->reason : "the connection has ended");
+             l->reason[0] != '\0' ? l->reason : "it answers something else");
     if (!l->has_said)
         log_line(l->conf.log, LOG_WARNING, NULL,
                  "DeviceStore %.100s: %s; devices are counted without it until it is back",
@@ -121,22 +130,33 @@ static void is_down(struct redis_link *l)
         l->conf.down(l->conf.arg);
 }
 
-/* Ends the connection, now or when hiredis has returned to the loop. */
 static void drop(struct redis_link *l, const char *why)
 {
     set_reason(l, why);
-    if (l->ac != NULL)
-        redisAsyncFree(l->ac); /* on_cleanup follows */
-    else
-        is_down(l);
+    redis_stream_close(&l->stream);
+    is_down(l);
+}
+
+static void on_failed(struct redis_stream *s, const char *why)
+{
+    struct redis_link *l = LIST_ENTRY(s, struct redis_link, stream);
+
+    /* Its alert may have been lost to the reset that follows when it leaves ours unread. */
+    bool mute = l->reader != NULL && !l->heard && !l->store.tls && l->store.path[0] == '\0';
+    set_reason(l, mute ? "it ends the connection without an answer, as one that wants TLS" : why);
+    is_down(l);
 }
 
 static void on_late(struct timer *t)
 {
     struct redis_link *l = LIST_ENTRY(t, struct redis_link, late);
 
-    resolve_cancel(&l->resolving);
-    drop(l, l->is_up ? "no answer in time" : "cannot be reached in time");
+    if (l->is_up)
+        drop(l, "no answer in time");
+    else if (redis_stream_shakes_hands(&l->stream))
+        drop(l, "no answer to the TLS handshake in time");
+    else
+        drop(l, "cannot be reached in time");
 }
 
 static void expect_answer(struct redis_link *l)
@@ -144,84 +164,25 @@ static void expect_answer(struct redis_link *l)
     loop_timer_in(l->conf.loop, &l->late, l->store.timeout_ms);
 }
 
-/* ---- hiredis and the loop ---- */
-
-static void on_events(struct watch *w, uint32_t events)
-{
-    struct redis_link *l = LIST_ENTRY(w, struct redis_link, watch);
-
-    /* Either call may end the connection. */
-    if ((events & (LOOP_IN | LOOP_HUP)) != 0)
-        redisAsyncHandleRead(l->ac);
-    if (l->ac != NULL && (events & LOOP_OUT) != 0)
-        redisAsyncHandleWrite(l->ac);
-    if (l->ac != NULL && l->ac->c.reader->len > REPLY_MAX)
-        drop(l, "its answer is too large");
-}
-
-static void want(struct redis_link *l, uint32_t events)
-{
-    if (events == l->events || l->watch.fd < 0)
-        return;
-    l->events = events;
-    if (loop_watch_mod(l->conf.loop, &l->watch, events) != ST_OK)
-        set_reason(l, "the socket cannot be watched"); /* and the answer comes late */
-}
-
-static void add_read(void *data)
-{
-    struct redis_link *l = data;
-    want(l, l->events | LOOP_IN);
-}
-
-static void del_read(void *data)
-{
-    struct redis_link *l = data;
-    want(l, l->events & ~(uint32_t)LOOP_IN);
-}
-
-static void add_write(void *data)
-{
-    struct redis_link *l = data;
-    want(l, l->events | LOOP_OUT);
-}
-
-static void del_write(void *data)
-{
-    struct redis_link *l = data;
-    want(l, l->events & ~(uint32_t)LOOP_OUT);
-}
-
-/* hiredis frees the connection; it has called the callbacks of all commands. */
-static void on_cleanup(void *data)
-{
-    struct redis_link *l = data;
-
-    if (l->guard.refused)
-        set_reason(l, "it answers something else");
-    if (l->ac->errstr != NULL && l->ac->errstr[0] != '\0')
-        set_reason(l, l->ac->errstr);
-    loop_watch_del(l->conf.loop, &l->watch);
-    l->ac = NULL;
-    is_down(l);
-}
-
 /* ---- commands ---- */
 
-static void on_reply(redisAsyncContext *ac, void *r, void *privdata)
+/* Takes @reply. */
+static void take_reply(struct redis_link *l, struct redisReply *reply)
 {
-    struct command *c = privdata;
-    struct redis_link *l = c->link;
-    const struct redisReply *reply = r;
     bool asked = l->is_up; /* it was for a command, not for becoming ready */
-    enum status st = c->fn(c->arg, reply);
+    enum status st = ST_E_PROTO;
 
-    (void)ac;
-    free(c);
-    if (reply == NULL)
-        return;
+    if (!list_empty(&l->commands)) {
+        struct command *c = LIST_ENTRY(l->commands.next, struct command, node);
+        list_del(&c->node);
+        st = c->fn(c->arg, reply);
+        free(c);
+    }
+    if (st != ST_OK)
+        set_reason(l, reply->type == REDIS_REPLY_ERROR ? reply->str : "it answers something else");
+    freeReplyObject(reply);
     if (st != ST_OK) {
-        drop(l, reply->type == REDIS_REPLY_ERROR ? reply->str : "it answers something else");
+        drop(l, "");
         return;
     }
     l->waiting--;
@@ -235,19 +196,59 @@ static void on_reply(redisAsyncContext *ac, void *r, void *privdata)
         works(l);
 }
 
+static void on_bytes(struct redis_stream *s, const void *data, size_t len)
+{
+    struct redis_link *l = LIST_ENTRY(s, struct redis_link, stream);
+    void *reply = NULL;
+    bool whole = true;
+
+    if (!l->heard && !l->store.tls && *(const uint8_t *)data == TLS_ALERT) {
+        drop(l, "it speaks TLS");
+        return;
+    }
+    l->heard = true;
+    if (redisReaderFeed(l->reader, data, len) != REDIS_OK)
+        drop(l, "no memory");
+    /* Each answer may end the connection. */
+    while (whole && l->reader != NULL) {
+        if (redisReaderGetReply(l->reader, &reply) != REDIS_OK) {
+            drop(l, l->guard.refused ? "it answers something else" : l->reader->errstr);
+            return;
+        }
+        whole = reply != NULL;
+        if (whole)
+            take_reply(l, reply);
+    }
+    if (l->reader != NULL && l->reader->len > REPLY_MAX)
+        drop(l, "its answer is too large");
+}
+
+static enum status write_command(struct redis_link *l, int argc, const char **argv,
+                                 const size_t *len)
+{
+    char *text = NULL;
+    long long n = redisFormatCommandArgv(&text, argc, argv, len);
+
+    if (n < 0)
+        return ST_E_NOMEM;
+    enum status st = redis_stream_write(&l->stream, text, (size_t)n);
+    crypto_wipe(text, (size_t)n); /* it may hold the password */
+    redisFreeCommand(text);
+    return st;
+}
+
 static enum status send(struct redis_link *l, int argc, const char **argv, const size_t *len,
                         enum status (*fn)(void *arg, const struct redisReply *), void *arg)
 {
-    struct command *c = malloc(sizeof(*c));
+    struct command *c = calloc(1, sizeof(*c));
 
-    if (c == NULL)
-        return ST_E_NOMEM;
-    *c = (struct command){.link = l, .fn = fn, .arg = arg};
-    if (redisAsyncCommandArgv(l->ac, on_reply, c, argc, argv, len) != REDIS_OK) {
+    if (c == NULL || write_command(l, argc, argv, len) != ST_OK) {
         free(c);
-        return ST_E_IO;
+        return ST_E_NOMEM;
     }
-    redis_guard_expect(&l->guard);
+    c->fn = fn;
+    c->arg = arg;
+    list_add_tail(&l->commands, &c->node);
     if (l->waiting++ == 0)
         expect_answer(l);
     return ST_OK;
@@ -334,98 +335,32 @@ static enum status set_up(struct redis_link *l)
     return st;
 }
 
-static void on_connected(const redisAsyncContext *ac, int status)
+static void on_opened(struct redis_stream *s)
 {
-    struct redis_link *l = ac->ev.data;
+    struct redis_link *l = LIST_ENTRY(s, struct redis_link, stream);
 
-    /* After a failure hiredis cleans up by itself. In here the connection must not be freed. */
-    if (status != REDIS_OK || set_up(l) == ST_OK)
-        return;
-    set_reason(l, "no memory");
-    loop_timer_in(l->conf.loop, &l->late, 0);
+    l->reader = redisReaderCreate();
+    if (l->reader != NULL)
+        redis_guard_init(&l->guard, l->reader);
+    if (l->reader == NULL || set_up(l) != ST_OK)
+        drop(l, "no memory");
 }
 
-static void attach(struct redis_link *l, redisAsyncContext *ac)
-{
-    if (ac == NULL || ac->err != 0) {
-        set_reason(l, ac != NULL && ac->errstr != NULL ? ac->errstr : "no memory");
-        if (ac != NULL)
-            redisAsyncFree(ac);
-        is_down(l);
-        return;
-    }
-    l->ac = ac;
-    ac->ev.data = l;
-    ac->ev.addRead = add_read;
-    ac->ev.delRead = del_read;
-    ac->ev.addWrite = add_write;
-    ac->ev.delWrite = del_write;
-    ac->ev.cleanup = on_cleanup;
-    redis_guard_init(&l->guard, ac->c.reader);
-    l->events = LOOP_OUT;
-    if (loop_watch_add(l->conf.loop, &l->watch, (int)ac->c.fd, LOOP_OUT, on_events) != ST_OK) {
-        drop(l, "the socket cannot be watched");
-        return;
-    }
-    redisAsyncSetConnectCallback(ac, on_connected);
-    expect_answer(l);
-}
-
-static void on_resolved(struct resolve_req *req, const struct resolve_answer *a)
-{
-    struct redis_link *l = LIST_ENTRY(req, struct redis_link, resolving);
-    char ip[ADDR_STRLEN];
-
-    loop_timer_del(l->conf.loop, &l->late);
-    if (a->status != ST_OK) {
-        l->addresses = 0;
-        drop(l, "its name cannot be found");
-        return;
-    }
-    /* One address may lead nowhere from here: each try takes the next. */
-    l->addresses = (unsigned)a->count;
-    const struct addr *to = &a->addrs[l->fails % a->count];
-    attach(l, redisAsyncConnect(addr_ip_str(to, ip), l->store.port));
-}
-
-/* hiredis would look a name up by a call that blocks. */
-static void connect_now(struct redis_link *l)
-{
-    struct resolver **r = l->conf.resolver;
-    struct resolve_answer now;
-    struct addr a;
-
-    if (l->store.path[0] != '\0') {
-        attach(l, redisAsyncConnectUnix(l->store.path));
-        return;
-    }
-    if (addr_parse_ip(&a, l->store.host, strlen(l->store.host)) == ST_OK) {
-        attach(l, redisAsyncConnect(l->store.host, l->store.port));
-        return;
-    }
-    if (*r == NULL && resolver_new(l->conf.loop, NULL, r) != ST_OK) {
-        *r = NULL;
-        drop(l, "no resolver for its name");
-        return;
-    }
-    enum status st = resolver_get(*r, l->store.host, RESOLVE_ANY, &l->resolving, on_resolved, &now);
-    if (st == ST_MORE)
-        expect_answer(l);
-    else
-        on_resolved(&l->resolving, &now);
-}
-
+/* One address may lead nowhere from here: each try begins with the next. */
 static void on_retry(struct timer *t)
 {
-    connect_now(LIST_ENTRY(t, struct redis_link, retry));
+    struct redis_link *l = LIST_ENTRY(t, struct redis_link, retry);
+
+    expect_answer(l);
+    redis_stream_open(&l->stream, l->fails);
 }
 
 /* ---- life ---- */
 
 static bool copy_texts(struct config_device_store *s)
 {
-    const char **texts[] = {&s->address,  &s->path,     &s->host,
-                            &s->username, &s->password, &s->prefix};
+    const char **texts[] = {&s->address, &s->path, &s->host,        &s->username,  &s->password,
+                            &s->prefix,  &s->ca,   &s->server_name, &s->cert_file, &s->key_file};
     bool all = true;
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -445,6 +380,10 @@ static void free_texts(struct config_device_store *s)
     free((char *)s->username);
     free((char *)s->password);
     free((char *)s->prefix);
+    free((char *)s->ca);
+    free((char *)s->server_name);
+    free((char *)s->cert_file);
+    free((char *)s->key_file);
 }
 
 struct redis_link *redis_link_new(const struct redis_link_conf *conf)
@@ -456,14 +395,23 @@ struct redis_link *redis_link_new(const struct redis_link_conf *conf)
     l->conf = *conf;
     l->store = *conf->store;
     l->conf.store = &l->store;
-    l->watch.fd = -1;
+    list_init(&l->commands);
     timer_init(&l->retry, on_retry);
     timer_init(&l->late, on_late);
-    if (!copy_texts(&l->store)) {
+    const struct redis_stream_conf stream = {.loop = conf->loop,
+                                             .resolver = conf->resolver,
+                                             .store = &l->store,
+                                             .opened = on_opened,
+                                             .came = on_bytes,
+                                             .failed = on_failed};
+    if (!copy_texts(&l->store) || redis_stream_init(&l->stream, &stream) != ST_OK) {
         free_texts(&l->store);
         free(l);
         return NULL;
     }
+    if (l->store.tls && l->store.insecure)
+        log_line(conf->log, LOG_WARNING, NULL,
+                 "DeviceStore %.100s: Insecure: its certificate is not checked", l->store.address);
     enter(l, REDIS_LINK_CONNECTING);
     loop_timer_in(conf->loop, &l->retry, 0);
     return l;
@@ -474,11 +422,9 @@ void redis_link_free(struct redis_link *l)
     if (l == NULL)
         return;
     l->ending = true;
-    resolve_cancel(&l->resolving);
-    if (l->ac != NULL)
-        redisAsyncFree(l->ac);
+    redis_stream_fini(&l->stream);
+    is_down(l);
     loop_timer_del(l->conf.loop, &l->retry);
-    loop_timer_del(l->conf.loop, &l->late);
     free_texts(&l->store);
     free(l);
 }

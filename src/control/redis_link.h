@@ -1,7 +1,7 @@
-/* control/redis_link.h - a connection to a Redis server that is kept up for one script: hiredis on
- * our loop. Control thread; inside control only.
+/* control/redis_link.h - a connection to a Redis server that is kept up for one script: its
+ * commands and their answers, over a redis_stream. Control thread; inside control only.
  *
- *   DOWN --name found, connected, AUTH, SELECT, SCRIPT LOAD--> UP --any trouble--> DOWN
+ *   DOWN --name found, connected, TLS, AUTH, SELECT, SCRIPT LOAD--> UP --any trouble--> DOWN
  *
  * Anything that is not as it should be ends the connection: no answer within Timeout, an error, an
  * answer nobody understands. It is made again after 1 s, then more seldom, up to every 30 s. One

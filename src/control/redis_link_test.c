@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <hiredis/hiredis.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,24 +170,14 @@ static int tear_down(void **state)
         }                                                                                          \
     } while (0)
 
-/* Makes the link; the server says a line of @script whenever it has read something, the last one
- * again and again; "" is nothing, NULL hangs up. */
-static void begin(struct world *w, const char *const *script, const char *password,
-                  uint32_t timeout_ms)
+static void make_link(struct world *w, const char *const *script,
+                      const struct config_device_store *store)
 {
-    struct config_device_store store;
     struct resolver *none = NULL;
-    char path[80];
-
-    snprintf(path, sizeof(path), "%s/s", w->path);
-    config_device_store_init(&store);
-    store.path = store.address = path;
-    store.password = password;
-    store.timeout_ms = timeout_ms;
     const struct redis_link_conf conf = {.loop = w->loop,
                                          .log = &lg,
                                          .resolver = &none,
-                                         .store = &store,
+                                         .store = store,
                                          .script = "return 1",
                                          .up = on_up,
                                          .down = on_down,
@@ -194,6 +185,22 @@ static void begin(struct world *w, const char *const *script, const char *passwo
     w->script = script;
     w->link = redis_link_new(&conf);
     assert_non_null(w->link);
+}
+
+/* Makes the link; the server says a line of @script whenever it has read something, the last one
+ * again and again; "" is nothing, NULL hangs up. */
+static void begin(struct world *w, const char *const *script, const char *password,
+                  uint32_t timeout_ms)
+{
+    struct config_device_store store;
+    char path[80];
+
+    snprintf(path, sizeof(path), "%s/s", w->path);
+    config_device_store_init(&store);
+    store.path = store.address = path;
+    store.password = password;
+    store.timeout_ms = timeout_ms;
+    make_link(w, script, &store);
 }
 
 static enum status ask(struct world *w)
@@ -298,7 +305,8 @@ static void it_is_no_store(void **state)
         {{"-ERR max number of clients reached\r\n", NULL}, "it has too many clients", false},
         {{"+OK\r\n-DENIED \x1b[2J\r\n", NULL}, "DENIED ;", false},
         {{"+OK\r\n", NULL}, "cannot be reached in time", true},
-        {{NULL, NULL}, "Server closed the connection", false},
+        {{NULL, NULL}, "it closed the connection", false},
+        {{"\x15\x03\x03", NULL}, "it speaks TLS", false},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -321,19 +329,10 @@ static void nobody_is_there(void **state)
     static const char *const script[] = {LOADED, NULL};
     struct world *w = *state;
     struct config_device_store store;
-    struct resolver *none = NULL;
 
     config_device_store_init(&store);
     store.path = store.address = "/nowhere/at/all";
-    const struct redis_link_conf conf = {.loop = w->loop,
-                                         .log = &lg,
-                                         .resolver = &none,
-                                         .store = &store,
-                                         .script = script[0],
-                                         .up = on_up,
-                                         .down = on_down,
-                                         .arg = w};
-    w->link = redis_link_new(&conf);
+    make_link(w, script, &store);
     UNTIL(w, w->warnings == 1);
     assert_int_equal(w->downs, 0); /* it was never up */
 }
@@ -380,6 +379,58 @@ static void it_takes_only_the_script(void **state)
     expect_state(w, REDIS_LINK_UP, "READONLY", 1, 2);
 }
 
+/* The server listens on a port of this host instead; returns that. */
+static uint16_t listen_tcp(struct world *w)
+{
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(sa);
+    int old = w->listener.fd, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    loop_watch_del(w->loop, &w->listener);
+    close(old);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    assert_int_equal(loop_watch_add(w->loop, &w->listener, fd, LOOP_IN, on_accept), ST_OK);
+    return ntohs(sa.sin_port);
+}
+
+/* TLS is asked of a server that has none, and with files that are none. The password is kept. */
+static void it_has_no_tls(void **state)
+{
+    static const struct {
+        const char *script[2], *ca, *why;
+        bool hasty;
+    } cases[] = {
+        {{"", NULL}, "", "no answer to the TLS handshake in time", true},
+        {{"-ERR unknown command\r\n", ""}, "", "it does not speak TLS", false},
+        {{NULL, NULL}, "", "it ends the TLS handshake", false},
+        {{"", NULL}, "/nowhere/ca.pem", "no roots in /nowhere/ca.pem: No such file", false},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(i == 0 ? 0 : set_up(state), 0);
+        struct world *w = *state;
+        struct config_device_store store;
+        config_device_store_init(&store);
+        store.address = store.host = "127.0.0.1";
+        store.port = listen_tcp(w);
+        store.password = SECRET;
+        store.tls = true;
+        store.ca = cases[i].ca;
+        store.timeout_ms = cases[i].hasty ? HASTY : PATIENT;
+        make_link(w, cases[i].script, &store);
+        UNTIL(w, w->warnings == 1);
+        if (strstr(w->line, cases[i].why) == NULL)
+            fail_msg("case %zu: %s", i, w->line);
+        expect_state(w, REDIS_LINK_DOWN, cases[i].why, 0, 0);
+        assert_null(memmem(w->got, w->got_len, SECRET, strlen(SECRET)));
+        if (i + 1 < sizeof(cases) / sizeof(cases[0]))
+            tear_down(state);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -388,7 +439,7 @@ int main(void)
         TEST(a_question_is_answered),   TEST(it_says_nothing),
         TEST(only_so_many_at_a_time),   TEST(it_is_no_store),
         TEST(nobody_is_there),          TEST(an_answer_nobody_understands_ends_it),
-        TEST(it_takes_only_the_script),
+        TEST(it_takes_only_the_script), TEST(it_has_no_tls),
     };
     return cmocka_run_group_tests_name("redis_link", tests, NULL, NULL);
 }

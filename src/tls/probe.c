@@ -6,16 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tls/pipe.h"
 #include "tls/record.h"
 
 struct tls_probe {
     SSL_CTX *ctx;
-    SSL *ssl;
-    BIO *to_ssl, *from_ssl; /* owned by ssl */
+    struct tls_pipe pipe;
     char name[256];
     int64_t now_s;
-    bool ready, eof, failed;
-    char error[128];
 };
 
 static const char *suite_name(uint16_t suite)
@@ -38,7 +36,7 @@ static bool offer_alpn(struct tls_probe *p, enum tls_probe_alpn alpn)
     const uint8_t *wire = alpn == TLS_PROBE_HTTP11 ? both + 3 : both;
     unsigned len = (unsigned)(sizeof(both) - 1 - (size_t)(wire - both));
 
-    return alpn == TLS_PROBE_NO_ALPN || SSL_set_alpn_protos(p->ssl, wire, len) == 0;
+    return alpn == TLS_PROBE_NO_ALPN || SSL_set_alpn_protos(p->pipe.ssl, wire, len) == 0;
 }
 
 /* @suite NULL: whatever the library offers. */
@@ -54,20 +52,10 @@ static bool set_up(struct tls_probe *p, enum tls_probe_alpn alpn, const char *su
     if (suite == NULL)
         (void)SSL_CTX_set_default_verify_paths(p->ctx);
     SSL_CTX_set_verify(p->ctx, SSL_VERIFY_NONE, NULL);
-    p->ssl = SSL_new(p->ctx);
-    if (p->ssl == NULL)
+    if (tls_pipe_init(&p->pipe, p->ctx) != ST_OK)
         return false;
-    p->to_ssl = BIO_new(BIO_s_mem());
-    p->from_ssl = BIO_new(BIO_s_mem());
-    if (p->to_ssl == NULL || p->from_ssl == NULL) {
-        BIO_free(p->to_ssl);
-        BIO_free(p->from_ssl);
-        return false;
-    }
-    SSL_set_bio(p->ssl, p->to_ssl, p->from_ssl);
-    SSL_set_connect_state(p->ssl);
     return offer_alpn(p, alpn) &&
-           (p->name[0] == '\0' || SSL_set_tlsext_host_name(p->ssl, p->name) == 1);
+           (p->name[0] == '\0' || SSL_set_tlsext_host_name(p->pipe.ssl, p->name) == 1);
 }
 
 static enum status make(const char *name, enum tls_probe_alpn alpn, const char *suite,
@@ -107,87 +95,34 @@ void tls_probe_free(struct tls_probe *p)
 {
     if (p == NULL)
         return;
-    SSL_free(p->ssl);
+    tls_pipe_fini(&p->pipe);
     SSL_CTX_free(p->ctx);
     OPENSSL_free(p);
 }
 
-/* After a call that did not succeed. */
-static enum status judge(struct tls_probe *p, int ret)
-{
-    int e = SSL_get_error(p->ssl, ret);
-
-    if (e == SSL_ERROR_ZERO_RETURN) {
-        p->eof = true;
-        return ST_EOF;
-    }
-    if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) {
-        ERR_clear_error();
-        return p->ready ? ST_OK : ST_MORE;
-    }
-    const char *why = ERR_reason_error_string(ERR_peek_error());
-    snprintf(p->error, sizeof(p->error), "%s", why != NULL ? why : "no TLS");
-    ERR_clear_error();
-    p->failed = true;
-    return ST_E_PROTO;
-}
-
 enum status tls_probe_feed(struct tls_probe *p, const void *in, size_t len)
 {
-    char byte;
-
-    if (p->failed || p->eof)
-        return p->failed ? ST_E_PROTO : ST_EOF;
-    ERR_clear_error();
-    if (len > INT32_MAX || (len > 0 && BIO_write(p->to_ssl, in, (int)len) != (int)len))
-        return ST_E_NOMEM;
-    if (!p->ready) {
-        int ret = SSL_do_handshake(p->ssl);
-        if (ret != 1)
-            return judge(p, ret);
-        p->ready = true;
-    }
-    /* Looks at what has come, so that errors and the end show here. */
-    int ret = SSL_peek(p->ssl, &byte, 1);
-    return ret > 0 ? ST_OK : judge(p, ret);
+    return tls_pipe_feed(&p->pipe, in, len);
 }
 
 size_t tls_probe_take(struct tls_probe *p, void *out, size_t cap)
 {
-    int n = cap > 0 && cap <= INT32_MAX ? BIO_read(p->from_ssl, out, (int)cap) : 0;
-    return n > 0 ? (size_t)n : 0;
+    return tls_pipe_take(&p->pipe, out, cap);
 }
 
 enum status tls_probe_say(struct tls_probe *p, const void *data, size_t len)
 {
-    ERR_clear_error();
-    return p->ready && len <= INT32_MAX && SSL_write(p->ssl, data, (int)len) == (int)len
-               ? ST_OK
-               : ST_E_PROTO;
+    return tls_pipe_say(&p->pipe, data, len);
 }
 
 size_t tls_probe_hear(struct tls_probe *p, void *out, size_t cap)
 {
-    size_t got = 0;
-
-    if (!p->ready || p->failed)
-        return 0;
-    ERR_clear_error();
-    while (got < cap) {
-        int room = cap - got > 16384 ? 16384 : (int)(cap - got);
-        int n = SSL_read(p->ssl, (char *)out + got, room);
-        if (n <= 0) {
-            (void)judge(p, n);
-            break;
-        }
-        got += (size_t)n;
-    }
-    return got;
+    return tls_pipe_hear(&p->pipe, out, cap);
 }
 
 const char *tls_probe_error(const struct tls_probe *p)
 {
-    return p->error;
+    return p->pipe.error;
 }
 
 static bool covers(X509 *leaf, const char *name)
@@ -200,14 +135,14 @@ void tls_probe_facts(const struct tls_probe *p, struct tls_probe_facts *out)
 {
     const unsigned char *alpn = NULL;
     unsigned len = 0;
-    X509 *leaf = SSL_get0_peer_certificate(p->ssl);
-    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(p->ssl);
-    long verdict = SSL_get_verify_result(p->ssl);
+    X509 *leaf = SSL_get0_peer_certificate(p->pipe.ssl);
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(p->pipe.ssl);
+    long verdict = SSL_get_verify_result(p->pipe.ssl);
     int days = 0, seconds = 0;
 
     memset(out, 0, sizeof(*out));
-    out->version = (uint16_t)SSL_version(p->ssl);
-    SSL_get0_alpn_selected(p->ssl, &alpn, &len);
+    out->version = (uint16_t)SSL_version(p->pipe.ssl);
+    SSL_get0_alpn_selected(p->pipe.ssl, &alpn, &len);
     snprintf(out->alpn, sizeof(out->alpn), "%.*s", (int)len,
              alpn != NULL ? (const char *)alpn : "");
     for (int i = 0; i < sk_X509_num(chain); i++) {

@@ -1,12 +1,13 @@
 """Devices of users: counted over the nodes of a process, when a limit changes, in what the panel hears, and between
 processes through a store."""
+import re
 import signal
 import time
 import urllib.request
 
 import pytest
 
-from harness import admin, ports, redis, spec, v2sp, vless, wait
+from harness import admin, certs, ports, redis, spec, v2sp, vless, wait
 from harness.panel import Panel
 from harness.spec import ALICE, BOB
 
@@ -243,6 +244,71 @@ def test_a_key_of_somebody_else(serve, store, origin):
         assert metrics["v2sp_device_store_up"] == 0
     log = s.process.log()
     assert log.count("holds something else") == 1 and log.count("counted without it until") == 1
+
+
+# -- over TLS
+
+
+TLS_NAME = "redis.test"
+
+
+@pytest.fixture
+def pki(tmp_path):
+    root = certs.authority(tmp_path)
+    return root, certs.issue(tmp_path, root, "server", f"DNS:{TLS_NAME},IP:127.0.0.1")
+
+
+def tls_store(r, **more):
+    return store_at(r, **{"Address": f"127.0.0.1:{r.port}", "TLS": True, **more})
+
+
+@pytest.mark.sanitizer
+def test_a_store_over_tls(stage, serve, origin, tmp_path, pki):
+    """With a certificate of ours, and a password that nobody else hears."""
+    root, cert = pki
+    ours = certs.issue(tmp_path, root, "ours", "DNS:node.test")
+    r = redis.Redis(str(tmp_path), password="a-Pa55word", tls=cert, root=root)
+    stage.at_end(r.stop)
+    pair = Pair(stage, serve, 1, **tls_store(r, CA=root.cert, CertFile=ours.cert, KeyFile=ours.key,
+                                             Password=r.password))
+    pair.wait_log("DeviceStore .*connected")
+    one, two = pair.nodes
+    with session(one, HOMES[0], origin):
+        admitted(r, 1, HOMES[0])
+        with session(two, HOMES[0], origin):
+            admitted(r, 2, HOMES[0])
+        r.kill()
+        pair.wait_log("DeviceStore .*counted without it")
+        r.restart()
+        pair.wait_log("DeviceStore .*works again")
+        admitted(r, 1, HOMES[0])
+    assert not any(r.password in s.process.log() for s in pair.served)
+
+
+def test_whom_a_store_over_tls_must_be(stage, serve, origin, tmp_path, pki):
+    """One clear line for each mistake; what the process sees itself counts meanwhile."""
+    root, cert = pki
+    r = redis.Redis(str(tmp_path), tls=cert)
+    stage.at_end(r.stop)
+    plain = {"DeviceStore": {"Address": f"127.0.0.1:{r.port}"}}
+    node = node_with(device_limit=1)
+    s = serve(node, top=tls_store(r, CA=certs.authority(tmp_path, "another root").cert))
+    s.process.wait_log("DeviceStore .*its certificate is refused: unable to get local issuer certificate;")
+    with session(node, HOMES[0], origin):
+        assert is_refused(node, HOMES[1], origin)
+    for top, said in [(tls_store(r, CA=root.cert, ServerName="else.test"), "is refused: hostname mismatch;"),
+                      (tls_store(r), "is refused: "),
+                      (plain, "(it speaks|as one that wants) TLS;"),
+                      (tls_store(r, Insecure=True), "connected"),
+                      (tls_store(r, CA=root.cert, ServerName=TLS_NAME), "connected")]:
+        before = len(s.process.log())
+        s.reconfigure(top=top)
+        s.process.signal(signal.SIGHUP)
+        wait.until(lambda: re.search(f"DeviceStore 127.*{said}", s.process.log()[before:]), 30,
+                   lambda: f"{said}: {s.process.log()[before:]}")
+    assert s.process.log().count("Insecure: its certificate is not checked") == 1
+    with session(node, HOMES[2], origin):
+        admitted(r, 1, HOMES[2])
 
 
 def test_a_password(stage, serve, origin, tmp_path):

@@ -11,6 +11,25 @@ class Certificate:
         self.key = os.path.join(directory, f"{name.replace('*', '_')}.key")
 
 
+def authority(directory, name="a root"):
+    """A certificate that issue() signs others with."""
+    c = Certificate(str(directory), name.replace(" ", "-"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", *EC, "-nodes", "-keyout", c.key, "-out", c.cert,
+                    "-days", "30", "-subj", f"/CN={name}"], check=True, capture_output=True)
+    return c
+
+
+def issue(directory, root, file, names):
+    """A pair called `file` that `root` signed for `names`, such as "DNS:a.test,IP:192.0.2.1"."""
+    c = Certificate(str(directory), file)
+    made = subprocess.run(["openssl", "req", "-newkey", *EC, "-nodes", "-keyout", c.key, "-subj", f"/CN={file}",
+                           "-addext", f"subjectAltName={names}"], check=True, capture_output=True)
+    subprocess.run(["openssl", "x509", "-req", "-CA", root.cert, "-CAkey", root.key, "-CAcreateserial",
+                    "-copy_extensions", "copy", "-days", "30", "-out", c.cert], check=True, capture_output=True,
+                   input=made.stdout)
+    return c
+
+
 EC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 RSA = ("rsa:2048",)         # signatures of one length
 

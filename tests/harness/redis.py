@@ -1,18 +1,24 @@
-"""A real redis-server on a unix socket, and just enough of its protocol to look into it."""
+"""A real redis-server on a unix socket, and over TLS on a port if it gets a certificate, and just enough of its protocol to look into it."""
 import os
 import socket
 
-from . import wait
+from . import ports, wait
 from .process import Process
 
 
 class Redis:
-    def __init__(self, directory, password=""):
+    def __init__(self, directory, password="", tls=None, root=None):
+        """`tls`: its certificate; `root`: who must have signed that of a client, if any."""
         self.path = os.path.join(directory, "redis.sock")      # a short directory: 107 bytes at most
         self.password = password
         argv = ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no",
                 "--dir", directory]
-        self.process = Process("redis", argv + (["--requirepass", password] if password else []), directory)
+        argv += ["--requirepass", password] if password else []
+        if tls:
+            self.port = ports.free_port()
+            argv += ["--tls-port", str(self.port), "--tls-cert-file", tls.cert, "--tls-key-file", tls.key,
+                     "--tls-ca-cert-file", (root or tls).cert, "--tls-auth-clients", "yes" if root else "no"]
+        self.process = Process("redis", argv, directory)
         self._wait()
 
     def _wait(self):
