@@ -87,13 +87,14 @@ NODISCARD enum status direct_udp_open(const struct direct_env *env, const struct
                                       const struct target *dflt, void *arg,
                                       void (*fn)(void *arg, uint32_t events, const struct why *why),
                                       struct direct_udp **out, struct why *why);
-/* Sends what is in @q; datagrams to private destinations are dropped, unless allowed. Those to a
- * name (base/frame.h) are taken and wait for its address; WRITABLE says that it is there.
+/* Sends what is in @q, and what has got its address since; datagrams to private destinations are
+ * dropped, unless allowed. Those to a name (base/frame.h) are taken and wait for its address;
+ * WRITABLE says that it is there. *@sent: bytes that went out by this call, also on error.
  *   ST_OK    all taken
  *   ST_MORE  the name is still being looked up: WRITABLE or FAILED follows
  *   ST_FULL  the socket is full: WRITABLE follows
  *   error    the flow is dead */
-NODISCARD enum status direct_udp_send(struct direct_udp *u, struct bufq *q);
+NODISCARD enum status direct_udp_send(struct direct_udp *u, struct bufq *q, uint64_t *sent);
 /* Reads into @q, see udp_recv: ST_OK drained, ST_YIELD more to come, ST_FULL, ST_E_NOMEM. */
 NODISCARD enum status direct_udp_recv(struct direct_udp *u, struct bufq *q);
 /* The sockets of a flow under way to another thread's worker. */

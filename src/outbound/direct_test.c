@@ -274,6 +274,7 @@ struct flow {
     struct bench *b;
     struct direct_udp *u;
     struct bufq out, in;
+    uint64_t sent;
     uint32_t seen;
     bool close_in_fn;
 };
@@ -300,6 +301,14 @@ static enum status open_flow(struct flow *f, struct bench *b, const struct direc
     bufq_init(&f->in, 64 * 1024);
     enum status st = direct_udp_open(&b->env, conf, t, f, on_udp, &f->u, &why);
     assert_int_equal(st < 0, why.text != NULL);
+    return st;
+}
+
+static enum status send_out(struct flow *f)
+{
+    uint64_t sent;
+    enum status st = direct_udp_send(f->u, &f->out, &sent);
+    f->sent += sent;
     return st;
 }
 
@@ -372,7 +381,7 @@ static void a_flow_is_full_cone(void **state)
         assert_int_equal(open_flow(&f, &b, &conf, &t), ST_OK);
         put(&f, 'a', NULL);
         put(&f, 'b', &at2);
-        assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+        assert_int_equal(send_out(&f), ST_OK);
         from1 = take(one, 'a');
         from2 = take(two, 'b');
         assert_int_equal(from1.port, from2.port);
@@ -409,7 +418,7 @@ static void private_destinations_are_dropped_one_by_one(void **state)
     assert_int_equal(open_flow(&f, &b, &conf, &t), ST_OK);
     put(&f, 'a', &at1);
     put(&f, 'b', &at1);
-    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    assert_int_equal(send_out(&f), ST_OK);
     assert_int_equal(direct_udp_dropped(f.u), 2);
     char c;
     assert_int_equal(recv(one, &c, 1, 0), -1);
@@ -432,7 +441,7 @@ static void a_named_target_is_pinned(void **state)
     const struct target t = named("localhost", at1.port);
     assert_int_equal(open_flow(&f, &b, &conf, &t), ST_OK);
     put(&f, 'a', NULL);
-    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    assert_int_equal(send_out(&f), ST_OK);
     throw_at(one, 'b', &(struct addr){.port = take(one, 'a').port});
     wait_in(&f, 1);
     close_flow(&f);
@@ -458,7 +467,7 @@ static void datagrams_wait_for_the_name_and_learn_of_its_failure(void **state)
     put(&f, 'a', &at1); /* knows where to go */
     put(&f, 'b', NULL);
     put(&f, 'c', &at1); /* behind the one that waits */
-    assert_int_equal(direct_udp_send(f.u, &f.out), ST_MORE);
+    assert_int_equal(send_out(&f), ST_MORE);
     assert_int_equal(f.out.count, 2);
     (void)take(one, 'a');
     /* Then the server says that there is no such name. */
@@ -476,7 +485,7 @@ static void datagrams_wait_for_the_name_and_learn_of_its_failure(void **state)
         }
     }
     assert_true(f.seen & DIRECT_UDP_FAILED);
-    assert_int_equal(direct_udp_send(f.u, &f.out), ST_E_NOTFOUND);
+    assert_int_equal(send_out(&f), ST_E_NOTFOUND);
     close_flow(&f);
     close(one);
     close(mute);
@@ -514,7 +523,7 @@ static void each_datagram_may_go_to_a_name_of_its_own(void **state)
             put_named(&f, 'a', host, at1.port);
         }
         put_named(&f, 'b', "localhost", at2.port);
-        assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+        assert_int_equal(send_out(&f), ST_OK);
         assert_int_equal(f.out.bytes, 0);
         if (private) {
             assert_int_equal(direct_udp_dropped(f.u), 2 * UDP_NAMES_MAX + 1);
@@ -575,19 +584,19 @@ static void datagrams_wait_for_their_own_name_alone(void **state)
     put_named(&f, 'a', "there.test", at1.port);
     put_named(&f, 'x', "other.test", at1.port);
     put(&f, 'b', &at1); /* nobody waits for somebody else's name */
-    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    assert_int_equal(send_out(&f), ST_OK);
     (void)take(one, 'b');
     /* What waits for one name is bounded. */
     for (unsigned i = 0; i < 2 * UDP_NAMES_WAITING; i++)
         put_named(&f, 'y', "other.test", at1.port);
-    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    assert_int_equal(send_out(&f), ST_OK);
     assert_true(direct_udp_dropped(f.u) > UDP_NAMES_WAITING);
     f.seen = 0;
     loop_once(b.loop, 0);
     f.seen = 0; /* the fresh socket's own edge */
     answer_names(&b, &f, mute);
     assert_true(f.seen & DIRECT_UDP_WRITABLE);
-    assert_int_equal(direct_udp_send(f.u, &f.out), ST_OK);
+    assert_int_equal(send_out(&f), ST_OK);
     (void)take(one, 'a');
     close_flow(&f); /* with a lookup under way, perhaps */
     close(one);

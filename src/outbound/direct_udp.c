@@ -256,16 +256,18 @@ static struct half *next_run(struct direct_udp *u, struct bufq *q, struct bufq *
     return by;
 }
 
-static enum status send_queue(struct direct_udp *u, struct bufq *q)
+static enum status send_queue(struct direct_udp *u, struct bufq *q, uint64_t *sent)
 {
     struct bufq run;
     struct half *h;
 
     bufq_init(&run, UINT32_MAX);
     while ((h = next_run(u, q, &run)) != NULL) {
+        uint64_t before = run.bytes;
         int err = 0;
         enum status st =
             udp_send(u->env.batch, h->watch.fd, h->dual, &run, &u->dflt, &u->dropped, &err);
+        *sent += before - run.bytes;
         if (st == ST_OK)
             continue;
         /* What was not taken goes back to the front, in order. */
@@ -276,15 +278,16 @@ static enum status send_queue(struct direct_udp *u, struct bufq *q)
     return bufq_empty(q) ? ST_OK : ST_MORE;
 }
 
-enum status direct_udp_send(struct direct_udp *u, struct bufq *q)
+enum status direct_udp_send(struct direct_udp *u, struct bufq *q, uint64_t *sent)
 {
     enum status st = ST_OK;
 
+    *sent = 0;
     if (u->why.text != NULL)
         return u->why.status;
     if (u->names != NULL)
-        st = send_queue(u, udp_names_ready(u->names));
-    return st == ST_OK ? send_queue(u, q) : st;
+        st = send_queue(u, udp_names_ready(u->names), sent);
+    return st == ST_OK ? send_queue(u, q, sent) : st;
 }
 
 enum status direct_udp_recv(struct direct_udp *u, struct bufq *q)

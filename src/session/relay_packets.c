@@ -72,9 +72,9 @@ static enum status send_up(struct session *s)
     if (st != ST_OK)
         return st;
     speed_filter(s->wn, s->user, true, up, s->up_paid);
-    uint64_t before = up->bytes;
-    st = up->head ? direct_udp_send(s->udp, up) : ST_OK;
-    relay_count(s, before - up->bytes, 0);
+    uint64_t sent;
+    st = direct_udp_send(s->udp, up, &sent);
+    relay_count(s, sent, 0);
     s->up_paid = up->count;
     screen_taken(s->screen, up);
     return st;

@@ -141,11 +141,11 @@ static void send_up(struct udp_flow *f)
         return;
     }
     speed_filter(f->service->wn, f->user, true, &f->up, f->up_paid);
-    uint64_t before = f->up.bytes;
+    uint64_t sent;
 
     list_del(&f->touched);
-    enum status st = direct_udp_send(f->out, &f->up);
-    count(f, before - f->up.bytes, 0);
+    enum status st = direct_udp_send(f->out, &f->up, &sent);
+    count(f, sent, 0);
     f->up_paid = f->up.count;
     screen_taken(f->screen, &f->up);
     if (st < 0 || f->lost_place)
