@@ -165,6 +165,25 @@ void addr_unmap(struct addr *a)
     a->family = ADDR_IP4;
 }
 
+bool addr_embedded_ip4(const struct addr *a, struct addr *ip4)
+{
+    static const uint8_t compat[12], nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    const uint8_t *at = NULL;
+
+    if (a->family != ADDR_IP6)
+        return false;
+    if (memcmp(a->ip, mapped_prefix, 12) == 0 || memcmp(a->ip, compat, 12) == 0 ||
+        memcmp(a->ip, nat64, 12) == 0)
+        at = a->ip + 12;
+    else if (a->ip[0] == 0x20 && a->ip[1] == 0x02)
+        at = a->ip + 2;
+    if (at == NULL)
+        return false;
+    *ip4 = (struct addr){.family = ADDR_IP4};
+    memcpy(ip4->ip, at, 4);
+    return true;
+}
+
 bool addr_ip_equal(const struct addr *a, const struct addr *b)
 {
     return a->family == b->family && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
@@ -208,7 +227,7 @@ static bool ip4_is_private(const uint8_t *ip)
     return false;
 }
 
-static bool ip6_is_private(const uint8_t *ip)
+static bool ip6_is_private(const struct addr *a)
 {
     static const struct prefix nets[] = {
         {128, {0}},                                              /* :: */
@@ -220,21 +239,18 @@ static bool ip6_is_private(const uint8_t *ip)
         {10, {0xfe, 0xc0}},                                      /* old site-local */
         {8, {0xff}},                                             /* multicast */
     };
-    static const struct prefix compat = {96, {0}}, nat64 = {96, {0x00, 0x64, 0xff, 0x9b}},
-                               sixtofour = {16, {0x20, 0x02}};
     for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++)
-        if (in_prefix(ip, &nets[i]))
+        if (in_prefix(a->ip, &nets[i]))
             return true;
-    if (memcmp(ip, mapped_prefix, 12) == 0 || in_prefix(ip, &compat) || in_prefix(ip, &nat64))
-        return ip4_is_private(ip + 12);
-    return in_prefix(ip, &sixtofour) && ip4_is_private(ip + 2);
+    struct addr ip4;
+    return addr_embedded_ip4(a, &ip4) && ip4_is_private(ip4.ip);
 }
 
 bool addr_is_private(const struct addr *a)
 {
     if (a->family == ADDR_IP4)
         return ip4_is_private(a->ip);
-    return a->family != ADDR_IP6 || ip6_is_private(a->ip);
+    return a->family != ADDR_IP6 || ip6_is_private(a);
 }
 
 enum status cidr_parse(struct cidr *c, const char *text, size_t len)

@@ -30,6 +30,10 @@ char *addr_str(const struct addr *a, char *dst);
 NODISCARD enum status addr_parse_ip(struct addr *a, const char *text, size_t len);
 /* ::ffff:a.b.c.d becomes a.b.c.d; everything else stays. */
 void addr_unmap(struct addr *a);
+/* The IPv4 address that an IPv6 one leads to: mapped (::ffff:a.b.c.d) or compatible (RFC 4291),
+ * NAT64 (64:ff9b::/96, RFC 6052), 6to4 (2002::/16, RFC 3056); port 0. False: none, @ip4 is not
+ * set. */
+bool addr_embedded_ip4(const struct addr *a, struct addr *ip4);
 bool addr_equal(const struct addr *a, const struct addr *b);    /* ip and port */
 bool addr_ip_equal(const struct addr *a, const struct addr *b); /* ip only */
 bool addr_is_any(const struct addr *a);                         /* 0.0.0.0 or :: or none */

@@ -125,12 +125,17 @@ static uint32_t find6(const struct audit_nets *n, const uint8_t ip[16])
 
 uint32_t audit_nets_find(const struct audit_nets *n, const struct addr *a)
 {
-    struct addr ip = *a;
+    struct addr ip = *a, inner;
+    uint32_t rule = AUDIT_NETS_NONE;
 
     addr_unmap(&ip);
     if (ip.family == ADDR_IP4)
         return find4(n, ip4_of(&ip));
-    return ip.family == ADDR_IP6 ? find6(n, ip.ip) : AUDIT_NETS_NONE;
+    if (ip.family == ADDR_IP6)
+        rule = find6(n, ip.ip);
+    if (rule == AUDIT_NETS_NONE && addr_embedded_ip4(&ip, &inner))
+        rule = find4(n, ip4_of(&inner));
+    return rule;
 }
 
 /* ---- ports ---- */

@@ -38,8 +38,9 @@ NODISCARD enum status audit_nets_init(struct audit_nets *n, struct arena *a, siz
 void audit_nets_add(struct audit_nets *n, const struct cidr *net, uint32_t rule);
 /* Sorts what was added, and drops what lies within another. */
 void audit_nets_finish(struct audit_nets *n);
-/* Number of the rule of the network that @a (IPv4-mapped: as IPv4) is in, the widest there is; else
- * AUDIT_NETS_NONE. */
+/* Number of the rule of the network that @a is in, the widest there is; else AUDIT_NETS_NONE. An
+ * IPv6 address that leads to an IPv4 one (addr_embedded_ip4) is in that one's networks as well;
+ * mapped, only in these. */
 uint32_t audit_nets_find(const struct audit_nets *n, const struct addr *a);
 
 struct audit_ports {
