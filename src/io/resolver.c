@@ -389,6 +389,7 @@ static void gather(const struct resolve_wait *w, struct resolve_answer *a)
         a->status = ST_E_TIMEOUT;
         return;
     }
+    a->name = e->name;
     for (size_t i = 0; i < e->count && a->count < RESOLVE_ADDRS_MAX; i++)
         a->addrs[a->count++] = e->addrs[i];
     /* "No such name" is the weakest thing to say: the other family may have failed for a better
@@ -399,8 +400,9 @@ static void gather(const struct resolve_wait *w, struct resolve_answer *a)
 
 static void collect(const struct resolve_req *req, struct resolve_answer *a)
 {
-    a->count = 0;
     a->status = ST_E_NOTFOUND;
+    a->name = NULL;
+    a->count = 0;
     gather(&req->wait[0], a);
     gather(&req->wait[1], a);
     if (a->count > 0)
@@ -528,7 +530,7 @@ static enum status attach(struct resolve_req *req, unsigned which, const char *n
     return ST_OK;
 }
 
-static void answer_localhost(enum resolve_want want, struct resolve_answer *now)
+static void answer_localhost(const char *name, enum resolve_want want, struct resolve_answer *now)
 {
     static const struct addr loopback[2] = {
         {.family = ADDR_IP6, .ip = {[15] = 1}},
@@ -536,6 +538,7 @@ static void answer_localhost(enum resolve_want want, struct resolve_answer *now)
     };
 
     now->status = ST_OK;
+    now->name = name;
     now->count = 0;
     if (want != RESOLVE_IP4)
         now->addrs[now->count++] = loopback[0];
@@ -546,6 +549,7 @@ static void answer_localhost(enum resolve_want want, struct resolve_answer *now)
 static enum status refuse(struct resolve_answer *now, enum status st)
 {
     now->status = st;
+    now->name = NULL;
     now->count = 0;
     return st;
 }
@@ -565,7 +569,7 @@ enum status resolver_get(struct resolver *r, const char *name, enum resolve_want
     for (size_t i = 0; i <= len; i++)
         lower[i] = ascii_lower(name[i]);
     if (is_localhost(lower, len)) {
-        answer_localhost(want, now);
+        answer_localhost(name, want, now);
         return ST_OK;
     }
     memset(req, 0, sizeof(*req));

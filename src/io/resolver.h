@@ -31,6 +31,7 @@ struct resolve_answer {
     /* ST_OK; ST_E_NOTFOUND no such name or no address of that family; ST_E_TIMEOUT; ST_E_IO no
      * server reachable or server failure; ST_E_NOMEM; ST_E_LIMIT */
     enum status status;
+    const char *name; /* with addresses: the one asked for; good till the resolver's next call */
     size_t count;
     struct addr addrs[RESOLVE_ADDRS_MAX];
 };

@@ -1,8 +1,9 @@
 /* outbound/direct.h - from a target to the network: names resolved, private addresses refused,
  * connections raced.
  *
- * Single-threaded, never blocks, every wait has a deadline. The private check is made on the final
- * address, after resolution: a name that points at the host is refused like the address itself. */
+ * Single-threaded, never blocks, every wait has a deadline. What addresses decide is decided after
+ * resolution: a name that points at the host, or into a network that the node's rules block, is
+ * refused like the address itself. */
 #ifndef OUTBOUND_DIRECT_H
 #define OUTBOUND_DIRECT_H
 
@@ -25,17 +26,24 @@ struct direct_env {
     struct udp_batch *batch;
 };
 
+/* The last word on a target given by name and @port, before any of its addresses is used: @answer
+ * has at least one. False refuses the target whole; who says so has told why, and the dial or flow
+ * ends with ST_E_REFUSED and no text. Not to end them itself. */
+typedef bool direct_allow_fn(void *arg, const struct resolve_answer *answer, uint16_t port);
+
 /* How to go out; copied where it is kept. */
 struct direct_conf {
     enum view_ip_strategy ip_strategy;
     struct addr send_ip4, send_ip6; /* source; with only one, the other family is not used */
     bool allow_private;
-    bool tfo;            /* TCP_FASTOPEN_CONNECT */
-    uint32_t timeout_ms; /* of resolution and race together; 0 = DIAL_TIMEOUT_MS */
+    bool tfo;               /* TCP_FASTOPEN_CONNECT */
+    uint32_t timeout_ms;    /* of resolution and race together; 0 = DIAL_TIMEOUT_MS */
+    direct_allow_fn *allow; /* NULL: nobody is asked */
+    void *allow_arg;        /* outlives the dial or flow */
 };
 
-/* The settings of a node for what its users ask for. For a fallback or a target of the operator set
- * allow_private. */
+/* The settings of a node for what its users ask for; allow is the caller's to add. For a fallback
+ * or a target of the operator set allow_private. */
 void direct_conf_of(struct direct_conf *conf, const struct view_node *node);
 
 /* ---- TCP ------------------------------------------------------------------------------------- */
@@ -45,8 +53,8 @@ struct direct_result {
     int fd;             /* the receiver's now; non-blocking, in no epoll set; -1 on error */
     bool connected;     /* false: connect() is under way, watch for writable, then ask SO_ERROR */
     struct addr addr;   /* the final address */
-    /* ST_E_REFUSED private, port 0 or no family left; ST_E_NOTFOUND, ST_E_TIMEOUT, ST_E_IO,
-     * ST_E_LIMIT, ST_E_NOMEM; number = errno */
+    /* ST_E_REFUSED private, port 0, no family left, or (text NULL) not allowed; ST_E_NOTFOUND,
+     * ST_E_TIMEOUT, ST_E_IO, ST_E_LIMIT, ST_E_NOMEM; number = errno */
     struct why why;
 };
 
@@ -73,7 +81,7 @@ void direct_dial_cancel(struct direct_dial *h);
 enum direct_udp_events {
     DIRECT_UDP_READABLE = 1, /* direct_udp_recv may have something */
     DIRECT_UDP_WRITABLE = 2, /* direct_udp_send may go on: name resolved, or room in the socket */
-    DIRECT_UDP_FAILED = 4,   /* the target's name has no usable address: see why; close the flow */
+    DIRECT_UDP_FAILED = 4,   /* no address of the target's name is to be used: see why; close it */
 };
 
 /* A full-cone flow: one port for all destinations, replies from anyone. Heap object (pool). */
@@ -81,8 +89,8 @@ struct direct_udp;
 
 /* Opens a flow; a name in @dflt (where datagrams without peer go; may be NULL) is looked up at once
  * and pinned. @fn is called from the loop, edge-triggered: after READABLE read until ST_OK. ST_OK;
- * ST_E_REFUSED (private target), ST_E_LIMIT, ST_E_BUSY (no port free at the source address),
- * ST_E_NOMEM, ST_E_IO; @why is filled on errors. */
+ * ST_E_REFUSED (private target, or one that is not allowed), ST_E_LIMIT, ST_E_BUSY (no port free at
+ * the source address), ST_E_NOMEM, ST_E_IO; @why is filled on errors. */
 NODISCARD enum status direct_udp_open(const struct direct_env *env, const struct direct_conf *conf,
                                       const struct target *dflt, void *arg,
                                       void (*fn)(void *arg, uint32_t events, const struct why *why),
@@ -116,7 +124,7 @@ direct_udp_reopen(const struct direct_env *env, const struct direct_conf *conf,
 void direct_udp_sockets_close(struct direct_udp_sockets *sockets);
 /* Where datagrams without peer go; family ADDR_NONE as long as its name is looked up. */
 const struct addr *direct_udp_target(const struct direct_udp *u);
-/* Datagrams not sent so far: private or refused by the kernel. */
+/* Datagrams not sent so far: private, not allowed, or refused by the kernel. */
 size_t direct_udp_dropped(const struct direct_udp *u);
 void direct_udp_close(struct direct_udp *u); /* NULL is fine; also from within fn */
 

@@ -268,6 +268,65 @@ static void blocked_is_refused(void **state)
     assert_non_null(why.text);
 }
 
+/* ---- who has the last word on a name --------------------------------------------------------- */
+
+struct gate {
+    bool open;
+    unsigned asked;
+    char name[64];
+    uint16_t port;
+    size_t count;
+};
+
+static bool at_the_gate(void *arg, const struct resolve_answer *answer, uint16_t port)
+{
+    struct gate *g = arg;
+
+    g->asked++;
+    snprintf(g->name, sizeof(g->name), "%s", answer->name);
+    g->port = port;
+    g->count = answer->count;
+    return g->open;
+}
+
+static void a_name_that_is_not_allowed_is_not_dialed(void **state)
+{
+    struct gate g = {.open = false};
+    struct direct_conf conf = {.allow_private = true, .allow = at_the_gate, .allow_arg = &g};
+    struct bench b;
+    struct call c;
+    struct addr to;
+
+    (void)state;
+    open_bench(&b);
+    int listener = bound(SOCK_STREAM, &to);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(dial(&b, &c, &conf, named("localhost", to.port)), ST_E_REFUSED);
+    assert_null(c.res.why.text);
+    assert_int_equal(g.asked, 1);
+    assert_string_equal(g.name, "localhost");
+    assert_int_equal(g.port, to.port);
+    assert_int_equal(g.count, 2); /* all there are, those of the other family too */
+    conf.allow_private = false;   /* it comes first */
+    assert_int_equal(dial(&b, &c, &conf, named("localhost", to.port)), ST_E_REFUSED);
+    assert_null(c.res.why.text);
+    assert_int_equal(accept(listener, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    g.open = true;
+    assert_int_equal(dial(&b, &c, &conf, named("localhost", to.port)), ST_E_REFUSED);
+    assert_string_equal(c.res.why.text, "private address");
+    assert_int_equal(g.asked, 3);
+    conf.allow_private = true; /* an address is nobody's name, and no answer none */
+    assert_int_equal(dial(&b, &c, &conf, at(&to)), ST_OK);
+    assert_connects(&c, listener);
+    if (dial(&b, &c, &conf, named("name.test", 80)) == ST_MORE)
+        wait_call(&b, &c);
+    assert_int_equal(c.res.status, ST_E_IO);
+    assert_int_equal(g.asked, 3);
+    close(listener);
+    close_bench(&b);
+}
+
 /* ---- UDP ------------------------------------------------------------------------------------- */
 
 struct flow {
@@ -420,6 +479,7 @@ static void private_destinations_are_dropped_one_by_one(void **state)
     put(&f, 'b', &at1);
     assert_int_equal(send_out(&f), ST_OK);
     assert_int_equal(direct_udp_dropped(f.u), 2);
+    assert_int_equal(f.sent, 0);
     char c;
     assert_int_equal(recv(one, &c, 1, 0), -1);
     assert_int_equal(errno, EAGAIN);
@@ -596,11 +656,51 @@ static void datagrams_wait_for_their_own_name_alone(void **state)
     f.seen = 0; /* the fresh socket's own edge */
     answer_names(&b, &f, mute);
     assert_true(f.seen & DIRECT_UDP_WRITABLE);
+    f.sent = 0;
     assert_int_equal(send_out(&f), ST_OK);
     (void)take(one, 'a');
+    assert_int_equal(f.sent, 1);
     close_flow(&f); /* with a lookup under way, perhaps */
     close(one);
     close(mute);
+    close_bench(&b);
+}
+
+static void datagrams_to_a_name_that_is_not_allowed_are_dropped(void **state)
+{
+    struct gate g = {.open = false};
+    const struct direct_conf conf = {.allow_private = true, .allow = at_the_gate, .allow_arg = &g};
+    struct bench b;
+    struct flow f;
+    struct addr at1;
+    struct why why = {0};
+
+    (void)state;
+    open_bench(&b);
+    int one = bound(SOCK_DGRAM, &at1);
+    const struct target t = named("localhost", at1.port);
+    memset(&f, 0, sizeof(f));
+    assert_int_equal(direct_udp_open(&b.env, &conf, &t, &f, on_udp, &f.u, &why), ST_E_REFUSED);
+    assert_int_equal(why.status, ST_E_REFUSED);
+    assert_null(why.text);
+    assert_int_equal(open_flow(&f, &b, &conf, NULL), ST_OK);
+    put_named(&f, 'a', "localhost", at1.port);
+    put_named(&f, 'b', "localhost", 9);
+    put(&f, 'c', &at1);
+    g.asked = 0;
+    assert_int_equal(send_out(&f), ST_OK);
+    (void)take(one, 'c');
+    assert_int_equal(direct_udp_dropped(f.u), 2);
+    assert_int_equal(f.sent, 1);
+    assert_int_equal(g.asked, 1);
+    assert_int_equal(g.port, at1.port);
+    g.open = true;
+    put_named(&f, 'd', "x.localhost", at1.port);
+    assert_int_equal(send_out(&f), ST_OK);
+    (void)take(one, 'd');
+    assert_string_equal(g.name, "x.localhost");
+    close_flow(&f);
+    close(one);
     close_bench(&b);
 }
 
@@ -632,12 +732,14 @@ int main(void)
         cmocka_unit_test(a_cancelled_dial_is_silent),
         cmocka_unit_test(a_node_says_how_to_go_out),
         cmocka_unit_test(blocked_is_refused),
+        cmocka_unit_test(a_name_that_is_not_allowed_is_not_dialed),
         cmocka_unit_test(a_flow_is_full_cone),
         cmocka_unit_test(private_destinations_are_dropped_one_by_one),
         cmocka_unit_test(a_named_target_is_pinned),
         cmocka_unit_test(datagrams_wait_for_the_name_and_learn_of_its_failure),
         cmocka_unit_test(each_datagram_may_go_to_a_name_of_its_own),
         cmocka_unit_test(datagrams_wait_for_their_own_name_alone),
+        cmocka_unit_test(datagrams_to_a_name_that_is_not_allowed_are_dropped),
         cmocka_unit_test(a_flow_may_be_closed_by_its_own_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

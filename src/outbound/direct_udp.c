@@ -283,7 +283,7 @@ enum status direct_udp_send(struct direct_udp *u, struct bufq *q, uint64_t *sent
     enum status st = ST_OK;
 
     *sent = 0;
-    if (u->why.text != NULL)
+    if (u->why.status != ST_OK)
         return u->why.status;
     if (u->names != NULL)
         st = send_queue(u, udp_names_ready(u->names), sent);

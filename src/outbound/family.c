@@ -51,6 +51,12 @@ size_t family_pick(const struct direct_conf *conf, const struct resolve_answer *
 {
     size_t n = 0;
 
+    /* First: what the operator has blocked is told and counted as that, private or not. */
+    if (conf->allow != NULL && !conf->allow(conf->allow_arg, from, port)) {
+        if (why != NULL)
+            *why = (struct why){.status = ST_E_REFUSED};
+        return 0;
+    }
     for (size_t i = 0; i < from->count; i++) {
         if (family_check(conf, &from->addrs[i], why) != ST_OK)
             continue;

@@ -14,8 +14,10 @@ NODISCARD enum status family_want(const struct direct_conf *conf, enum resolve_w
 /* May @a be reached? ST_OK, or ST_E_REFUSED with @why: private, family without source address. */
 NODISCARD enum status family_check(const struct direct_conf *conf, const struct addr *a,
                                    struct why *why);
-/* Copies what may be reached of @from to @to (room for RESOLVE_ADDRS_MAX) with @port, in the order
- * of the strategy. Returns how many; 0 with @why filled. */
+/* Copies what may be reached of @from, which has addresses, to @to (room for RESOLVE_ADDRS_MAX)
+ * with @port, in the order of the strategy. Those that family_check refuses are left out;
+ * conf.allow refuses all of them together. Returns how many; 0 with @why filled (text NULL: by
+ * conf.allow). */
 size_t family_pick(const struct direct_conf *conf, const struct resolve_answer *from, uint16_t port,
                    struct addr *to, struct why *why);
 /* The cause of a failed lookup. */

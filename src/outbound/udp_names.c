@@ -10,8 +10,9 @@ struct name {
     struct udp_names *all;
     struct resolve_req req;
     enum status status; /* ST_MORE: being looked up */
-    struct addr addr;   /* port 0 */
+    struct addr addr;   /* without a port of its own */
     struct bufq waiting;
+    uint16_t port; /* of the datagram that it was looked up for */
     uint8_t host_len;
     char host[]; /* NUL-terminated */
 };
@@ -79,7 +80,7 @@ static void pin(struct name *m, const struct resolve_answer *answer)
         return;
     if (conf.ip_strategy == VIEW_IP_ANY)
         conf.ip_strategy = VIEW_IP_V4_FIRST;
-    if (family_pick(&conf, answer, 0, addrs, NULL) == 0)
+    if (family_pick(&conf, answer, m->port, addrs, NULL) == 0)
         m->status = ST_E_REFUSED;
     else
         m->addr = addrs[0];
@@ -143,6 +144,7 @@ static struct name *learn(struct udp_names *n, const struct target *t)
         (m = pool_alloc(n->env.pool, size_of(t->host_len))) == NULL)
         return NULL;
     m->all = n;
+    m->port = t->addr.port;
     m->host_len = t->host_len;
     memcpy(m->host, t->host, t->host_len);
     bufq_init(&m->waiting, UDP_NAMES_WAITING);

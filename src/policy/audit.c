@@ -22,6 +22,14 @@ bool audit_needs_sniffing(const struct audit *a)
     return false;
 }
 
+bool audit_needs_addrs(const struct audit *a)
+{
+    for (unsigned i = 0; a != NULL && i < a->count; i++)
+        if (a->lists[i]->nets.four_count + a->lists[i]->nets.six_count > 0)
+            return true;
+    return false;
+}
+
 /* @host, in lower case and without a dot at its end, becomes the subject; false: it is none. */
 static bool set_subject(struct subject *s, const char *host, size_t len, const struct audit_flow *f)
 {
@@ -125,6 +133,24 @@ const struct audit_rule *audit_match(const struct audit *a, const struct audit_f
             r = match_subject(l, &sniffed);
         if (r != NULL)
             return r;
+    }
+    return NULL;
+}
+
+const struct audit_rule *audit_match_addrs(const struct audit *a, const struct addr *addrs,
+                                           size_t count, size_t *which)
+{
+    for (unsigned i = 0; a != NULL && i < a->count; i++) {
+        const struct audit_list *l = a->lists[i];
+        if (l->nets.four_count + l->nets.six_count == 0)
+            continue;
+        for (size_t k = 0; k < count; k++) {
+            const struct audit_rule *r = rule_at(l, audit_nets_find(&l->nets, &addrs[k]));
+            if (r == NULL)
+                continue;
+            *which = k;
+            return r;
+        }
     }
     return NULL;
 }

@@ -5,9 +5,10 @@
  * Lists are compiled once (policy/audit_list.h) and shared by the nodes that have the same; a
  * struct audit is what one node looks at. It lives as long as the view_node that points at it.
  *
- * What is looked at: of a target given as a name, the name; of one given as an address, the address
- * and its text; and in both cases the name that sniffing found. Names have no case and no dot at
- * the end. Names are not resolved for it, so a network blocks no name. */
+ * What is looked at, before a target is resolved: of one given as a name, the name; of one given as
+ * an address, the address and its text; and in both cases the name that sniffing found. Names have
+ * no case and no dot at the end. Then, of the name of a target alone, the addresses that it stands
+ * for. */
 #ifndef POLICY_AUDIT_H
 #define POLICY_AUDIT_H
 
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct addr;
 struct audit_list;
 struct target;
 
@@ -58,5 +60,13 @@ bool audit_needs_sniffing(const struct audit *a);
  * network, name, keyword, expression. The rule lives as long as @a, which may be NULL. A regular
  * expression that needs too many steps for a text does not match it. */
 const struct audit_rule *audit_match(const struct audit *a, const struct audit_flow *f);
+
+/* Some rule looks at networks, so that audit_match_addrs may find one. @a may be NULL. */
+bool audit_needs_addrs(const struct audit *a);
+/* A rule that blocks one of the @count addresses that a target's name stands for, *@which; NULL:
+ * none. Only networks are looked at: port and name were judged by audit_match. A name is blocked by
+ * any of its addresses, as with Xray-core (its domainStrategy IPIfNonMatch). @a may be NULL. */
+const struct audit_rule *audit_match_addrs(const struct audit *a, const struct addr *addrs,
+                                           size_t count, size_t *which);
 
 #endif

@@ -195,6 +195,57 @@ static void networks(void **state)
     end(&w);
 }
 
+/* An IPv6 address that leads to an IPv4 one is in that one's networks, too. */
+static void networks_in_disguise(void **state)
+{
+    struct world w;
+
+    (void)state;
+    BEGIN(&w, "10.0.0.0/8", "64:ff9b::/112", "2002:0a00::/24");
+    assert_int_equal(blocks(&w, "64:ff9b::10.1.2.3"), 1);
+    assert_int_equal(blocks(&w, "2002:a01:203::1"), 3); /* the network of its own comes first */
+    assert_int_equal(blocks(&w, "::10.1.2.3"), 1);
+    assert_int_equal(blocks(&w, "64:ff9b::8.8.8.8"), 0);
+    assert_int_equal(blocks(&w, "64:ff9b::0.0.8.8"), 2);
+    assert_int_equal(blocks(&w, "2002:b01:203::1"), 0);
+    assert_int_equal(blocks(&w, "2001:db8::10.1.2.3"), 0);
+    end(&w);
+}
+
+static void what_a_name_stands_for(void **state)
+{
+    static const char *const texts[] = {"8.8.8.8", "2001:db8::1", "10.1.2.3", "::ffff:10.1.2.3"};
+    struct addr addrs[4];
+    struct world w, second;
+    size_t which = 9;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(addr_parse_ip(&addrs[i], texts[i], strlen(texts[i])), ST_OK);
+    BEGIN(&w, "domain:example.com", "10.1.0.0/16");
+    assert_true(audit_needs_addrs(&w.audit));
+    assert_null(audit_match_addrs(&w.audit, addrs, 2, &which));
+    assert_int_equal(audit_match_addrs(&w.audit, addrs, 3, &which)->id, 2);
+    assert_int_equal(which, 2);
+    assert_int_equal(audit_match_addrs(&w.audit, addrs + 3, 1, &which)->id, 2);
+    assert_int_equal(which, 0);
+    assert_null(audit_match_addrs(&w.audit, addrs, 0, &which));
+    /* The first list comes first, whichever address it is. */
+    BEGIN(&second, "keyword:abc", "regexp:^8\\.8", "port:53", "2001:db8::/32");
+    const struct audit both = {.lists = {w.list, second.list}, .count = 2};
+    assert_int_equal(audit_match_addrs(&both, addrs, 3, &which)->id, 2);
+    assert_int_equal(audit_match_addrs(&both, addrs, 2, &which)->id, 4);
+    assert_int_equal(which, 1);
+    end(&second);
+    end(&w);
+    BEGIN(&w, "domain:example.com", "port:53", "regexp:^8\\.8", "protocol:tls");
+    assert_false(audit_needs_addrs(&w.audit));
+    assert_null(audit_match_addrs(&w.audit, addrs, 4, &which));
+    assert_false(audit_needs_addrs(NULL));
+    assert_null(audit_match_addrs(NULL, addrs, 4, &which));
+    end(&w);
+}
+
 static void ports(void **state)
 {
     struct world w;
@@ -462,6 +513,8 @@ int main(void)
         cmocka_unit_test(expressions),
         cmocka_unit_test(the_long_form),
         cmocka_unit_test(networks),
+        cmocka_unit_test(networks_in_disguise),
+        cmocka_unit_test(what_a_name_stands_for),
         cmocka_unit_test(ports),
         cmocka_unit_test(what_was_sniffed),
         cmocka_unit_test(names_at_the_limit),

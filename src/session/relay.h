@@ -8,7 +8,7 @@
 /* Moves what can be moved, both ways, within a turn. May free @s. */
 void relay_bytes_run(struct session *s);
 /* Opens the UDP side; @target: where datagrams without destination go, or NULL. On failure
- * @why->text is set. */
+ * @why->status is set. */
 void relay_packets_open(struct session *s, const struct direct_conf *conf,
                         const struct target *target, struct why *why);
 /* The same for datagrams. May free @s. */

@@ -39,9 +39,7 @@ void relay_packets_open(struct session *s, const struct direct_conf *conf,
 {
     struct worker *w = worker_of(s);
     s->state = SESSION_PACKETS;
-    enum status st = direct_udp_open(&w->out, conf, target, s, on_udp, &s->udp, why);
-    if (st != ST_OK)
-        why_set(why, st, "opening a UDP flow", 0);
+    why->status = direct_udp_open(&w->out, conf, target, s, on_udp, &s->udp, why);
 }
 
 void relay_packets_reopen(struct session *s, const struct direct_conf *conf,

@@ -1,5 +1,8 @@
 #include "session/screen.h"
 
+#include <string.h>
+
+#include "io/resolver.h"
 #include "policy/audit.h"
 #include "policy/audit_hits.h"
 #include "session/port.h"
@@ -30,8 +33,13 @@ bool screen_sniffs(const struct worker_node *wn)
     return n->sniff.first_ms > 0 && audit_needs_sniffing(n->audit);
 }
 
+/* What made a rule hit besides the target; empty texts: nothing. */
+struct found {
+    const char *what, *host;
+};
+
 static void note_hit(const struct screen_flow *f, const struct target *to, bool udp,
-                     const struct sniff *found, const struct audit_rule *rule)
+                     const struct found *found, const struct audit_rule *rule)
 {
     struct worker *w = f->wn->worker;
     const struct view_node *n = f->wn->view->node;
@@ -43,28 +51,53 @@ static void note_hit(const struct screen_flow *f, const struct target *to, bool 
         return;
     struct log_about about = {
         .node = n->tag, .peer = addr_str(f->peer, peer), .user = f->user->uid};
-    const char *protocol = found != NULL ? sniff_protocol_str(found->protocol) : NULL;
-    const char *host = protocol != NULL ? found->host : "";
+    bool more = found->what[0] != '\0';
     log_line(w->log, LOG_INFO, &about, "%s:%s%s%s%s%s%s blocked by rule %u: %s",
-             udp ? "udp" : "tcp", target_str(to, target), protocol ? " (" : "",
-             protocol ? protocol : "", host[0] ? " " : "", host, protocol ? ")" : "", rule->id,
-             rule->text);
+             udp ? "udp" : "tcp", target_str(to, target), more ? " (" : "", found->what,
+             found->host[0] ? " " : "", found->host, more ? ")" : "", rule->id, rule->text);
 }
 
 bool screen_judge(const struct screen_flow *f, const struct target *to, bool udp,
                   const struct sniff *found)
 {
+    const char *protocol = found != NULL ? sniff_protocol_str(found->protocol) : NULL;
     const struct audit_flow flow = {
         .target = to,
         .sniffed_host = found != NULL ? found->host : NULL,
-        .protocol = found != NULL ? sniff_protocol_str(found->protocol) : NULL,
+        .protocol = protocol,
         .udp = udp,
     };
     const struct audit_rule *rule = audit_match(f->wn->view->node->audit, &flow);
 
-    if (rule != NULL)
-        note_hit(f, to, udp, found, rule);
-    return rule == NULL;
+    if (rule == NULL)
+        return true;
+    const struct found told = {protocol != NULL ? protocol : "",
+                               protocol != NULL ? found->host : ""};
+    note_hit(f, to, udp, &told, rule);
+    return false;
+}
+
+bool screen_has_networks(const struct worker_node *wn)
+{
+    return audit_needs_addrs(wn->view->node->audit);
+}
+
+bool screen_addresses(const struct screen_flow *f, bool udp, const struct resolve_answer *answer,
+                      uint16_t port)
+{
+    size_t which = 0;
+    const struct audit_rule *rule =
+        audit_match_addrs(f->wn->view->node->audit, answer->addrs, answer->count, &which);
+
+    if (rule == NULL)
+        return true;
+    struct target to = {.addr.port = port};
+    char ip[ADDR_STRLEN];
+    to.host_len = (uint8_t)strnlen(answer->name, TARGET_HOST_MAX);
+    memcpy(to.host, answer->name, to.host_len);
+    const struct found told = {addr_ip_str(&answer->addrs[which], ip), ""};
+    note_hit(f, &to, udp, &told, rule);
+    return false;
 }
 
 /* ---- streams --------------------------------------------------------------------------------- */

@@ -1,9 +1,10 @@
 /* session/screen.h - what a user asks for, held against the block rules of his node
- * (policy/audit.h) before anything is looked up or dialled.
+ * (policy/audit.h) before anything is looked up; and what a name stands for, before it is dialled.
  *
- *   request --> SCREENING --> dial        a stream: by its target, then by its first bytes, which
- *                    \------> end         stay in the session's queue
- *   datagrams --> screen --> direct_udp   each new destination, and the first datagrams to it
+ *   request --> SCREENING --> lookup --> dial   a stream: by its target, then by its first bytes,
+ *                    \----------\------> end    which stay in the session's queue
+ *   datagrams --> screen --> direct_udp         each new destination, the first datagrams to it,
+ *                                               and the addresses of each new name
  *
  * The first bytes are waited for only where a rule looks at what they say (audit_needs_sniffing),
  * within the bounds of view_node.sniff, and not on ports where the server speaks first. Datagrams
@@ -21,6 +22,7 @@
 
 struct addr;
 struct request;
+struct resolve_answer;
 struct session;
 struct target;
 struct user_rt;
@@ -64,7 +66,17 @@ void screen_taken(struct screen *sc, const struct bufq *q);
 bool screen_ended(const struct screen *sc); /* NULL: no */
 void screen_free(struct screen *sc, struct pool *pool);
 
+/* ---- both ------------------------------------------------------------------------------------ */
+
 /* Is there anything to judge on this node? */
 bool screen_has_rules(const struct worker_node *wn);
+/* Do its rules look at the addresses of names? */
+bool screen_has_networks(const struct worker_node *wn);
+/* The addresses that the name of a target with @port stands for, as direct_allow_fn. False: a rule
+ * blocks one of them; the hit is counted and logged. The rules are those of the view that is
+ * current when the answer is there: a lookup may take seconds, and what was blocked meanwhile is
+ * meant. */
+bool screen_addresses(const struct screen_flow *f, bool udp, const struct resolve_answer *answer,
+                      uint16_t port);
 
 #endif

@@ -90,9 +90,9 @@ struct session {
     bool up_done, down_done; /* FIN passed on in that direction */
     bool udp_readable;       /* the UDP flow may have datagrams */
     bool spoke;              /* bytes were sent to the client: a close must not destroy them */
-    /* reset or error of the target: the client gets what is queued, then the end */
-    bool target_failed;
-    bool mirror; /* adopted: a reset of one end resets the other */
+    bool target_failed;      /* reset or error: the client gets what is queued, then the end */
+    bool mirror;             /* adopted: a reset of one end resets the other */
+    bool access_due;         /* the access log's line waits for what the target's name stands for */
 };
 
 /* Takes @fd over and begins; on failure it is closed. */

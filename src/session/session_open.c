@@ -59,6 +59,14 @@ static void write_access_line(struct session *s, bool udp, const struct target *
         w->access->write(w->access, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
+/* The same for a stream to the target that @s keeps, and now: the line need not wait any more. */
+static void settle_access_line(struct session *s, bool allowed)
+{
+    s->access_due = false;
+    if (s->target_name != NULL)
+        write_access_line(s, false, s->target_name, allowed ? "direct" : "block");
+}
+
 static void forget_target(struct session *s)
 {
     pool_release(s->wn->worker->pool, s->target_name, sizeof(*s->target_name));
@@ -143,6 +151,8 @@ static void take_fd(struct session *s, int fd, bool is_connected)
 
 void session_dialed(struct session *s, const struct direct_result *r)
 {
+    if (s->access_due)
+        settle_access_line(s, true); /* there was no answer to judge */
     if (r->status != ST_OK)
         fail(s, r->why.status, r->why.text, r->why.number);
     else
@@ -161,10 +171,41 @@ static void dial(struct session *s, const struct direct_conf *conf, const struct
     s->state = SESSION_DIALING;
     session_deadline(s, DIAL_DEADLINE_MS);
     enum status st = direct_dial_start(&s->dial, &w->out, conf, t, on_dialed, &now);
-    if (st == ST_OK)
-        take_fd(s, now.fd, now.connected);
-    else if (st != ST_MORE)
-        fail(s, now.why.status, now.why.text, now.why.number);
+    if (st != ST_MORE)
+        session_dialed(s, &now);
+}
+
+/* ---- what the name of a target stands for ---- */
+
+static bool allow_addresses(struct session *s, bool udp, const struct resolve_answer *answer,
+                            uint16_t port)
+{
+    const struct screen_flow f = {.wn = s->wn, .user = s->user, .peer = &s->info.peer};
+    return screen_addresses(&f, udp, answer, port);
+}
+
+static bool allow_stream(void *arg, const struct resolve_answer *answer, uint16_t port)
+{
+    struct session *s = arg;
+    bool allowed = allow_addresses(s, false, answer, port);
+    if (s->access_due)
+        settle_access_line(s, allowed);
+    return allowed;
+}
+
+static bool allow_datagrams(void *arg, const struct resolve_answer *answer, uint16_t port)
+{
+    return allow_addresses(arg, true, answer, port);
+}
+
+/* How @s goes out for its user. */
+static struct direct_conf way_out(struct session *s, direct_allow_fn *allow)
+{
+    struct direct_conf conf;
+    direct_conf_of(&conf, s->view->node);
+    conf.allow = allow;
+    conf.allow_arg = s;
+    return conf;
 }
 
 static void keep_target(struct session *s, const struct target *t)
@@ -240,7 +281,7 @@ static bool begin_request(struct session *s, const struct request *req)
 
 static void packets_opened(struct session *s, const struct why *why)
 {
-    if (why->text)
+    if (why->status != ST_OK)
         session_give_up(s, why);
     else
         begin_relay(s);
@@ -254,39 +295,43 @@ static void end_blocked(struct session *s)
 
 static void dial_target(struct session *s, const struct target *t)
 {
-    struct direct_conf conf;
-    direct_conf_of(&conf, s->view->node);
+    struct direct_conf conf = way_out(s, allow_stream);
     /* TCP_FASTOPEN_CONNECT sends its SYN with the first bytes: without any the target, which may be
      * the one to speak first, would never hear of it. */
     conf.tfo = conf.tfo && chain_up(&s->in)->head != NULL;
     dial(s, &conf, t);
 }
 
+/* What is @allowed by its name may yet be blocked by what the name stands for: the line of a stream
+ * waits for that. What is not allowed ends. */
+static void take_verdict(struct session *s, bool udp, const struct target *t, bool allowed)
+{
+    s->access_due = allowed && !udp && t->host_len > 0 && s->wn->worker->access != NULL &&
+                    screen_has_networks(s->wn);
+    if (!s->access_due)
+        write_access_line(s, udp, t, allowed ? "direct" : "block");
+    if (!allowed)
+        end_blocked(s);
+}
+
 /* True: the request may go on. Else @s waits, or has ended. */
 static bool screened(struct session *s, const struct request *req)
 {
     enum screen_answer answer = screen_request(s, req);
-    if (answer == SCREEN_WAIT)
-        return false;
-    bool allowed = answer == SCREEN_PASS;
-    write_access_line(s, req->network == NETWORK_UDP, &req->target, allowed ? "direct" : "block");
-    if (!allowed)
-        end_blocked(s);
-    return allowed;
+    if (answer != SCREEN_WAIT)
+        take_verdict(s, req->network == NETWORK_UDP, &req->target, answer == SCREEN_PASS);
+    return answer == SCREEN_PASS;
 }
 
 void session_screened(struct session *s, bool allowed)
 {
-    write_access_line(s, false, s->target_name, allowed ? "direct" : "block");
+    take_verdict(s, false, s->target_name, allowed);
     if (allowed)
         dial_target(s, s->target_name);
-    else
-        end_blocked(s);
 }
 
 void session_request(struct session *s, const struct request *req)
 {
-    struct direct_conf conf;
     struct why why = {0};
     if (!begin_request(s, req) || !screened(s, req))
         return;
@@ -294,7 +339,7 @@ void session_request(struct session *s, const struct request *req)
         dial_target(s, &req->target);
         return;
     }
-    direct_conf_of(&conf, s->view->node);
+    struct direct_conf conf = way_out(s, allow_datagrams);
     s->state = SESSION_PACKETS;
     relay_packets_open(s, &conf, req->addressed ? NULL : &req->target, &why);
     packets_opened(s, &why);
@@ -310,10 +355,9 @@ void session_request_moved(struct session *s, const struct request *req)
 
 void session_flow_given(struct session *s, struct direct_udp_sockets *sockets)
 {
-    struct direct_conf conf;
+    struct direct_conf conf = way_out(s, allow_datagrams);
     struct why why = {0};
     bool parked = s->state == SESSION_PARKED;
-    direct_conf_of(&conf, s->view->node);
     if (sockets->fd[0] >= 0 || sockets->fd[1] >= 0) {
         forget_target(s); /* the flow had another first target */
         screen_free(s->screen, s->wn->worker->pool);
@@ -324,7 +368,7 @@ void session_flow_given(struct session *s, struct direct_udp_sockets *sockets)
     } else {
         why_set(&why, ST_E_NOMEM, "no memory for a UDP flow", 0);
     }
-    if (parked && why.text == NULL) {
+    if (parked && why.status == ST_OK) {
         s->state = SESSION_PARKED;
         return;
     }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ static void a_blocked_name_is_neither_looked_up_nor_dialled(void **state)
     bench_send(fd, head, test_screen_header(s, "localhost", 1, s->b->target_port, head));
     test_screen_blocked(s, fd, 2, " blocked by rule 2: full:localhost");
     test_screen_no_dial(s);
+    test_screen_no_lookup(s);
 }
 
 static void a_blocked_network_is_not_dialled(void **state)
@@ -150,6 +152,151 @@ static void what_is_none_of_them_goes_on_at_once(void **state)
         close(fd);
         close(target);
     }
+}
+
+/* ---- streams: what a name stands for --------------------------------------------------------- */
+
+static const char here[4] = "\x7f\0\0\1", inside[4] = "\x7f\x42\1\1";
+
+/* Says at once that it is none of the protocols. */
+static int ask_name(struct test_screen *s, const char *name)
+{
+    uint8_t head[128];
+    int fd = bench_dial(s->b);
+    size_t n = test_screen_header(s, name, 1, s->b->target_port, head);
+
+    memcpy(head + n, "\x80hello", 6);
+    bench_send(fd, head, n + 6);
+    return fd;
+}
+
+static void expect_visit(struct test_screen *s, const char *end)
+{
+    pthread_mutex_lock(&s->lock);
+    if (strstr(s->visits, end) == NULL)
+        fail_msg("not in the access log: %s, but %s", end, s->visits);
+    s->visits[0] = '\0';
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* One address of several is enough. Once in each log. */
+static void a_name_in_a_blocked_network_is_not_dialled(void **state)
+{
+    struct test_screen *s = *state;
+    char line[128];
+    char ips[2][4];
+
+    memcpy(ips[0], here, 4);
+    memcpy(ips[1], inside, 4);
+    int fd = ask_name(s, "Inside.example");
+    test_screen_answer(s, ips, 2);
+    snprintf(line, sizeof(line), "tcp:inside.example:%u (127.66.1.1) blocked by rule 4: ip:127.66.",
+             s->b->target_port);
+    test_screen_blocked(s, fd, 1, line);
+    snprintf(line, sizeof(line), "accepted tcp:Inside.example:%u [test -> block] user: 11\n",
+             s->b->target_port);
+    expect_visit(s, line);
+    test_screen_no_dial(s);
+}
+
+/* Without a question to anybody: localhost is ::1 and 127.0.0.1. */
+static void a_name_whose_addresses_are_known_is_not_dialled(void **state)
+{
+    struct test_screen *s = *state;
+    static const char *const lines[] = {"10.0.0.0/8", "ip:::1"};
+
+    bench_change(s->b)->audit = test_screen_rules(s, 1, lines, 2);
+    bench_open(s->b);
+    bench_settle(s->b);
+    int fd = ask_name(s, "x.LocalHost");
+    test_screen_blocked(s, fd, 1, " (::1) blocked by rule 2: ip:::1");
+    expect_visit(s, "[test -> block]");
+    fd = test_screen_ask(s);
+    int target = test_screen_accept(s);
+    close(fd);
+    close(target);
+    test_screen_no_lookup(s);
+}
+
+static void a_name_outside_is_dialled(void **state)
+{
+    struct test_screen *s = *state;
+
+    int fd = ask_name(s, "outside.example");
+    test_screen_answer(s, &here, 1);
+    int target = test_screen_accept(s);
+    test_screen_bytes(target, "\x80hello", 6);
+    expect_visit(s, "[test -> direct] user: 11\n");
+    close(fd);
+    close(target);
+    bench_wait_open(s->b, 0);
+    fd = ask_name(s, "nowhere.example");
+    test_screen_answer(s, NULL, 0);
+    assert_true(bench_answered(fd) && bench_at_end(fd));
+    close(fd);
+    bench_wait_open(s->b, 0);
+    expect_visit(s, "[test -> direct] user: 11\n");
+    assert_int_equal(audit_hits_sum(s->hits).hits, 0);
+    assert_int_equal(s->failures, 1);
+}
+
+/* A question waits for its answer. */
+static void await_lookup(struct test_screen *s)
+{
+    char c;
+
+    assert_int_equal(recv(s->dns, &c, 1, MSG_PEEK), 1);
+}
+
+static void rules_that_come_before_the_answer_hold(void **state)
+{
+    struct test_screen *s = *state;
+    static const char *const lines[] = {"ip:127.0.0.0/24"};
+
+    int fd = ask_name(s, "outside.example");
+    await_lookup(s);
+    bench_change(s->b)->audit = test_screen_rules(s, 1, lines, 1);
+    bench_open(s->b);
+    bench_settle(s->b);
+    test_screen_answer(s, &here, 1);
+    test_screen_blocked(s, fd, 1, " (127.0.0.1) blocked by rule 1: ip:127.0.0.0/24");
+    test_screen_no_dial(s);
+}
+
+static void a_session_may_end_while_its_name_is_looked_up(void **state)
+{
+    struct test_screen *s = *state;
+
+    int fd = ask_name(s, "inside.example");
+    await_lookup(s);
+    bench_reset(fd);
+    bench_wait_open(s->b, 0);
+    test_screen_answer(s, &inside, 1);
+    bench_settle(s->b);
+    assert_int_equal(audit_hits_sum(s->hits).hits, 0);
+}
+
+/* What is found in first bytes serves the rules; nobody looks it up. */
+static void a_name_that_was_sniffed_is_not_looked_up(void **state)
+{
+    struct test_screen *s = *state;
+    static const char request[] = "GET / HTTP/1.1\r\nHost: inside.example\r\n\r\n";
+    uint8_t hello[256];
+
+    uint8_t head[512];
+    size_t n = test_screen_header(s, "outside.example", 1, s->b->target_port, head);
+    size_t len = test_initial_hello(hello, "blocked.example");
+    memcpy(head + n, hello, len);
+    int fd = bench_dial(s->b);
+    bench_send(fd, head, n + len);
+    test_screen_blocked(s, fd, 1, "(tls blocked.example) blocked by rule 1");
+    fd = test_screen_ask(s);
+    bench_send(fd, request, strlen(request));
+    int target = test_screen_accept(s);
+    test_screen_bytes(target, request, strlen(request));
+    close(fd);
+    close(target);
+    test_screen_no_lookup(s);
 }
 
 /* ---- streams: silence and ends --------------------------------------------------------------- */
@@ -328,6 +475,12 @@ int main(void)
         CASE(http_and_bittorrent_are_found),
         CASE(what_is_allowed_arrives_as_it_was_sent),
         CASE(what_is_none_of_them_goes_on_at_once),
+        CASE(a_name_in_a_blocked_network_is_not_dialled),
+        CASE(a_name_whose_addresses_are_known_is_not_dialled),
+        CASE(a_name_outside_is_dialled),
+        CASE(rules_that_come_before_the_answer_hold),
+        CASE(a_session_may_end_while_its_name_is_looked_up),
+        CASE(a_name_that_was_sniffed_is_not_looked_up),
         CASE(a_silent_client_gets_its_target_after_the_wait),
         CASE(half_a_hello_is_judged_as_what_it_is),
         CASE(the_rest_of_a_hello_is_waited_for_longer),

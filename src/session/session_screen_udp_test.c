@@ -72,6 +72,20 @@ static void datagrams_to_a_blocked_name_are_not_sent(void **state)
     test_screen_blocked(s, fd, 1, "udp:x.blocked.example:443 blocked by rule 1");
 }
 
+static void datagrams_to_a_name_in_a_blocked_network_are_not_sent(void **state)
+{
+    struct test_screen *s = *state;
+    static const char ips[2][4] = {"\x7f\0\0\1", "\x7f\x42\1\1"};
+    uint8_t head[128];
+
+    int fd = bench_dial(s->b);
+    bench_send(fd, head, test_screen_header(s, "Inside.example", 2, s->udp_port, head));
+    send_datagram(fd, "waits", 5);
+    test_screen_answer(s, ips, 2);
+    test_screen_blocked(s, fd, 1, " (127.66.1.1) blocked by rule 4: ip:127.66.0.0/16");
+    expect_no_datagram(s);
+}
+
 static void quic_to_a_blocked_name_ends_its_flow(void **state)
 {
     struct test_screen *s = *state;
@@ -205,6 +219,53 @@ static void every_destination_of_a_flow_is_judged(void **state)
     assert_int_equal(bench_counted(s->b, 0, true), 3 + 3 * 4 + 6 * 9 + 4);
 }
 
+/* The same, to a name. */
+static void keep_to_name(struct test_screen *s, int fd, uint16_t id, const char *name,
+                         const char *data)
+{
+    uint8_t f[128] = {0, 0, 0, 0, MUX_KEEP, MUX_OPT_DATA, MUX_UDP};
+    size_t len = strlen(name), at = 11 + len;
+
+    put_be16(f + 2, id);
+    put_be16(f + 7, s->udp_port);
+    f[9] = 2;
+    f[10] = (uint8_t)len;
+    memcpy(f + 11, name, len);
+    put_be16(f, (uint16_t)(at - 2));
+    put_be16(f + at, (uint16_t)strlen(data));
+    memcpy(f + at + 2, data, strlen(data));
+    bench_send(fd, f, at + 2 + strlen(data));
+}
+
+/* In one flow, each looked up once: a name inside loses its datagrams, one outside does not.
+ * What is not sent is not counted, whether it waited for its name or came later. */
+static void every_name_of_a_flow_is_judged_by_its_addresses(void **state)
+{
+    struct test_screen *s = *state;
+    static const char here[4] = "\x7f\0\0\1", inside[4] = "\x7f\x42\1\1";
+
+    int fd = test_screen_carrier(s);
+    test_screen_new_stream(fd, 9, MUX_UDP, here, s->udp_port, "one", 3);
+    expect_datagram(s, "one", 3);
+    keep_to_name(s, fd, 9, "outside.example", "waits");
+    test_screen_answer(s, &here, 1);
+    expect_datagram(s, "waits", 5);
+    keep_to_name(s, fd, 9, "inside.example", "blocked");
+    test_screen_answer(s, &inside, 1);
+    while (audit_hits_sum(s->hits).hits == 0)
+        bench_settle(s->b);
+    keep_to_name(s, fd, 9, "inside.example", "blocked");
+    keep_to_name(s, fd, 9, "outside.example", "more");
+    expect_datagram(s, "more", 4);
+    keep_to(fd, 9, here, s->udp_port, "last");
+    expect_datagram(s, "last", 4);
+    assert_int_equal(audit_hits_sum(s->hits).hits, 1);
+    assert_non_null(strstr(s->line, " (127.66.1.1) blocked by rule 4"));
+    close(fd);
+    bench_wait_open(s->b, 0);
+    assert_int_equal(bench_counted(s->b, 0, true), 3 + 5 + 4 + 4);
+}
+
 /* New rules are for the datagrams that come after them. */
 static void rules_may_change_under_a_flow(void **state)
 {
@@ -237,11 +298,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(datagrams_to_a_blocked_name_are_not_sent),
+        CASE(datagrams_to_a_name_in_a_blocked_network_are_not_sent),
         CASE(quic_to_a_blocked_name_ends_its_flow),
         CASE(other_flows_go_on),
         CASE(nothing_is_looked_at_where_sniffing_is_off),
         CASE(bittorrent_ends_its_flow),
         CASE(every_destination_of_a_flow_is_judged),
+        CASE(every_name_of_a_flow_is_judged_by_its_addresses),
         CASE(rules_may_change_under_a_flow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,6 +378,8 @@ struct bench *bench_new(const struct bench_conf *conf)
                               .control = b->loop,
                               .sink = &b->sink,
                               .log = &b->log,
+                              .access = conf->access,
+                              .name_servers = conf->name_servers,
                               .meters = b->meters,
                               .rngs = rngs,
                               .cryptos = cryptos,

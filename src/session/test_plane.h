@@ -34,9 +34,11 @@ enum bench_wish {
 struct bench_conf {
     unsigned workers; /* 0 = 2 */
     size_t sessions_max, memory_budget;
-    struct handoff *handoff; /* of an earlier bench, at whose port this one listens */
-    uint16_t port;           /* 0 = a free one */
-    const char *proto;       /* of the node; NULL: vless */
+    struct handoff *handoff;  /* of an earlier bench, at whose port this one listens */
+    uint16_t port;            /* 0 = a free one */
+    const char *proto;        /* of the node; NULL: vless */
+    const char *name_servers; /* as workers_conf */
+    struct log_sink *access;
 };
 
 struct bench {

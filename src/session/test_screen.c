@@ -31,6 +31,16 @@ static void keep_line(struct log_sink *sink, const char *line, size_t len)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void keep_visit(struct log_sink *sink, const char *line, size_t len)
+{
+    struct test_screen *s = LIST_ENTRY(sink, struct test_screen, access);
+
+    pthread_mutex_lock(&s->lock);
+    size_t have = strlen(s->visits);
+    snprintf(s->visits + have, sizeof(s->visits) - have, "%.*s", (int)len, line);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void bad_rule(void *arg, const struct audit_item *item, bool used, const char *problem)
 {
     (void)arg;
@@ -71,12 +81,17 @@ int test_screen_setup(void **state)
     static const char *const lines[] = {"domain:blocked.example", "full:localhost",
                                         "protocol:bittorrent", "ip:127.66.0.0/16"};
     struct test_screen *s = calloc(1, sizeof(*s));
+    uint16_t port;
 
     assert_non_null(s);
+    s->dns = udp_socket(&port);
+    snprintf(s->name_servers, sizeof(s->name_servers), "127.0.0.1:%u", port);
+    s->access.write = keep_visit;
+    const struct bench_conf conf = {.name_servers = s->name_servers, .access = &s->access};
     pthread_mutex_init(&s->lock, NULL);
     s->arena = arena_new();
     s->hits = audit_hits_new();
-    s->b = bench_new(NULL);
+    s->b = bench_new(&conf);
     s->sink.write = keep_line;
     s->b->log.sink = &s->sink;
     s->b->node.audit = test_screen_rules(s, 0, lines, 4);
@@ -99,6 +114,7 @@ int test_screen_teardown(void **state)
     arena_free(s->arena);
     audit_hits_free(s->hits);
     close(s->udp);
+    close(s->dns);
     pthread_mutex_destroy(&s->lock);
     free(s);
     return 0;
@@ -115,6 +131,44 @@ void test_screen_no_dial(struct test_screen *s)
     assert_int_equal(accept(s->b->target_fd, NULL, NULL), -1);
     assert_int_equal(errno, EAGAIN);
     assert_int_equal(fcntl(s->b->target_fd, F_SETFL, flags), 0);
+}
+
+void test_screen_no_lookup(struct test_screen *s)
+{
+    char got;
+
+    assert_int_equal(recv(s->dns, &got, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+}
+
+/* One question a message; what comes again is answered again. */
+void test_screen_answer(struct test_screen *s, const char (*ips)[4], size_t n)
+{
+    static const uint8_t record[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4};
+    bool four = false, six = false;
+
+    while (!four || !six) {
+        uint8_t q[512];
+        struct sockaddr_in from;
+        socklen_t len = sizeof(from);
+        ssize_t got = recvfrom(s->dns, q, sizeof(q), 0, (struct sockaddr *)&from, &len);
+        assert_true(got > 17);
+        size_t end = 12;
+        while (q[end] != 0)
+            end += q[end] + 1u;
+        bool a = q[end + 2] == 1;
+        *(a ? &four : &six) = true;
+        end += 5;
+        q[2] |= 0x80;
+        q[7] = a ? (uint8_t)n : 0;
+        q[11] = 0; /* no additional records */
+        for (size_t i = 0; a && i < n; i++) {
+            memcpy(q + end, record, sizeof(record));
+            memcpy(q + end + sizeof(record), ips[i], 4);
+            end += sizeof(record) + 4;
+        }
+        assert_int_equal(sendto(s->dns, q, end, 0, (struct sockaddr *)&from, len), end);
+    }
 }
 
 /* @fd is ended as if its target could not be reached: nothing comes but the two bytes that VLESS

@@ -1,7 +1,7 @@
 /* session/test_screen.h - a data plane under block rules, for tests: a bench
  * (session/test_plane.h) whose node blocks blocked.example, localhost, BitTorrent and
- * 127.66.0.0/16 (rules 1 to 4), a target for datagrams, the last line about a block. Nothing
- * depends on time: where a wait must not end it is an hour. */
+ * 127.66.0.0/16 (rules 1 to 4), a target for datagrams, a name server, the last line about a block.
+ * Nothing depends on time: where a wait must not end it is an hour. */
 #ifndef SESSION_TEST_SCREEN_H
 #define SESSION_TEST_SCREEN_H
 
@@ -21,9 +21,12 @@ struct test_screen {
     struct audit_hits *hits;
     int udp; /* a target */
     uint16_t udp_port;
-    struct log_sink sink;
+    int dns; /* the name server */
+    char name_servers[32];
+    struct log_sink sink, access;
     pthread_mutex_t lock;
     char line[512];    /* the last one about a block */
+    char visits[512];  /* the access log */
     unsigned failures; /* lines about failed sessions */
 };
 
@@ -37,6 +40,11 @@ void test_screen_sniff_for(struct test_screen *s, uint32_t first_ms, uint32_t wh
 
 /* ---- what is seen ---- */
 
+/* Nobody has asked for a name. All sessions have ended before. */
+void test_screen_no_lookup(struct test_screen *s);
+/* Answers what is asked for both families of a name: with these IPv4 addresses, and none of
+ * IPv6. */
+void test_screen_answer(struct test_screen *s, const char (*ips)[4], size_t n);
 /* Nobody has connected to the test's target. All sessions have ended before. */
 void test_screen_no_dial(struct test_screen *s);
 /* @fd is ended as if its target could not be reached: nothing comes but the two bytes that VLESS

@@ -183,6 +183,15 @@ static void write_access_line(const struct udp_flow *f, const struct target *to)
         w->access->write(w->access, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
+/* direct_allow_fn: the addresses that a name of a datagram's destination stands for. */
+static bool allow_addresses(void *arg, const struct resolve_answer *answer, uint16_t port)
+{
+    const struct udp_flow *f = arg;
+    const struct screen_flow of = {.wn = f->service->wn, .user = f->user, .peer = &f->client};
+
+    return screen_addresses(&of, true, answer, port);
+}
+
 /* Is there room for one more flow of @client? Its own oldest goes for it. */
 static bool make_room(struct udp_service *u, const struct addr *client)
 {
@@ -217,6 +226,8 @@ static bool establish(struct udp_flow *f, const struct packet *p, const struct s
 
     f->dns = p->target.addr.port == 53;
     direct_conf_of(&conf, u->wn->view->node);
+    conf.allow = allow_addresses;
+    conf.allow_arg = f;
     if (!screen_first(f, p, s) ||
         direct_udp_open(&w->out, &conf, NULL, f, on_target, &f->out, NULL) != ST_OK ||
         !make_room(u, &p->from)) {

@@ -91,7 +91,7 @@ enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_
     st = udp_batch_new(w->pool, &w->out.batch);
     if (st != ST_OK)
         return st;
-    st = resolver_new(w->loop, NULL, &w->out.resolver);
+    st = resolver_new(w->loop, w->name_servers, &w->out.resolver);
     if (st != ST_OK)
         return st;
     loop_timer_in(w->loop, &w->second, SECOND_MS);

@@ -65,6 +65,7 @@ struct worker {
     unsigned parked_count;
     const struct log *log;
     struct log_sink *access;          /* NULL: no access log */
+    const char *name_servers;         /* of the resolver in out */
     struct timer second;              /* trims pools, resumes accepting */
     _Atomic uint64_t memory;          /* pool_used, each second */
     struct events ev;                 /* scratch of the chain_run in progress */
@@ -91,8 +92,8 @@ static inline void worker_count_down(_Atomic uint64_t *c)
                           memory_order_relaxed);
 }
 
-/* Prepares a worker whose rng, crypto, meter, log, access and all are set. ST_OK, ST_E_NOMEM,
- * ST_E_IO, ST_E_CONFIG: the system's resolver cannot be used. */
+/* Prepares a worker whose rng, crypto, meter, log, access, name_servers and all are set. ST_OK,
+ * ST_E_NOMEM, ST_E_IO, ST_E_CONFIG: the name servers cannot be used. */
 NODISCARD enum status worker_init(struct worker *w, size_t memory_budget, size_t sessions_max);
 /* Ends all sessions and gives everything back; its thread has ended. */
 void worker_fini(struct worker *w);

@@ -345,6 +345,7 @@ static enum status make_worker(struct workers *ws, unsigned i)
     w->meter = ws->conf.meters[i];
     w->log = ws->conf.log;
     w->access = ws->conf.access;
+    w->name_servers = ws->conf.name_servers;
     w->handoff = ws->conf.handoff;
     w->held = w->handoff != NULL;
     return worker_init(w, ws->conf.memory_budget / ws->conf.count,

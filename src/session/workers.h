@@ -26,6 +26,7 @@ struct workers_conf {
     const struct plane_sink *sink;
     const struct log *log;
     struct log_sink *access;    /* NULL: no access log */
+    const char *name_servers;   /* as resolver_new; NULL: the system's */
     const struct meter *meters; /* one a worker */
     struct rng *const *rngs;    /* one a worker, used by that worker only */
     struct crypto_ctx *const *cryptos;

@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from harness import origins, paths, ports, process, vless, wait
+from harness import admin, origins, paths, ports, process, vless, wait
 from harness.spec import ALICE
 
 
@@ -65,6 +65,30 @@ def test_routes_of_the_panel(serve, node, origin):
 
 
 @pytest.mark.sanitizer
+def test_a_name_in_a_blocked_network(serve, node, origin):
+    """What a name stands for is held against networks before it is dialled; one address of several is enough, and
+    localhost is ::1 and 127.0.0.1. A hit like another, in the log, in status and metrics."""
+    address = f"127.0.0.1:{ports.free_port()}"
+    s = serve(node, extra={"Name": "n"}, top={"Metrics": {"Listen": address}})
+    with vless.Session(node, ALICE, Named("localhost", origin)) as alice:
+        alice.say()
+        s.panel.nodes[1].config["routes"] = [{"id": 1, "action": "block_ip", "match": ["10.0.0.0/8", "::1/128"]}]
+        wait.until(lambda: blocked(node, "localhost", origin), 20, "the rule holds")
+        before = s.process.log().count("blocked by rule 1: ::1/128")
+        assert blocked(node, "A.LocalHost", origin)
+        s.process.wait_log(rf"user=1 .*tcp:A\.LocalHost:{origin.port} \(::1\) blocked by rule 1: ::1/128")
+        assert s.process.log().count("blocked by rule 1: ::1/128") == before + 1
+        with vless.Session(node, ALICE, origin) as other:       # the address itself is not blocked
+            other.say(5000)
+        alice.say(5000)
+    hits = before + 1
+    assert f'v2sp_node_audit_hits_total{{node="n",rule="::1/128"}} {hits}\n' in page(address)
+    found = admin.status(s.config)["nodes"][0]["blocked"]
+    assert found["hits"] == hits and found["users"][0]["uid"] == 1
+    assert found["rules"] == [{"rule": "::1/128", "hits": hits}]
+
+
+@pytest.mark.sanitizer
 def test_rules_change_while_a_session_runs(serve, node, origin):
     """Other rules hold from the next session on; the listener and the sessions that are open do not notice."""
     s = serve(node)
@@ -84,7 +108,8 @@ def test_a_hundred_thousand_rules(serve, node, origin):
     s.process.wait_log("block rules: 100001 of the panel", timeout=30)
     s.process.wait_port(node.port)
     wait.until(lambda: blocked(node, origin.host, origin), 20, "the last rule holds")
-    assert not blocked(node, "localhost", origin)
+    with origins.Tcp(host="127.0.0.3") as third:
+        assert not blocked(node, third.host, third)
 
 
 def test_check_names_bad_lines(tmp_path):

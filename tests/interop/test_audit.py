@@ -16,6 +16,7 @@ ROUTES = [
     {"id": 1, "action": "block", "match": ["domain:blocked.test", "domain:quic.sni.example.com"]},
     {"id": 2, "action": "protocol", "match": ["bittorrent"]},
     {"id": 3, "action": "block_ip", "match": ["127.66.0.0/16"]},
+    {"id": 4, "action": "block_ip", "match": ["::1/128"]},
 ]
 MUX = {"mux": {"enabled": True, "concurrency": 8, "xudpProxyUDP443": "allow"}}
 TROJAN = {"protocol": "trojan"}
@@ -89,6 +90,21 @@ def test_a_blocked_target(link, origin):
                    lambda: say(link, "www.blocked.test", 443, b"x"))
     expect_blocked(link, rf"tcp:127\.66\.1\.1:{origin.port} blocked by rule 3", lambda: say(link, "127.66.1.1", origin.port, b"x"))
     assert origin.opened == opened
+
+
+def test_a_name_in_a_blocked_network(link, origin):
+    """localhost is ::1 and 127.0.0.1: one of them is enough, for streams and for datagrams."""
+    opened = origin.opened
+    expect_blocked(link, rf"tcp:localhost:{origin.port} \(::1\) blocked by rule 4",
+                   lambda: say(link, "localhost", origin.port, b"x"))
+    assert origin.opened == opened
+    visit.echo(link.proxy, origin)                      # by its address
+    with origins.UdpEcho() as o, socks5.Udp(link.proxy) as named, socks5.Udp(link.proxy) as u:
+        expect_blocked(link, rf"udp:localhost:{o.port} \(::1\) blocked by rule 4",
+                       lambda: named.sendto(b"blocked", ("localhost", o.port)))
+        u.sendto(b"passes", o.address)
+        assert u.recvfrom() == (b"passes", o.address)
+        assert o.rx == len(b"passes")
 
 
 def test_a_blocked_name_in_what_is_said(link, origin, secure):
