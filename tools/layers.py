@@ -41,4 +41,4 @@ class Table:
         return self.conf.get(section, key, fallback="").split()
 
     def is_pure(self, folder):
-        return folder not in self.words("impure", "folders")
+        return not any(fnmatch.fnmatchcase(folder, p) for p in self.words("impure", "folders"))

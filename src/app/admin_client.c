@@ -11,9 +11,9 @@
 #include "codec/http1.h"
 #include "codec/http1_write.h"
 #include "codec/json.h"
-#include "control/admin.h"
-#include "control/config.h"
-#include "control/unix_socket.h"
+#include "control/admin/admin.h"
+#include "control/config/config.h"
+#include "control/server/unix_socket.h"
 
 #define REPLY_MAX (80u << 20)
 #define HEAD_ROOM 2048u

@@ -1,5 +1,5 @@
-/* app/admin_client.h - asks the running program through its socket (control/admin.h). Blocking, for
- * commands. */
+/* app/admin_client.h - asks the running program through its socket (control/admin/admin.h).
+ * Blocking, for commands. */
 #ifndef APP_ADMIN_CLIENT_H
 #define APP_ADMIN_CLIENT_H
 

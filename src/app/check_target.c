@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "control/config_node.h"
-#include "control/node_target.h"
-#include "control/reality_probe.h"
-#include "control/reality_verdict.h"
-#include "control/view_builder.h"
+#include "control/config/config_node.h"
+#include "control/node/node_target.h"
+#include "control/probe/reality_probe.h"
+#include "control/probe/reality_verdict.h"
+#include "control/node/view_builder.h"
 #include "transport/reality/reality_conf.h"
 
 #define NAMES_MAX 4u

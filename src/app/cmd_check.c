@@ -6,9 +6,9 @@
 
 #include "app/cmd.h"
 #include "base/arena.h"
-#include "control/config.h"
-#include "control/config_fetch.h"
-#include "control/rule_lists.h"
+#include "control/config/config.h"
+#include "control/config/config_fetch.h"
+#include "control/node/rule_lists.h"
 #include "tls/client.h"
 #include "transport/tls/tls.h"
 

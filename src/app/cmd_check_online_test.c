@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "app/cmd_check.h"
-#include "control/config.h"
+#include "control/config/config.h"
 
 /* A panel that answers one call a connection with what a case says. */
 struct panel {

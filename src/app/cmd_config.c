@@ -4,7 +4,7 @@
 #include "app/cmd.h"
 #include "app/cmd_check.h"
 #include "app/cmd_config_init.h"
-#include "control/config.h"
+#include "control/config/config.h"
 
 static int run(int argc, char **argv);
 

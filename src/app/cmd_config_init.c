@@ -10,7 +10,7 @@
 
 #include "app/cmd.h"
 #include "app/cmd_check.h"
-#include "control/config.h"
+#include "control/config/config.h"
 #include "crypto/mem.h"
 
 static const char head[] =

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "app/cmd.h"
-#include "control/config.h"
+#include "control/config/config.h"
 
 static char dir[64];
 

@@ -9,7 +9,7 @@
 #include "app/demo.h"
 #include "app/demo_node.h"
 #include "app/service.h"
-#include "control/config.h"
+#include "control/config/config.h"
 #include "io/loop.h"
 #include "panelserver/db_traffic.h"
 #include "panelserver/panelserver.h"

@@ -10,8 +10,8 @@
 #include "app/pid_file.h"
 #include "app/service.h"
 #include "app/successor.h"
-#include "control/config.h"
-#include "control/config_fetch.h"
+#include "control/config/config.h"
+#include "control/config/config_fetch.h"
 #include "io/file_watch.h"
 #include "io/loop.h"
 

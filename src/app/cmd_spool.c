@@ -11,7 +11,7 @@
 #include "app/spool_offline.h"
 #include "app/spool_view.h"
 #include "codec/json.h"
-#include "control/config.h"
+#include "control/config/config.h"
 
 #define USAGE                                                                                      \
     "Usage: v2sp spool list [-c FILE | --socket PATH] [--json]\n"                                  \

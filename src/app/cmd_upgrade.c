@@ -13,7 +13,7 @@
 #include "app/upgrade_request.h"
 #include "base/textbuf.h"
 #include "codec/json.h"
-#include "control/config.h"
+#include "control/config/config.h"
 
 #define USAGE                                                                                      \
     "Usage: v2sp upgrade [BINARY] [options]\n"                                                     \

@@ -13,7 +13,7 @@
 #include "app/qr.h"
 #include "app/sharelink.h"
 #include "base/addr.h"
-#include "control/config.h"
+#include "control/config/config.h"
 #include "crypto/mem.h"
 #include "base/textbuf.h"
 

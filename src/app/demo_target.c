@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "control/reality_probe.h"
-#include "control/reality_verdict.h"
+#include "control/probe/reality_probe.h"
+#include "control/probe/reality_verdict.h"
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "transport/reality/reality_conf.h"

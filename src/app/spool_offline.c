@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "control/config.h"
-#include "control/counters.h"
-#include "control/store.h"
+#include "control/config/config.h"
+#include "control/store/counters.h"
+#include "control/store/store.h"
 
 /* Which rows of the database are the configured nodes'. */
 struct finder {

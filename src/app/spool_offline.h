@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 #include "base/textbuf.h"
-#include "control/spool_orders.h"
+#include "control/admin/spool_orders.h"
 
 struct config;
 

@@ -10,7 +10,7 @@
 #include "base/textbuf.h"
 #include "codec/json.h"
 #include "codec/json_out.h"
-#include "control/admin.h"
+#include "control/admin/admin.h"
 
 static void on_gone(void *arg, struct http_call *call)
 {

@@ -70,8 +70,8 @@ const struct meter *controller_meter(const struct controller *c, unsigned worker
  */
 const struct plane_sink *controller_sink(struct controller *c);
 
-/* The socket for commands (control/admin.h), not open yet: app adds what it has to tell, then opens
- * it. */
+/* The socket for commands (control/admin/admin.h), not open yet: app adds what it has to tell,
+ * then opens it. */
 struct admin *controller_admin(struct controller *c);
 
 /* Makes the running nodes those of @cfg: new ones start, missing ones drain (DrainTimeout) and

@@ -4,7 +4,7 @@
 
 #include "control/controller.h"
 #include "control/controller_upgrade.h"
-#include "control/node.h"
+#include "control/node/node.h"
 
 #define CONTROLLER_STAGGER_MS 50 /* between the first pulls of two nodes */
 #define CONTROLLER_NODE(l)    LIST_ENTRY(l, struct node, link)

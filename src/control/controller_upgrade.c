@@ -2,14 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/admin.h"
+#include "control/admin/admin.h"
 #include "control/controller_state.h"
-#include "control/counters.h"
+#include "control/store/counters.h"
 #include "control/device_guests.h"
-#include "control/dynamic_service.h"
-#include "control/online_guests.h"
-#include "control/reporter.h"
-#include "control/store.h"
+#include "control/node/dynamic_service.h"
+#include "control/node/online_guests.h"
+#include "control/node/reporter.h"
+#include "control/store/store.h"
 
 #define RECOVER_MS 100
 #define LEAVE_MS   60000 /* for a push that is under way when another process takes over */

@@ -12,7 +12,7 @@
 
 /* A device of a user with a limit, as two processes name it. */
 struct controller_device {
-    uint64_t panel, uid; /* control/device_book.h */
+    uint64_t panel, uid; /* control/node/device_book.h */
     struct device_seen seen;
 };
 #define CONTROLLER_DEVICES_MAX 256u

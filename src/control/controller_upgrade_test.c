@@ -9,7 +9,7 @@
 #include "control/fake_world.h"
 
 #include "control/controller_state.h"
-#include "control/reporter.h"
+#include "control/node/reporter.h"
 #include "policy/user_devices.h"
 
 /* The new process's half. The old one's is the world. */

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "control/device_book.h"
+#include "control/node/device_book.h"
 #include "policy/user_devices.h"
 
 #define USER_DEVICES_MAX 64u /* of one user in a list */

@@ -3,7 +3,7 @@
 #ifndef CONTROL_FAKE_WORLD_H
 #define CONTROL_FAKE_WORLD_H
 
-#include "control/fake_panel.h"
+#include "control/node/fake_panel.h"
 #include "control/fake_plane.h"
 
 #include <time.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "control/config.h"
+#include "control/config/config.h"
 #include "policy/key_index.h"
 
 enum action { CONFIG, USER, ALIVELIST, PUSH, ALIVE, ACTIONS };

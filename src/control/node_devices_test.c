@@ -7,8 +7,8 @@
 #include "control/fake_world.h"
 
 #include "control/controller.h"
-#include "control/device_book.h"
-#include "control/node.h"
+#include "control/node/device_book.h"
+#include "control/node/node.h"
 #include "policy/user_devices.h"
 
 #define TWO_NODES(w)                                                                               \

@@ -7,9 +7,9 @@
 #include <errno.h>
 
 #include "codec/json.h"
-#include "control/admin.h"
+#include "control/admin/admin.h"
 #include "control/fake_world.h"
-#include "control/unix_socket.h"
+#include "control/server/unix_socket.h"
 
 /* Asks the socket; the document is the caller's. */
 static struct json_t *ask(struct world *w, const char *method, const char *target, const char *body,

@@ -1,9 +1,9 @@
 /* policy/meter.h - live byte counters: one cell a (worker, user slot), in memory that survives the
  * process.
  *
- * Layout of the mapping (made by control/counters.c over a shared file, or over anonymous memory
- * in tests): for each worker, METER_SLOTS_MAX cells of two 64-bit sums and one dirty bit a slot.
- * Only its worker writes a cell; the control thread reads all. Sums only grow. */
+ * Layout of the mapping (made by control/store/counters.c over a shared file, or over anonymous
+ * memory in tests): for each worker, METER_SLOTS_MAX cells of two 64-bit sums and one dirty bit
+ * a slot. Only its worker writes a cell; the control thread reads all. Sums only grow. */
 #ifndef POLICY_METER_H
 #define POLICY_METER_H
 
