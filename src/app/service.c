@@ -318,6 +318,13 @@ static void on_present(void *arg, const struct controller_present *list, size_t 
         upgrade_present(s->upgrade, list, count);
 }
 
+static void on_grant(void *arg, const struct controller_streams *list, size_t count)
+{
+    struct service *s = arg;
+    if (s->successor)
+        successor_grant(s->successor, list, count);
+}
+
 static enum status follow(struct service *s, const struct config *cfg)
 {
     const struct successor_conf conf = {
@@ -363,6 +370,7 @@ enum status service_start(struct service *s, const struct config *cfg)
                                      .removed = on_removed,
                                      .left_online = on_left_online,
                                      .present = on_present,
+                                     .grant = on_grant,
                                      .arg = s};
     s->controller = controller_new(&setup);
     st = s->controller ? make_workers(s, cfg) : ST_E_NOMEM;

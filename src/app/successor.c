@@ -8,13 +8,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "app/upgrade_queue.h"
 #include "app/upgrade_wire.h"
 #include "base/log.h"
 #include "control/controller_upgrade.h"
 #include "io/loop.h"
 #include "session/handoff.h"
 
-#define TAKE_S 10
+#define TAKE_S     10
+#define STREAMS_MS 5000 /* between two looks at what the other process may keep */
 
 /* Until the other process has ended there are others that may not have. */
 struct successor {
@@ -26,8 +28,8 @@ struct successor {
     size_t row_count;
     struct handoff *sockets;
     bool ready, begun;
-    struct controller_user *gone; /* users the other process has not been told of */
-    size_t gone_count, gone_room;
+    struct upgrade_queue gone, grants; /* what the other process has not been told of */
+    struct timer streams;
 };
 
 /* ---- taking over ----------------------------------------------------------------------------- */
@@ -112,6 +114,8 @@ enum status successor_take(struct successor **out, const char **reason)
         return ST_E_IO;
     }
     s->watch.fd = fd;
+    s->gone = (struct upgrade_queue){.each = sizeof(struct controller_user), .most = SIZE_MAX};
+    s->grants = (struct upgrade_queue){.each = sizeof(struct controller_streams), .most = SIZE_MAX};
     s->sockets = handoff_new();
     enum status st = s->sockets != NULL ? take_all(s) : ST_E_NOMEM;
     if (st != ST_OK) {
@@ -153,22 +157,26 @@ static void close_watch(struct successor *s)
     s->watch.fd = -1;
 }
 
-static void send_gone(struct successor *s)
+static enum status send_next(struct successor *s)
 {
-    struct upgrade_message m = {.type = UPGRADE_REMOVED};
-    size_t sent = 0;
+    struct upgrade_message m = {.type = s->gone.count > 0 ? UPGRADE_REMOVED : UPGRADE_GRANT};
+    struct upgrade_queue *q = s->gone.count > 0 ? &s->gone : &s->grants;
+
+    m.count = m.type == UPGRADE_REMOVED ? upgrade_queue_peek(q, m.users, CONTROLLER_USERS_MAX)
+                                        : upgrade_queue_peek(q, m.streams, CONTROLLER_STREAMS_MAX);
+    enum status st = upgrade_send(s->watch.fd, &m);
+    if (st == ST_OK)
+        upgrade_queue_drop(q, m.count);
+    return st;
+}
+
+/* Sends what fits. Of a process that is gone its end tells. */
+static void pump(struct successor *s)
+{
     enum status st = ST_OK;
 
-    while (s->watch.fd >= 0 && s->begun && st == ST_OK && sent < s->gone_count) {
-        m.count = s->gone_count - sent < CONTROLLER_USERS_MAX ? s->gone_count - sent
-                                                              : CONTROLLER_USERS_MAX;
-        memcpy(m.users, s->gone + sent, m.count * sizeof(m.users[0]));
-        st = upgrade_send(s->watch.fd, &m);
-        sent += st == ST_OK ? m.count : 0;
-    }
-    s->gone_count -= sent;
-    if (s->gone_count > 0 && sent > 0)
-        memmove(s->gone, s->gone + sent, s->gone_count * sizeof(s->gone[0]));
+    while (s->watch.fd >= 0 && s->begun && st == ST_OK && s->gone.count + s->grants.count > 0)
+        st = send_next(s);
     if (s->watch.fd >= 0 &&
         loop_watch_mod(s->conf.loop, &s->watch,
                        st == ST_FULL ? (uint32_t)LOOP_IN | LOOP_OUT : (uint32_t)LOOP_IN) != ST_OK)
@@ -177,19 +185,25 @@ static void send_gone(struct successor *s)
 
 void successor_removed(struct successor *s, const struct controller_user *list, size_t count)
 {
+    /* Without memory their sessions end with DrainTimeout. */
+    if (s->watch.fd >= 0 && upgrade_queue_add(&s->gone, list, count))
+        pump(s);
+}
+
+void successor_grant(struct successor *s, const struct controller_streams *list, size_t count)
+{
+    if (s->watch.fd >= 0 && upgrade_queue_add(&s->grants, list, count))
+        pump(s);
+}
+
+static void on_look_at_streams(struct timer *t)
+{
+    struct successor *s = LIST_ENTRY(t, struct successor, streams);
+
     if (s->watch.fd < 0)
         return;
-    if (s->gone_count + count > s->gone_room) {
-        size_t room = (s->gone_count + count) * 2;
-        struct controller_user *p = realloc(s->gone, room * sizeof(*p));
-        if (p == NULL)
-            return; /* their sessions end with DrainTimeout */
-        s->gone = p;
-        s->gone_room = room;
-    }
-    memcpy(s->gone + s->gone_count, list, count * sizeof(*list));
-    s->gone_count += count;
-    send_gone(s);
+    loop_timer_in(s->conf.loop, t, STREAMS_MS);
+    controller_grant_streams(s->conf.controller);
 }
 
 /* Not from within: the nodes that follow in a reload are not there yet. */
@@ -220,7 +234,8 @@ static void begin(struct successor *s)
     s->begun = s->ready = true;
     log_line(s->conf.log, LOG_INFO, NULL, "upgrade: connections are taken by this process now");
     s->conf.begin(s->conf.arg);
-    send_gone(s);
+    on_look_at_streams(&s->streams);
+    pump(s);
 }
 
 static void on_event(struct watch *w, uint32_t events)
@@ -237,13 +252,15 @@ static void on_event(struct watch *w, uint32_t events)
             controller_report(s->conf.controller);
         else if (m.type == UPGRADE_ONLINE && s->begun)
             controller_take_online(s->conf.controller, m.users, m.count);
+        else if (m.type == UPGRADE_STREAMS && s->ready)
+            controller_take_streams(s->conf.controller, m.streams, m.count);
         else if (m.type == UPGRADE_PRESENT && s->ready)
             controller_take_present(s->conf.controller, m.present, m.count);
         else if (m.type == UPGRADE_DEVICES && s->ready)
             controller_guests(s->conf.controller, m.devices, m.count);
     }
     if (st == ST_MORE) {
-        send_gone(s);
+        pump(s);
         return;
     }
     /* It has ended, as it should or otherwise: there is nobody but us. */
@@ -269,6 +286,7 @@ enum status successor_watch(struct successor *s, const struct successor_conf *co
     s->conf = *conf;
     s->watch.fd = -1;
     task_init(&s->look, on_look);
+    timer_init(&s->streams, on_look_at_streams);
     if (loop_watch_add(conf->loop, &s->watch, fd, LOOP_IN, on_event) != ST_OK) {
         close(fd);
         return ST_E_IO;
@@ -284,10 +302,13 @@ void successor_free(struct successor *s)
 {
     if (s == NULL)
         return;
-    if (s->conf.loop != NULL)
+    if (s->conf.loop != NULL) {
         loop_task_del(s->conf.loop, &s->look);
+        loop_timer_del(s->conf.loop, &s->streams);
+    }
     close_watch(s);
     handoff_free(s->sockets);
-    free(s->gone);
+    upgrade_queue_fini(&s->gone);
+    upgrade_queue_fini(&s->grants);
     free(s);
 }

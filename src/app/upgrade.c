@@ -45,7 +45,7 @@ struct upgrade {
     struct controller_device *device_list; /* with devices */
     size_t device_count;
     bool had_devices; /* it was told some */
-    struct upgrade_queue online, present;
+    struct upgrade_queue online, present, streams;
     void (*done)(void *arg, bool ok, const char *text);
     void *done_arg;
 };
@@ -196,6 +196,17 @@ static enum status send_online(struct upgrade *u)
     return st;
 }
 
+static enum status send_streams(struct upgrade *u)
+{
+    struct upgrade_message m = {.type = UPGRADE_STREAMS};
+
+    m.count = upgrade_queue_peek(&u->streams, m.streams, CONTROLLER_STREAMS_MAX);
+    enum status st = upgrade_send(u->socket.fd, &m);
+    if (st == ST_OK)
+        upgrade_queue_drop(&u->streams, m.count);
+    return st;
+}
+
 static enum status send_present(struct upgrade *u)
 {
     struct upgrade_message m = {.type = UPGRADE_PRESENT};
@@ -207,15 +218,23 @@ static enum status send_present(struct upgrade *u)
     return st;
 }
 
-/* What goes to a process that serves. Its first report is to know who is online here. */
+/* What goes to a process that serves, or is to: it begins with what counts here, and reports
+ * when it knows who is online here. */
 static enum status send_rest(struct upgrade *u)
 {
+    if (u->streams.count > 0)
+        return send_streams(u);
+    if (u->go) {
+        enum status st = send_bare(u, UPGRADE_GO);
+        u->go = st != ST_OK;
+        return st;
+    }
     if (u->present.count > 0)
         return send_present(u);
     if (u->online.count > 0)
         return send_online(u);
     if (!u->report)
-        return ST_MORE;
+        return ST_MORE; /* nothing */
     enum status st = send_bare(u, UPGRADE_REPORT);
     u->report = st != ST_OK;
     return st;
@@ -230,8 +249,7 @@ static enum status send_next(struct upgrade *u)
     } steps[] = {{&u->hello, send_hello, 0},
                  {&u->nodes, send_nodes, 0},
                  {&u->end, NULL, UPGRADE_END},
-                 {&u->devices, send_devices, 0},
-                 {&u->go, NULL, UPGRADE_GO}};
+                 {&u->devices, send_devices, 0}};
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         if (!*steps[i].due)
@@ -282,21 +300,40 @@ static void look_at_pushes(struct timer *t)
     pump(u);
 }
 
-/* Our devices keep their places in the new process while we have them. */
-static void list_devices(struct timer *t)
+/* Of what does not fit there is more in the next one. */
+static void list_streams(struct upgrade *u)
+{
+    struct controller_streams *list;
+
+    if (u->streams.count > 0)
+        return; /* the last ones are still on their way */
+    size_t count = controller_streams(u->setup.controller, &list);
+    if (!upgrade_queue_add(&u->streams, list, count))
+        log_line(u->setup.log, LOG_DEBUG, NULL, "upgrade: no memory to tell of connections");
+    free(list);
+}
+
+static void list_devices(struct upgrade *u)
+{
+    if (u->devices)
+        return; /* likewise */
+    free(u->device_list);
+    u->device_count = controller_devices(u->setup.controller, &u->device_list);
+    u->devices = u->device_count > 0 || u->had_devices;
+    u->had_devices = u->device_count > 0;
+    u->next = 0;
+}
+
+/* Our devices and connections keep their places in the new process while we have them. */
+static void list_all(struct timer *t)
 {
     struct upgrade *u = LIST_ENTRY(t, struct upgrade, list);
 
     if (u->socket.fd < 0)
         return;
     loop_timer_in(u->setup.loop, t, LIST_MS);
-    if (u->devices)
-        return; /* the last one is still on its way */
-    free(u->device_list);
-    u->device_count = controller_devices(u->setup.controller, &u->device_list);
-    u->devices = u->device_count > 0 || u->had_devices;
-    u->had_devices = u->device_count > 0;
-    u->next = 0;
+    list_streams(u);
+    list_devices(u);
     pump(u);
 }
 
@@ -308,7 +345,7 @@ static void on_yielded(void *arg)
     if (u->state != YIELDING)
         return;
     u->state = LEAVING;
-    list_devices(&u->list);
+    list_all(&u->list);
     u->go = true;
     controller_leave(u->setup.controller, on_left, u);
     pump(u);
@@ -345,6 +382,8 @@ static void on_message(struct upgrade *u, const struct upgrade_message *m)
         fail(u, m->text);
     else if (m->type == UPGRADE_REMOVED && u->state == LEAVING)
         controller_remove_users(u->setup.controller, m->users, m->count);
+    else if (m->type == UPGRADE_GRANT && u->state == LEAVING)
+        controller_allow_streams(u->setup.controller, m->streams, m->count);
 }
 
 static void on_socket(struct watch *w, uint32_t events)
@@ -520,7 +559,9 @@ struct upgrade *upgrade_new(const struct upgrade_setup *setup)
     u->socket.fd = u->child.fd = -1;
     timer_init(&u->timer, on_timer);
     timer_init(&u->push, look_at_pushes);
-    timer_init(&u->list, list_devices);
+    timer_init(&u->list, list_all);
+    u->streams =
+        (struct upgrade_queue){.each = sizeof(struct controller_streams), .most = SIZE_MAX};
     u->online = (struct upgrade_queue){.each = sizeof(struct controller_user), .most = QUEUE_MAX};
     u->present =
         (struct upgrade_queue){.each = sizeof(struct controller_present), .most = QUEUE_MAX};
@@ -540,6 +581,7 @@ void upgrade_free(struct upgrade *u)
     free(u->device_list);
     upgrade_queue_fini(&u->online);
     upgrade_queue_fini(&u->present);
+    upgrade_queue_fini(&u->streams);
     free(u);
 }
 

@@ -41,12 +41,18 @@ struct wire_present {
     uint8_t ip[16];
 };
 
+struct wire_streams {
+    struct wire_user user;
+    uint32_t tcp, udp;
+};
+
 union wire_body {
     uint64_t state;
     uint32_t rows[VIEW_NODES_MAX];
     struct wire_socket sockets[UPGRADE_SOCKETS_MAX];
     struct wire_user users[CONTROLLER_USERS_MAX];
     struct wire_device devices[CONTROLLER_DEVICES_MAX];
+    struct wire_streams streams[CONTROLLER_STREAMS_MAX];
     struct wire_present present[CONTROLLER_PRESENT_MAX];
     char text[UPGRADE_TEXT_MAX];
 };
@@ -69,6 +75,8 @@ static size_t body_size(unsigned type, size_t count, size_t *most)
         [UPGRADE_REMOVED] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_ONLINE] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_DEVICES] = {sizeof(struct wire_device), CONTROLLER_DEVICES_MAX},
+        [UPGRADE_STREAMS] = {sizeof(struct wire_streams), CONTROLLER_STREAMS_MAX},
+        [UPGRADE_GRANT] = {sizeof(struct wire_streams), CONTROLLER_STREAMS_MAX},
         [UPGRADE_PRESENT] = {sizeof(struct wire_present), CONTROLLER_PRESENT_MAX},
     };
 
@@ -98,6 +106,32 @@ static void unpack_device(struct controller_device *d, const struct wire_device 
                                              .limit = w->limit,
                                              .grace_s = w->grace_s}};
     memcpy(d->seen.ip.ip, w->ip, sizeof(w->ip));
+}
+
+static void pack_user(struct wire_user *w, const struct controller_user *u)
+{
+    *w = (struct wire_user){.uid = u->uid, .row = u->row};
+    memcpy(w->uuid, u->uuid, UUID_LEN);
+}
+
+static void unpack_user(struct controller_user *u, const struct wire_user *w)
+{
+    *u = (struct controller_user){.uid = w->uid, .row = w->row};
+    memcpy(u->uuid, w->uuid, UUID_LEN);
+}
+
+static void pack_streams(struct wire_streams *w, const struct controller_streams *s)
+{
+    pack_user(&w->user, &s->user);
+    w->tcp = s->count[CONN_TCP];
+    w->udp = s->count[CONN_UDP];
+}
+
+static void unpack_streams(struct controller_streams *s, const struct wire_streams *w)
+{
+    unpack_user(&s->user, &w->user);
+    s->count[CONN_TCP] = w->tcp;
+    s->count[CONN_UDP] = w->udp;
 }
 
 static void pack_present(struct wire_present *w, const struct controller_present *p)
@@ -137,10 +171,13 @@ static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
         return;
     case UPGRADE_REMOVED:
     case UPGRADE_ONLINE:
-        for (size_t i = 0; i < m->count; i++) {
-            b->users[i] = (struct wire_user){.uid = m->users[i].uid, .row = m->users[i].row};
-            memcpy(b->users[i].uuid, m->users[i].uuid, UUID_LEN);
-        }
+        for (size_t i = 0; i < m->count; i++)
+            pack_user(&b->users[i], &m->users[i]);
+        return;
+    case UPGRADE_STREAMS:
+    case UPGRADE_GRANT:
+        for (size_t i = 0; i < m->count; i++)
+            pack_streams(&b->streams[i], &m->streams[i]);
         return;
     case UPGRADE_DEVICES:
         for (size_t i = 0; i < m->count; i++)
@@ -181,10 +218,13 @@ static void unpack(struct upgrade_message *m, const union wire_body *b, const in
         return;
     case UPGRADE_REMOVED:
     case UPGRADE_ONLINE:
-        for (size_t i = 0; i < m->count; i++) {
-            m->users[i] = (struct controller_user){.uid = b->users[i].uid, .row = b->users[i].row};
-            memcpy(m->users[i].uuid, b->users[i].uuid, UUID_LEN);
-        }
+        for (size_t i = 0; i < m->count; i++)
+            unpack_user(&m->users[i], &b->users[i]);
+        return;
+    case UPGRADE_STREAMS:
+    case UPGRADE_GRANT:
+        for (size_t i = 0; i < m->count; i++)
+            unpack_streams(&m->streams[i], &b->streams[i]);
         return;
     case UPGRADE_DEVICES:
         for (size_t i = 0; i < m->count; i++)
@@ -263,7 +303,7 @@ static enum status check(const struct head *h, size_t got, size_t fd_count, int 
     if (h->version != UPGRADE_VERSION)
         return ST_E_UNSUPPORTED;
     size_t size = body_size(h->type, h->count, &most);
-    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_PRESENT || h->count > most ||
+    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_GRANT || h->count > most ||
         got != sizeof(*h) + size || (flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
         fd_count != (h->type == UPGRADE_SOCKETS ? h->count : 0))
         return ST_E_PROTO;

@@ -10,11 +10,13 @@
  *                                                  FAILED in words, instead
  *   DEVICES that users with limits have here, in pieces; an empty one ends the list, which comes
  *          again every few seconds
+ *   STREAMS how many users with a limit have here, where it has changed since the last time
  *   GO     we have stopped accepting
  *   PRESENT who is online here, node after node, where that would have been reported
  *   ONLINE users whom nodes here told their panels online
  *   REPORT no push of ours is under way any more
  *                                                  REMOVED users whose sessions must end
+ *                                                  GRANT how many of those streams may stay
  *
  * A side that does not know the version says so and ends: the old process then goes on. */
 #ifndef APP_UPGRADE_WIRE_H
@@ -27,7 +29,7 @@
 #include "control/controller_upgrade.h"
 #include "session/handoff.h"
 
-#define UPGRADE_VERSION     3
+#define UPGRADE_VERSION     4
 #define UPGRADE_SOCKETS_MAX 64u /* a message; the kernel takes 253 descriptors at once */
 #define UPGRADE_TEXT_MAX    256u
 #define UPGRADE_ENV         "V2SP_UPGRADE_FD" /* where the new process finds its end */
@@ -45,6 +47,8 @@ enum upgrade_type {
     UPGRADE_DEVICES,
     UPGRADE_ONLINE,
     UPGRADE_PRESENT,
+    UPGRADE_STREAMS,
+    UPGRADE_GRANT,
 };
 
 struct upgrade_message {
@@ -59,6 +63,7 @@ struct upgrade_message {
         } sockets[UPGRADE_SOCKETS_MAX];                            /* SOCKETS */
         struct controller_user users[CONTROLLER_USERS_MAX];        /* REMOVED, ONLINE */
         struct controller_device devices[CONTROLLER_DEVICES_MAX];  /* DEVICES */
+        struct controller_streams streams[CONTROLLER_STREAMS_MAX]; /* STREAMS, GRANT */
         struct controller_present present[CONTROLLER_PRESENT_MAX]; /* PRESENT */
         char text[UPGRADE_TEXT_MAX]; /* FAILED; count includes the NUL */
     };

@@ -137,6 +137,20 @@ static void every_other_message_comes_as_it_went(void **state)
         assert_true(a->uid == b->uid && a->row == b->row);
         assert_true(addr_equal(&a->ip, &b->ip));
     }
+    out.count = CONTROLLER_STREAMS_MAX;
+    for (unsigned i = 0; i < CONTROLLER_STREAMS_MAX; i++)
+        out.streams[i] = (struct controller_streams){
+            .user = {.uid = UINT64_C(1) << 33 | i, .row = 9 + i, .uuid = {(uint8_t)i, 5}},
+            .count = {i, UINT32_MAX - i}};
+    for (out.type = UPGRADE_STREAMS; out.type <= UPGRADE_GRANT; out.type++) {
+        pass();
+        for (unsigned i = 0; i < CONTROLLER_STREAMS_MAX; i++) {
+            const struct controller_streams *a = &in.streams[i], *b = &out.streams[i];
+            assert_true(a->user.uid == b->user.uid && a->user.row == b->user.row);
+            assert_memory_equal(a->user.uuid, b->user.uuid, UUID_LEN);
+            assert_memory_equal(a->count, b->count, sizeof(a->count));
+        }
+    }
     out.type = UPGRADE_FAILED;
     strcpy(out.text, "no");
     out.count = 3;
@@ -195,7 +209,7 @@ static void what_is_not_ours_is_refused(void **state)
     memset(raw + 8, 0xff, 4);
     expect_refused(raw, (size_t)n, ST_E_PROTO);
     memset(raw + 8, 0, 4);
-    raw[6] = UPGRADE_PRESENT + 1; /* type */
+    raw[6] = UPGRADE_GRANT + 1; /* type */
     expect_refused(raw, 16, ST_E_PROTO);
     raw[6] = 0;
     expect_refused(raw, 16, ST_E_PROTO);

@@ -221,6 +221,7 @@ struct controller *controller_new(const struct controller_setup *setup)
                                   .node_gone = on_node_gone,
                                   .alive = on_alive,
                                   .devices_counted = on_devices_counted,
+                                  .streams_taken = controller_streams_taken,
                                   .user_released = on_user_released};
     c->entitled = !setup->held;
     list_init(&c->nodes);

@@ -23,6 +23,7 @@ struct admin;
 struct config;
 struct controller;
 struct controller_present;
+struct controller_streams;
 struct log;
 struct loop;
 
@@ -55,6 +56,8 @@ struct controller_setup {
     /* After controller_leave, instead of a report: who is online on a node (controller_upgrade.h).
      */
     void (*present)(void *arg, const struct controller_present *list, size_t count);
+    /* How many streams the earlier process may keep (controller_upgrade.h). */
+    void (*grant)(void *arg, const struct controller_streams *list, size_t count);
     void *arg;
 };
 

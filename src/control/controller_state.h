@@ -39,6 +39,10 @@ void controller_check_stopped(struct controller *c);
 void controller_left_online(void *arg, const struct node *n, const uint64_t *uids, size_t count);
 /* node_env.present. */
 void controller_present(void *arg, const struct node *n, const struct online_list *list);
+/* plane_sink.streams_taken. */
+void controller_streams_taken(void *self, struct user_rt *u);
+/* The earlier process has none any more. */
+void controller_no_streams(struct controller *c);
 /* Stats and metrics listen as @cfg says. */
 void controller_apply_ports(struct controller *c, const struct config *cfg);
 

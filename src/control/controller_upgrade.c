@@ -78,6 +78,7 @@ void controller_guests_gone(struct controller *c)
     device_guests_end(c->guests);
     LIST_FOREACH(l, tmp, &c->nodes)
         online_guests_clear(reporter_guests(CONTROLLER_NODE(l)->reporter));
+    controller_no_streams(c);
 }
 
 size_t controller_devices(const struct controller *c, struct controller_device **out)

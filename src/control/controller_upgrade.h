@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "control/controller.h"
+#include "policy/conns.h"
 #include "policy/devices.h"
 
 /* A device of a user with a limit, as two processes name it. */
@@ -25,6 +26,13 @@ struct controller_present {
 };
 #define CONTROLLER_PRESENT_MAX 256u
 
+/* How many streams a user has, or may keep: policy/conns.h. */
+struct controller_streams {
+    struct controller_user user;
+    uint32_t count[CONN_CLASSES];
+};
+#define CONTROLLER_STREAMS_MAX 256u
+
 /* Number of the state database; 0: it lives in memory, and dies with this process. */
 uint64_t controller_state_id(const struct controller *c);
 /* Rows of the nodes that listen; @rows takes VIEW_NODES_MAX. Returns how many. */
@@ -40,7 +48,13 @@ void controller_report(struct controller *c);
 /* More of the list of the earlier process's devices (device_guests.h); @count 0: it is whole,
  * others have gone. */
 void controller_guests(struct controller *c, const struct controller_device *list, size_t count);
-void controller_guests_gone(struct controller *c); /* it has none any more */
+void controller_guests_gone(struct controller *c); /* it has nothing any more */
+/* So many streams are in the earlier process; their places are given away before ours are. */
+void controller_take_streams(struct controller *c, const struct controller_streams *list,
+                             size_t count);
+/* To be called every few seconds: tells setup.grant of whom it may have changed. That their places
+ * are taken is told at once. */
+void controller_grant_streams(struct controller *c);
 /* More of who is online on nodes of the earlier process: reported with ours. */
 void controller_take_present(struct controller *c, const struct controller_present *list,
                              size_t count);
@@ -58,6 +72,12 @@ void controller_hold(struct controller *c, bool hold);
 /* Ends all nodes, each after its DrainTimeout; sums go to the spool and no further. A push that is
  * under way comes to its end. @done is called once, from the loop, when all have ended. */
 void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
+/* Users whose number of streams, with those of a yet earlier process, is another one than at the
+ * last call; the caller frees them. Returns how many. */
+size_t controller_streams(const struct controller *c, struct controller_streams **out);
+/* The later process lets so many be here; those over it end. */
+void controller_allow_streams(struct controller *c, const struct controller_streams *list,
+                              size_t count);
 /* The devices of users with limits here; the caller frees them. Returns how many. */
 size_t controller_devices(const struct controller *c, struct controller_device **out);
 /* Must the other process not report yet? This one pushes, or the one before it still does. */

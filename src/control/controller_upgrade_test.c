@@ -11,6 +11,7 @@
 #include "control/controller_state.h"
 #include "control/node/reporter.h"
 #include "policy/user_devices.h"
+#include "policy/user_live.h"
 
 /* The new process's half. The old one's is the world. */
 struct next {
@@ -18,6 +19,9 @@ struct next {
     struct controller *c;
     unsigned listens, removed, left, present;
     struct controller_user gone;
+    unsigned grants;
+    struct controller_streams granted;
+    struct controller *before;
     bool stopped;
 };
 
@@ -58,6 +62,17 @@ static void on_present(void *arg, const struct controller_present *list, size_t 
     controller_take_present(beside->c, list, count);
 }
 
+/* To the one before, if the test has one. */
+static void on_grant(void *arg, const struct controller_streams *list, size_t count)
+{
+    struct next *n = arg;
+
+    n->grants += (unsigned)count;
+    n->granted = list[count - 1];
+    if (n->before != NULL)
+        controller_allow_streams(n->before, list, count);
+}
+
 static void start_beside(struct world *w, struct next *n, bool held)
 {
     *n = (struct next){.listens = 0};
@@ -70,6 +85,7 @@ static void start_beside(struct world *w, struct next *n, bool held)
                                      .removed = on_removed,
                                      .left_online = on_left_online,
                                      .present = on_present,
+                                     .grant = on_grant,
                                      .arg = n};
     fake_plane_init(&n->plane, w->loop);
     n->c = controller_new(&setup);
@@ -484,6 +500,112 @@ static void devices_of_the_old_one_keep_their_places(void **state)
     end_next(&n);
 }
 
+static struct user_rt *user_of(const struct fake_plane *p, const char *uuid)
+{
+    uint8_t id[UUID_LEN];
+
+    assert_int_equal(uuid_parse(id, uuid, strlen(uuid)), ST_OK);
+    struct user_rt *u = uuid_index_find(p->nodes[0].view->users, id);
+    assert_non_null(u);
+    return u;
+}
+
+static void open_stream(const struct fake_plane *p, struct user_rt *u, struct conn_entry *e)
+{
+    const struct plane_sink *s = controller_sink(p->controller);
+    struct user_live *live = user_live_get(u);
+    struct list out;
+
+    assert_non_null(live);
+    list_init(&out);
+    assert_int_equal(conns_enter(&live->conns, e, CONN_TCP, atomic_load(&u->conn_limit), 0, &out),
+                     ST_OK);
+    assert_true(list_empty(&out));
+    if (atomic_load(&live->conns.owes))
+        s->streams_taken(s->self, u);
+}
+
+/* As the sockets between them would. */
+static size_t pass_streams(const struct controller *from, struct controller *to)
+{
+    struct controller_streams *list;
+    size_t count = controller_streams(from, &list);
+
+    controller_take_streams(to, list, count);
+    free(list);
+    return count;
+}
+
+static uint32_t streams_of(struct user_rt *u)
+{
+    return user_live_get(u)->conns.of[CONN_TCP].count;
+}
+
+/* Three processes have one limit. What the newest lets in takes the places of the oldest first. */
+static void processes_have_one_limit_of_streams(void **state)
+{
+    struct world *w = *state;
+    struct next n, last;
+    struct conn_entry e[8];
+    struct user_rt *u[3];
+    struct controller_streams wrong;
+
+    set_users(w, "{\"id\":1,\"uuid\":\"" UUID_A "\",\"conn_limit\":4}," USER_B);
+    run(w);
+    u[0] = user_of(&w->plane, UUID_A);
+    assert_int_equal(pass_streams(w->c, w->c), 0);
+    open_stream(&w->plane, u[0], &e[0]);
+    open_stream(&w->plane, u[0], &e[1]);
+    start_next(w, &n);
+    n.before = w->c;
+    UNTIL(w, n.listens > 0);
+    assert_int_equal(pass_streams(w->c, n.c), 1);
+    assert_int_equal(pass_streams(w->c, n.c), 0); /* nothing has changed */
+    u[1] = user_of(&n.plane, UUID_A);
+    open_stream(&n.plane, u[1], &e[2]);
+    open_stream(&n.plane, u[1], &e[3]);
+    controller_grant_streams(n.c);
+    assert_int_equal(n.grants, 0);
+    start_next(w, &last);
+    last.before = n.c;
+    UNTIL(w, last.listens > 0);
+    assert_int_equal(pass_streams(n.c, last.c), 1);
+    u[2] = user_of(&last.plane, UUID_A);
+    open_stream(&last.plane, u[2], &e[4]);
+    assert_int_equal(last.grants, 1);
+    assert_int_equal(last.granted.count[CONN_TCP], 3);
+    assert_int_equal(n.granted.count[CONN_TCP], 1);
+    assert_int_equal(streams_of(u[0]), 1);
+    assert_int_equal(streams_of(u[1]), 2);
+    wrong = last.granted; /* what fits nobody is passed over */
+    wrong.count[CONN_TCP] = 0;
+    wrong.user.row++;
+    controller_allow_streams(n.c, &wrong, 1);
+    wrong.user.row--;
+    wrong.user.uuid[0]++;
+    controller_allow_streams(n.c, &wrong, 1);
+    wrong.user.uid = 77;
+    controller_take_streams(n.c, &wrong, 1);
+    wrong.user.uid = 2; /* nothing was ever counted of him */
+    controller_allow_streams(n.c, &wrong, 1);
+    assert_int_equal(streams_of(u[1]), 2);
+    /* One ends in the newest: who took no more may again. */
+    assert_true(conns_leave(&user_live_get(u[2])->conns, &e[4]));
+    controller_grant_streams(last.c);
+    assert_int_equal(last.granted.count[CONN_TCP], 4);
+    assert_int_equal(n.granted.count[CONN_TCP], 2);
+    controller_guests_gone(last.c); /* they have ended: the limit is its own */
+    for (int i = 4; i < 8; i++)
+        open_stream(&last.plane, u[2], &e[i]);
+    assert_int_equal(last.grants, 2);
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+    controller_stop(last.c, 0, 5000, on_next_stopped, &last);
+    UNTIL(w, last.stopped);
+    end_next(&last);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +618,7 @@ int main(void)
         TEST(the_old_one_takes_nobody_back),
         TEST(who_is_online_in_the_old_one_is_reported),
         TEST(devices_of_the_old_one_keep_their_places),
+        TEST(processes_have_one_limit_of_streams),
     };
     return cmocka_run_group_tests_name("controller in an upgrade", tests, NULL, NULL);
 }

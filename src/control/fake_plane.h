@@ -7,6 +7,7 @@
 
 #include "control/controller.h"
 #include "io/loop.h"
+#include "policy/user_live.h"
 
 #define FAKE_NODES 4
 
@@ -24,6 +25,7 @@ struct fake_plane {
         unsigned published, removed_nodes;
         bool tell_listening, tell_gone, tell_alive, tell_counted;
         unsigned ended_devices, closed_removed;
+        uint32_t allowed[CONN_CLASSES];
     } nodes[FAKE_NODES];
     struct user_rt *leaving[256];
     size_t leaving_count;
@@ -119,6 +121,22 @@ static inline void fake_end_devices(void *self, uint32_t no)
     ((struct fake_plane *)self)->nodes[no].ended_devices++;
 }
 
+/* The caller looks at who has gone by the counts. */
+static inline void fake_allow_streams(void *self, struct user_rt *u,
+                                      const uint32_t allowed[CONN_CLASSES])
+{
+    struct user_live *live = user_live_get(u);
+    struct list out;
+
+    BUG_ON(live == NULL);
+    list_init(&out);
+    conns_allow(&live->conns, allowed, 0, &out);
+    LIST_FOREACH(l, tmp, &out)
+        list_del(l);
+    memcpy(((struct fake_plane *)self)->nodes[u->node].allowed, allowed,
+           CONN_CLASSES * sizeof(*allowed));
+}
+
 static inline void fake_stats(void *self, uint32_t no, struct plane_stats *out)
 {
     (void)self;
@@ -145,6 +163,7 @@ static inline void fake_plane_init(struct fake_plane *p, struct loop *l)
                               .collect_alive = fake_collect,
                               .count_devices = fake_count_devices,
                               .end_devices = fake_end_devices,
+                              .allow_streams = fake_allow_streams,
                               .stats = fake_stats,
                               .worker = fake_worker};
 }

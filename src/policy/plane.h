@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "policy/conns.h"
 #include "policy/view.h"
 
 /* Sums of one node over all workers, for status lines and metrics. */
@@ -86,6 +87,9 @@ struct plane {
     /* Ends the sessions of devices that have lost their places (policy/devices.h). Those that move
      * payload end without being asked. */
     void (*end_devices)(void *self, uint32_t node_no);
+    /* A later process lets so many streams of @u be here (policy/conns.h); those over it end. The
+     * caller holds him. */
+    void (*allow_streams)(void *self, struct user_rt *u, const uint32_t allowed[CONN_CLASSES]);
     /* Counts now; may be a moment old. @node_no UINT32_MAX: all nodes. */
     void (*stats)(void *self, uint32_t node_no, struct plane_stats *out);
     /* Worker @no < workers. */
@@ -106,6 +110,9 @@ struct plane_sink {
     /* @list is borrowed for the call, in no order. */
     void (*alive)(void *self, uint32_t node_no, const struct plane_alive *list, size_t n);
     void (*devices_counted)(void *self, uint32_t node_no);
+    /* Streams of @u have taken places of an earlier process's: it is to be told (conns_grant).
+     * He is held for the call. */
+    void (*streams_taken)(void *self, struct user_rt *u);
     /* The last reference of a user that was removed is gone: his slot may be sampled a last time
      * and reused. */
     void (*user_released)(void *self, struct user_rt *u);

@@ -166,6 +166,9 @@ bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, en
     list_init(&out);
     enum status st = conns_enter(&live->conns, &e->conn, class, limit, now_ms(wn), &out);
     tell(&out);
+    if (atomic_load_explicit(&live->conns.owes, memory_order_relaxed) &&
+        atomic_exchange_explicit(&live->conns.owes, false, memory_order_relaxed))
+        workers_tell_streams(wn->worker, u);
     if (st != ST_OK) {
         free(e);
         why_set(why, st, "connection limit of the user", (long)limit);
@@ -173,6 +176,18 @@ bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, en
     }
     c->stream = e;
     return true;
+}
+
+void limits_allow_streams(struct user_rt *u, const uint32_t allowed[CONN_CLASSES], uint64_t now_ms)
+{
+    struct user_live *live = user_live_get(u);
+    struct list out;
+
+    if (live == NULL)
+        return;
+    list_init(&out);
+    conns_allow(&live->conns, allowed, now_ms, &out);
+    tell(&out);
 }
 
 /* ---- while it lasts -------------------------------------------------------------------------- */

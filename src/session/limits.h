@@ -37,6 +37,8 @@ bool claim_is_out(const struct claim *c);
  * set. False, with @why: it must end. */
 bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, enum conn_class class,
                   struct why *why);
+/* plane.allow_streams; any thread. */
+void limits_allow_streams(struct user_rt *u, const uint32_t allowed[CONN_CLASSES], uint64_t now_ms);
 /* Payload moved. False: the device has lost its place, the owner is to end. */
 bool claim_active(const struct claim *c, struct worker_node *wn);
 /* The owner ends. @u may be NULL where nothing was claimed. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "policy/user_devices.h"
+#include "policy/user_live.h"
 #include "session/test_plane.h"
 
 static struct bench *open_bench(const struct bench_conf *conf)
@@ -338,6 +339,51 @@ static void a_device_limit_that_comes_later(void **state)
     user_devices_fini(&ud);
 }
 
+static unsigned taken;
+
+static void on_taken(void *self, struct user_rt *u)
+{
+    struct bench *b = self;
+
+    assert_ptr_equal(u, &b->users[0]);
+    taken++;
+}
+
+/* In an upgrade: a stream takes the place of one that the earlier process has, which is said; and
+ * gives its own to one of a later process, also where nothing moves. */
+static void places_are_given_from_process_to_process(void **state)
+{
+    (void)state;
+    static const uint32_t older[CONN_CLASSES] = {[CONN_TCP] = 2}, none[CONN_CLASSES] = {0};
+    struct bench *b = open_bench(NULL);
+    struct user_live *live = user_live_get(&b->users[0]);
+    uint32_t grant[CONN_CLASSES];
+    int target[2], fd[2];
+    uint64_t bytes;
+
+    assert_non_null(live);
+    b->sink.streams_taken = on_taken;
+    taken = 0;
+    atomic_store(&b->users[0].conn_limit, 2);
+    conns_set_older(&live->conns, older);
+    fd[0] = bench_pair(b, 0, &target[0]);
+    bench_settle(b);
+    assert_int_equal(taken, 1);
+    assert_true(conns_grant(&live->conns, 2, grant));
+    assert_int_equal(grant[CONN_TCP], 1);
+    fd[1] = bench_pair(b, 0, &target[1]);
+    bench_settle(b);
+    assert_int_equal(taken, 2);
+    b->plane.allow_streams(b->plane.self, &b->users[0], none);
+    for (int i = 0; i < 2; i++) {
+        (void)bench_drain(fd[i], &bytes);
+        close(fd[i]);
+        close(target[i]);
+    }
+    close_bench(b);
+    user_live_free(&b->users[0]);
+}
+
 static _Atomic unsigned said;
 
 static void count_line(struct log_sink *s, const char *line, size_t len)
@@ -420,6 +466,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_device_limit_that_comes_later),
+        cmocka_unit_test(places_are_given_from_process_to_process),
         cmocka_unit_test(a_limit_that_counts_nobody_is_said_once),
         cmocka_unit_test(strangers_of_one_source_are_bounded_and_users_do_not_count),
         cmocka_unit_test(connections_beyond_the_bound_wait_and_are_served_later),

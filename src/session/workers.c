@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/limits.h"
 #include "session/worker.h"
 #include "session/workers_state.h"
 #include "session/xudp.h"
@@ -268,6 +269,32 @@ void workers_tell_gone(struct worker *w, uint32_t node_no)
     mailbox_send(w->all->to_control, &t->msg);
 }
 
+static void on_streams(struct message *msg, void *receiver)
+{
+    struct told *t = (struct told *)(void *)msg;
+    struct workers *ws = receiver;
+    ws->conf.sink->streams_taken(ws->conf.sink->self, t->user);
+    workers_user_unref(ws, t->user);
+    free(t);
+}
+
+void workers_tell_streams(struct worker *w, struct user_rt *u)
+{
+    struct told *t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return; /* the next look at him tells */
+    t->msg.fn = on_streams;
+    t->user = u;
+    user_ref(u);
+    mailbox_send(w->all->to_control, &t->msg);
+}
+
+static void plane_allow_streams(void *self, struct user_rt *u, const uint32_t allowed[CONN_CLASSES])
+{
+    const struct workers *ws = self;
+    limits_allow_streams(u, allowed, loop_now_ms(ws->conf.control));
+}
+
 void workers_plane(struct workers *ws, struct plane *plane)
 {
     *plane = (struct plane){.self = ws,
@@ -279,6 +306,7 @@ void workers_plane(struct workers *ws, struct plane *plane)
                             .collect_online = workers_plane_collect_online,
                             .count_devices = workers_plane_count_devices,
                             .end_devices = workers_plane_end_devices,
+                            .allow_streams = plane_allow_streams,
                             .stats = workers_plane_stats,
                             .worker = workers_plane_worker,
                             .causes = workers_plane_causes};

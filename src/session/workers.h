@@ -86,5 +86,6 @@ void workers_retry_listeners(struct worker *w, uint32_t node_no);
 void workers_tell_listening(struct worker *w, uint32_t node_no, struct why why,
                             const struct addr *where);
 void workers_tell_gone(struct worker *w, uint32_t node_no);
+void workers_tell_streams(struct worker *w, struct user_rt *u); /* plane_sink.streams_taken */
 
 #endif

@@ -1,4 +1,5 @@
 """Reload and upgrade under load: nobody is dropped, no byte is wrong, every byte is reported once."""
+import contextlib
 import json
 import os
 import resource
@@ -482,6 +483,44 @@ def test_who_is_only_in_the_old_process_is_online(serve, node, origin):
             late.say()
             assert [u["draining"] for u in admin.status(s.config, "--no-rates")["users"]] == [0]
         wait.until(lambda: {"2": []} in s.panel.onlines, 30, "bob to be taken back")
+
+
+def test_two_processes_have_one_limit_of_connections(serve, node, origin):
+    """What begins in the new process takes the places of what the old one has, the oldest first; the rest lives."""
+    node.limits = {1: {"conn_limit": 3}}
+    s = serve(node)
+
+    def connections():
+        users = admin.status(s.config, "--no-rates")["users"]
+        return next((u["connections"] for u in users if u["uid"] == 1), 0)
+
+    with contextlib.ExitStack() as stack:
+        def begin():
+            session = stack.enter_context(vless.Session(node, ALICE, origin))
+            session.say()
+            return session
+
+        first, second, third = begin(), begin(), begin()
+        old = upgrades.upgrade(s)
+        wait.until(lambda: admin.command("status", "-c", s.config, "--no-rates").returncode == 0, 10, "the socket")
+        fourth = begin()
+        assert first.ended(30) is not None
+        for session in second, third, fourth:
+            session.say()
+        fourth.close()
+        wait.until(lambda: connections() == 0, 30, "the end of the fourth")
+        fifth = begin()               # the place is free
+        sixth = begin()
+        assert second.ended(30) is not None
+        seventh = begin()
+        assert third.ended(30) is not None
+        for session in fifth, sixth, seventh:
+            session.say()
+        assert connections() == 3
+        old.wait(30)                  # it has none left
+        for session in fifth, sixth, seventh:
+            session.say()
+    upgrades.wait_all_left(s)
 
 
 def test_two_processes_have_one_device_limit(serve, node, origin):
