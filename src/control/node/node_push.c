@@ -92,10 +92,10 @@ static enum status park(struct node_push *p, uint64_t seq)
 static enum status next_batch(struct node_push *p, int64_t now, struct spool_batch *b)
 {
     struct node *n = p->n;
-    uint64_t min = n->served != NULL ? n->served->report_min : 0;
+    uint64_t min = n->served != NULL && !p->finishing ? n->served->report_min : 0;
     enum status st;
 
-    while ((st = spool_freeze(n->env->store, n->store_node, min, p->rows_max, p->finishing, now,
+    while ((st = spool_freeze(n->env->store, n->store_node, min, p->rows_max, now, &p->cursor,
                               b)) == ST_OK) {
         if (!n->conf->options.at_most_once || !b->tried || b->asked)
             return ST_OK;
@@ -214,6 +214,7 @@ static void push_now(struct node_push *p)
     p->seq = b.seq;
     p->rows = b.rows;
     p->resent = b.tried;
+    p->more = b.more;
     p->batch_up = t.up;
     p->batch_down = t.down;
     spool_key(n->env->store, n->conf->api.node_id, n->store_node, b.seq, key);
@@ -255,7 +256,7 @@ static void applied(struct node_push *p)
         return;
     }
     /* More than fits into one request, or waited for while the panel was down. */
-    if (p->finishing || p->rows >= p->rows_max || p->resent || p->again || p->job.fails > 0) {
+    if (p->finishing || p->more || p->resent || p->again || p->job.fails > 0) {
         p->again = false;
         node_job_done(n, &p->job, "push", node_report_interval(p->n));
         push_now(p);

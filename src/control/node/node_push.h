@@ -24,7 +24,9 @@ struct node_push {
     uint64_t acked_seq; /* applied by the panel, but the spool could not note it; 0 = none */
     uint32_t rows;      /* of the batch being sent */
     bool resent;        /* it had been sent before */
+    bool more;          /* there may be another behind it */
     uint32_t rows_max;
+    uint64_t cursor; /* of spool_freeze */
     uint64_t batch_up, batch_down, pushed_up, pushed_down;
     int64_t pushed_s; /* of the last push the panel acknowledged */
 

@@ -109,6 +109,7 @@ static enum status find(struct store *s, uint32_t node, struct spool_batch *out)
     out->seq = (uint64_t)sqlite3_column_int64(q, 0);
     out->tried = sqlite3_column_int(q, 1) != 0;
     out->rows = (uint32_t)sqlite3_column_int64(q, 2);
+    out->more = true;
     out->asked = sqlite3_column_int(q, 3) == SPOOL_ASKED;
     const char *key = (const char *)sqlite3_column_text(q, 4);
     snprintf(out->key, sizeof(out->key), "%s", key != NULL ? key : "");
@@ -131,95 +132,150 @@ uint64_t spool_next_seq(struct store *s, uint32_t node)
     return seq;
 }
 
-/* Accounts that ended and are in batches. Another process may live on this database (an upgrade),
- * and put its accounts again until its start is marked recovered: one that were gone by then would
- * be booked a second time. */
-static enum status bury_settled(struct store *s, uint32_t node)
+/* Which accounts of a node go into a batch: those behind one, up to another, that have enough to
+ * tell, or will not have more, or have waited; a time later than now: the clock was set back. In
+ * the order of their numbers, so that a freeze reads what it takes and not what others have
+ * taken: with 500,000 accounts all together cost the time of one pass. */
+struct wanted {
+    uint32_t node;
+    uint64_t after, last;
+    uint64_t min_bytes;
+    int64_t before, now;
+};
+#define WANTED                                                                                     \
+    " WHERE node=?1 AND aid>?2 AND aid<=?3 AND (up<>fup OR down<>fdown)"                           \
+    " AND (up-fup+down-fdown>=?4 OR dead=1 OR since<=?5 OR since>?6)"
+
+static struct sqlite3_stmt *wanted_sql(struct store *s, const char *sql, const struct wanted *w)
+{
+    struct sqlite3_stmt *q = store_sql(s, sql);
+
+    if (q == NULL)
+        return NULL;
+    bind(q, 1, w->node);
+    bind(q, 2, w->after);
+    bind(q, 3, w->last);
+    bind(q, 4, w->min_bytes);
+    sqlite3_bind_int64(q, 5, w->before);
+    sqlite3_bind_int64(q, 6, w->now);
+    return q;
+}
+
+/* The last of the first @max, in w->last; *@count of them. ST_E_NOTFOUND: none. */
+static enum status measure(struct store *s, struct wanted *w, uint32_t max, uint32_t *count)
+{
+    w->last = INT64_MAX;
+    struct sqlite3_stmt *q = wanted_sql(s,
+                                        "SELECT count(*), max(aid) FROM (SELECT aid FROM live"
+                                        " " WANTED " ORDER BY aid LIMIT ?7)",
+                                        w);
+    if (q == NULL)
+        return ST_E_IO;
+    bind(q, 7, max);
+    if (store_step(s, q) != ST_MORE)
+        return ST_E_IO;
+    *count = (uint32_t)sqlite3_column_int64(q, 0);
+    w->last = (uint64_t)sqlite3_column_int64(q, 1);
+    store_reset(q);
+    return *count > 0 ? ST_OK : ST_E_NOTFOUND;
+}
+
+/* Accounts of @w that ended and are in batches. Another process may live on this database (an
+ * upgrade), and put its accounts again until its start is marked recovered: one that were gone by
+ * then would be booked a second time. */
+static enum status bury_settled(struct store *s, const struct wanted *w)
 {
     uint64_t ours = (uint64_t)store_epoch(s) << 32;
     struct sqlite3_stmt *q =
-        store_sql(s, "DELETE FROM live WHERE node=?1 AND dead=1 AND up=fup AND down=fdown AND"
+        store_sql(s, "DELETE FROM live WHERE node=?1 AND dead=1 AND aid>?4 AND aid<=?5 AND"
+                     " up=fup AND down=fdown AND"
                      " (aid>=?2 OR aid<?3 OR (aid>>32) IN (SELECT epoch FROM recovered))");
     if (q == NULL)
         return ST_E_IO;
-    bind(q, 1, node);
+    bind(q, 1, w->node);
     bind(q, 2, ours);
     bind(q, 3, store_is_alone(s) ? ours : 0);
+    bind(q, 4, w->after);
+    bind(q, 5, w->last);
     return store_step(s, q);
 }
 
-struct wanted {
-    uint64_t min_bytes;
-    int64_t before, now;
-    uint32_t rows_max;
-};
-
 /* Within a transaction. ST_E_NOTFOUND leaves nothing behind but the caller's rollback. */
-static enum status freeze(struct store *s, uint32_t node, const struct wanted *w,
-                          struct spool_batch *out)
+static enum status freeze(struct store *s, struct wanted *w, uint32_t max, struct spool_batch *out)
 {
-    uint64_t seq = spool_next_seq(s, node);
-    enum status st;
+    uint32_t count = 0;
+    enum status st = measure(s, w, max, &count);
 
+    if (st == ST_E_NOTFOUND && w->after > 0) {
+        w->after = 0;
+        st = measure(s, w, max, &count);
+    }
+    if (st != ST_OK)
+        return st;
+    uint64_t seq = spool_next_seq(s, w->node);
     if (seq == 0)
         return ST_E_IO;
-    struct sqlite3_stmt *q =
-        store_sql(s, "INSERT INTO batch_row(node, seq, uid, up, down)"
-                     " SELECT node, ?2, uid, sum(up-fup), sum(down-fdown) FROM live"
-                     " WHERE node=?1 AND (up<>fup OR down<>fdown) GROUP BY node, uid"
-                     " HAVING sum(up-fup)+sum(down-fdown)>=?3 OR max(dead)=1 OR min(since)<=?4"
-                     " OR max(since)>?6 LIMIT ?5"); /* later than now: the clock was set back */
+    struct sqlite3_stmt *q = wanted_sql(
+        s,
+        "INSERT INTO batch_row(node, seq, uid, up, down)"
+        " SELECT node, ?7, uid, sum(up-fup), sum(down-fdown) FROM live" WANTED " GROUP BY uid",
+        w);
     if (q == NULL)
         return ST_E_IO;
-    bind(q, 1, node);
-    bind(q, 2, seq);
-    bind(q, 3, w->min_bytes);
-    sqlite3_bind_int64(q, 4, w->before);
-    bind(q, 5, w->rows_max);
-    sqlite3_bind_int64(q, 6, w->now);
+    bind(q, 7, seq);
     if ((st = store_step(s, q)) != ST_OK)
         return st;
-    *out = (struct spool_batch){.seq = seq, .rows = (uint32_t)store_changes(s)};
-    if (out->rows == 0)
-        return ST_E_NOTFOUND;
-    st = run2(s,
-              "UPDATE live SET fup=up, fdown=down WHERE node=?1 AND (up<>fup OR down<>fdown)"
-              " AND uid IN (SELECT uid FROM batch_row WHERE node=?1 AND seq=?2)",
-              node, seq);
+    *out =
+        (struct spool_batch){.seq = seq, .rows = (uint32_t)store_changes(s), .more = count >= max};
+    if ((q = wanted_sql(s, "UPDATE live SET fup=up, fdown=down" WANTED, w)) == NULL)
+        return ST_E_IO;
+    if ((st = store_step(s, q)) != ST_OK)
+        return st;
+    struct wanted settled = *w;
+    if (!out->more) { /* of earlier ones, too, whose process has ended meanwhile */
+        settled.after = 0;
+        settled.last = INT64_MAX;
+    }
+    st = bury_settled(s, &settled);
     if (st == ST_OK)
-        st = bury_settled(s, node);
-    if (st == ST_OK)
-        st = run3(s, "INSERT INTO batch(node, seq, tried, frozen) VALUES(?1, ?2, 0, ?3)", node, seq,
-                  (uint64_t)w->now);
+        st = run3(s, "INSERT INTO batch(node, seq, tried, frozen) VALUES(?1, ?2, 0, ?3)", w->node,
+                  seq, (uint64_t)w->now);
     return st;
 }
 
-static enum status has_open(struct store *s, uint32_t node)
+static enum status has_open(struct store *s, uint32_t node, uint64_t after)
 {
-    struct sqlite3_stmt *q =
-        store_sql(s, "SELECT 1 FROM live WHERE node=?1 AND (up<>fup OR down<>fdown) LIMIT 1");
+    struct sqlite3_stmt *q = store_sql(
+        s, "SELECT 1 FROM live WHERE node=?1 AND aid>?2 AND (up<>fup OR down<>fdown) LIMIT 1");
     if (q == NULL)
         return ST_E_IO;
     bind(q, 1, node);
+    bind(q, 2, after);
     enum status st = store_step(s, q);
     store_reset(q);
     return st == ST_MORE ? ST_OK : st == ST_OK ? ST_E_NOTFOUND : st;
 }
 
 enum status spool_freeze(struct store *s, uint32_t node, uint64_t min_bytes, uint32_t rows_max,
-                         bool everything, int64_t unix_s, struct spool_batch *out)
+                         int64_t unix_s, uint64_t *cursor, struct spool_batch *out)
 {
-    struct wanted w = {.min_bytes = everything ? 0 : min_bytes,
+    struct wanted w = {.node = node,
+                       .after = cursor != NULL ? *cursor : 0,
+                       .min_bytes = min_bytes,
                        .before = unix_s - SPOOL_WAIT_S,
-                       .now = unix_s,
-                       .rows_max = rows_max};
+                       .now = unix_s};
     enum status st = find(s, node, out);
 
-    if (st == ST_E_NOTFOUND && (st = has_open(s, node)) == ST_OK) {
-        if ((st = store_begin(s)) != ST_OK)
-            return st;
-        st = store_finish(s, freeze(s, node, &w, out));
-    }
+    if (st != ST_E_NOTFOUND)
+        return st;
+    st = has_open(s, node, w.after);
+    if (st == ST_E_NOTFOUND && w.after > 0)
+        st = has_open(s, node, w.after = 0);
+    if (st != ST_OK || (st = store_begin(s)) != ST_OK)
+        return st;
+    st = store_finish(s, freeze(s, &w, rows_max, out));
+    if (st == ST_OK && cursor != NULL)
+        *cursor = out->more ? w.last : 0;
     return st;
 }
 

@@ -52,16 +52,18 @@ struct spool_batch {
     uint64_t seq; /* from 1, grows by one a batch of the node */
     bool tried;   /* it may have reached the panel: resend it as it is */
     bool asked;   /* it was parked, and somebody wants it sent again */
+    bool more;    /* there may be more for another one */
     uint32_t rows;
     char key[SPOOL_KEY_LEN]; /* it goes on with this one; "": that of spool_key */
 };
 
 /* Finds the oldest batch of @node that is not parked, or freezes a new one of at most @rows_max
- * users with at least @min_bytes each; users that are gone, that have waited SPOOL_WAIT_S, and all
- * users if @everything, come along with less. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO:
- * nothing changed. */
+ * accounts with at least @min_bytes each (of a user a row); those that have ended, or have waited
+ * SPOOL_WAIT_S, come along with less. *@cursor: the account at which the last one ended, 0 at first
+ * and when that had room left; this one begins behind it, or with the first where nothing is behind
+ * it. NULL: with the first. ST_OK; ST_E_NOTFOUND: nothing to report; ST_E_IO: nothing changed. */
 NODISCARD enum status spool_freeze(struct store *s, uint32_t node, uint64_t min_bytes,
-                                   uint32_t rows_max, bool everything, int64_t unix_s,
+                                   uint32_t rows_max, int64_t unix_s, uint64_t *cursor,
                                    struct spool_batch *out);
 /* Walks the rows of a batch, by uid. ST_OK, ST_E_IO, or what @row returned. */
 NODISCARD enum status

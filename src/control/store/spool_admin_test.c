@@ -66,7 +66,7 @@ static void put(struct side *d, uint32_t node, uint64_t uid, uint64_t up, uint64
 static uint64_t freeze(struct side *d, uint32_t node)
 {
     struct spool_batch b;
-    assert_int_equal(spool_freeze(d->s, node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d->s, node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     return b.seq;
 }
 
@@ -134,24 +134,24 @@ static void a_parked_batch_waits_for_somebody(void **state)
     uint64_t seq = freeze(d, d->old);
     assert_int_equal(spool_sending(d->s, d->old, seq), ST_OK);
     assert_int_equal(spool_park(d->s, d->old, seq), ST_OK);
-    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, true, 1000, &b), ST_E_NOTFOUND);
+    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, 1000, NULL, &b), ST_E_NOTFOUND);
     put(d, d->old, 11, 1, 0, false);
     assert_int_equal(freeze(d, d->old), seq + 1);
     assert_int_equal(spool_admin_replay(d->s, d->old, 99, &sum), ST_E_NOTFOUND);
     assert_int_equal(spool_admin_replay(d->s, d->old, 0, &sum), ST_OK);
     assert_true(sum.rows == 1 && sum.up == 5);
     assert_int_equal(spool_admin_replay(d->s, d->old, seq, &sum), ST_OK); /* due already */
-    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.seq, seq);
     assert_true(b.tried && b.asked);
     /* The panel was not there: that somebody asked is not forgotten, nor that it may be booked. */
     assert_int_equal(spool_sending(d->s, d->old, seq), ST_OK);
     assert_int_equal(spool_back(d->s, d->old, seq, true), ST_OK);
-    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, 1000, NULL, &b), ST_OK);
     assert_true(b.seq == seq && b.tried && b.asked);
     /* Killed while it is sent: not sent a third time by itself. */
     assert_int_equal(spool_sending(d->s, d->old, seq), ST_OK);
-    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d->s, d->old, 0, 100, 1000, NULL, &b), ST_OK);
     assert_true(b.seq == seq && b.tried && !b.asked);
 }
 
@@ -205,10 +205,10 @@ static void what_waits_moves_to_another_node(void **state)
     assert_true(s.b[1].seq > own && s.b[1].tried);
     assert_string_equal(s.key[1], before.key[0]); /* the panel may know it */
     assert_int_equal(spool_done(d->s, d->new, own), ST_OK);
-    assert_int_equal(spool_freeze(d->s, d->new, 0, 100, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d->s, d->new, 0, 100, 1000, NULL, &b), ST_OK);
     assert_string_equal(b.key, before.key[0]);
     assert_int_equal(spool_done(d->s, d->new, b.seq), ST_OK);
-    assert_int_equal(spool_freeze(d->s, d->new, 0, 100, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d->s, d->new, 0, 100, 1000, NULL, &b), ST_OK);
     assert_string_equal(b.key, "");
     assert_int_equal(b.rows, 1);
 }

@@ -118,6 +118,7 @@ struct life {
     uint32_t node;
     int64_t slot[USERS]; /* -1: not there */
     uint64_t acked;      /* booked, but the spool could not note it */
+    uint64_t cursor;
     int64_t now;
 };
 
@@ -170,8 +171,9 @@ static bool push(struct life *l, bool everything, bool well)
     }
     enum status sampled = counters_sample(l->c, l->now, NULL);
     MUST(sampled == ST_OK || sampled == ST_E_IO);
-    if (spool_freeze(l->s, l->node, everything ? 0 : draw(2) * 500, SPOOL_ROWS_MAX, everything,
-                     l->now, &b) != ST_OK)
+    uint64_t min = everything ? 0 : draw(2) * 500;
+    uint32_t most = draw(2) == 0 ? SPOOL_ROWS_MAX : 1 + (uint32_t)draw(3);
+    if (spool_freeze(l->s, l->node, min, most, l->now, &l->cursor, &b) != ST_OK)
         return false;
     rows.n = 0;
     MUST(b.seq < BATCHES);

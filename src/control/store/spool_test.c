@@ -149,7 +149,7 @@ static void traffic_moves_once(void **state)
     struct spool_batch b;
 
     open_side(&d);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_E_NOTFOUND);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_E_NOTFOUND);
     uint32_t x = take(&d, 11), y = take(&d, 12);
     add(&d, 0, x, 5, 7);
     add(&d, 1, x, 10, 0);
@@ -161,7 +161,7 @@ static void traffic_moves_once(void **state)
     sample(&d);
     expect_pending(&d, 16, 10);
 
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.seq, 1);
     assert_int_equal(b.rows, 2);
     assert_false(b.tried);
@@ -177,12 +177,12 @@ static void traffic_moves_once(void **state)
 
     assert_int_equal(spool_sending(d.s, d.node, b.seq), ST_OK);
     /* The same batch again, with its mark, as long as it is not done. */
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.seq, 1);
     assert_true(b.tried);
     assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
     expect_pending(&d, 100, 0);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.seq, 2);
     assert_int_equal(spool_sending(d.s, d.node, b.seq), ST_OK);
     assert_int_equal(spool_back(d.s, d.node, b.seq, false), ST_OK);
@@ -190,7 +190,7 @@ static void traffic_moves_once(void **state)
 
     open_side(&d);
     expect_pending(&d, 100, 0);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.seq, 2);
     assert_false(b.tried);
     close_side(&d);
@@ -206,7 +206,7 @@ static void kill_between_batches(void)
     uint32_t x = take(&d, 11);
     add(&d, 0, x, 100, 1);
     sample(&d);
-    if (spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b) != ST_OK ||
+    if (spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b) != ST_OK ||
         spool_sending(d.s, d.node, b.seq) != ST_OK)
         _exit(1);
     add(&d, 0, x, 20, 2);
@@ -225,7 +225,7 @@ static void kill_loses_nothing(void **state)
         killed(kill_between_batches);
         open_side(&d);
         /* The frozen batch waits, marked; the rest was taken from the file. */
-        assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+        assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
         assert_true(b.tried);
         assert_int_equal(rows_of(&d, b.seq).up[0], 100);
         spool_key(d.s, 7, d.node, b.seq, key);
@@ -235,7 +235,7 @@ static void kill_loses_nothing(void **state)
         assert_string_equal(spool_key(d.s, 7, d.node, b.seq, again), key);
         expect_pending(&d, 123, 6);
         assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
-        assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+        assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
         assert_int_equal(rows_of(&d, b.seq).up[0], 23);
         assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
         expect_pending(&d, 0, 0);
@@ -268,7 +268,7 @@ static void kill_in_recovery(void **state)
     assert_int_equal(flock(fd, LOCK_EX), 0);
     open_side(&d); /* epoch 2 takes the file of 1 */
     expect_pending(&d, 300, 3);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
     close_side(&d);
     close(fd);
@@ -306,7 +306,7 @@ static void kill_in_retirement(void **state)
     copy("kept", "counters-1");
     open_side(&d);
     expect_pending(&d, 10, 20);
-    assert_int_equal(spool_freeze(d.s, d.node, UINT32_MAX, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, UINT32_MAX, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
     expect_pending(&d, 0, 0);
     close_side(&d);
@@ -336,7 +336,7 @@ static void kill_in_retirement_beside_another(void **state)
     open_side(&d);
     assert_true(counters_has_others(d.c));
     expect_pending(&d, 10, 20);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
     expect_pending(&d, 0, 0);
     counters_recover(d.c);
@@ -387,7 +387,7 @@ static void slot_is_reused_from_zero(void **state)
     assert_int_equal(take(&d, 12), x);
     add(&d, 1, x, 1, 2);
     sample(&d);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     struct rows r = rows_of(&d, b.seq);
     assert_int_equal(r.n, 2);
     assert_int_equal(r.up[0], 10);
@@ -409,21 +409,21 @@ static void small_sums_wait(void **state)
     add(&d, 0, z, 1, 0);
     counters_retire(d.c, z); /* gone: reported with whatever there is */
     sample(&d);
-    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     struct rows r = rows_of(&d, b.seq);
     assert_int_equal(r.n, 2);
     assert_int_equal(r.uid[0], 2);
     assert_int_equal(r.uid[1], 3);
     assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
-    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, false, 1000, &b),
+    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, 1000, NULL, &b),
                      ST_E_NOTFOUND);
-    assert_int_equal(
-        spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, false, 1000 + SPOOL_WAIT_S, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, 1000 + SPOOL_WAIT_S, NULL, &b),
+                     ST_OK);
     assert_int_equal(rows_of(&d, b.seq).uid[0], 1);
     assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
     add(&d, 0, x, 1, 0);
     sample(&d);
-    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, true, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     close_side(&d);
 }
 
@@ -437,9 +437,9 @@ static void small_sums_do_not_wait_for_a_clock_set_back(void **state)
     open_side(&d);
     add(&d, 0, take(&d, 1), 999, 0);
     sample(&d); /* at 1000 */
-    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, false, 1000, &b),
+    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, 1000, NULL, &b),
                      ST_E_NOTFOUND);
-    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, false, 999, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 1000, SPOOL_ROWS_MAX, 999, NULL, &b), ST_OK);
     assert_int_equal(b.rows, 1);
     close_side(&d);
 }
@@ -454,21 +454,73 @@ static void large_batches_split(void **state)
     for (uint64_t uid = 1; uid <= 5; uid++)
         add(&d, 0, take(&d, uid), uid, 0);
     sample(&d);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, 4, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, 4, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.rows, 4);
     assert_int_equal(spool_split(d.s, d.node, b.seq), ST_OK);
     expect_pending(&d, 15, 0);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, 4, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, 4, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.seq, 2);
     assert_int_equal(b.rows, 2);
     assert_int_equal(rows_of(&d, 2).uid[1], 2);
     assert_int_equal(rows_of(&d, 3).uid[0], 3);
     assert_int_equal(spool_split(d.s, d.node, 2), ST_OK);
     assert_int_equal(spool_done(d.s, d.node, 3), ST_OK);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, 4, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, 4, 1000, NULL, &b), ST_OK);
     assert_int_equal(b.rows, 1);
     assert_int_equal(spool_split(d.s, d.node, b.seq), ST_E_NOTFOUND);
     expect_pending(&d, 8, 0); /* 1 + 2 and the one that was never frozen */
+    close_side(&d);
+}
+
+static void expect_next(struct side *d, uint32_t most, uint64_t *cursor, uint64_t first,
+                        unsigned rows, bool more)
+{
+    struct spool_batch b;
+
+    assert_int_equal(spool_freeze(d->s, d->node, 10, most, 1000, cursor, &b), ST_OK);
+    assert_int_equal(b.rows, rows);
+    assert_int_equal(b.more, more);
+    struct rows r = rows_of(d, b.seq);
+    assert_int_equal(r.n, rows);
+    assert_int_equal(r.uid[0], first);
+    assert_int_equal(spool_done(d->s, d->node, b.seq), ST_OK);
+}
+
+/* Each batch begins behind the last one, then with the first account again; one that was passed by
+ * is not forgotten. */
+static void batches_go_round(void **state)
+{
+    (void)state;
+    struct side d;
+    struct spool_batch b;
+    uint64_t cursor = 0;
+    uint32_t slot[6];
+
+    open_side(&d);
+    for (uint64_t uid = 1; uid <= 6; uid++)
+        slot[uid - 1] = take(&d, uid);
+    for (unsigned i = 0; i < 6; i++)
+        add(&d, 0, slot[i], i == 1 ? 9 : 10, 0); /* the second user's is too little */
+    sample(&d);
+    expect_next(&d, 2, &cursor, 1, 2, true); /* 1, 3 */
+    add(&d, 0, slot[0], 10, 0);
+    add(&d, 0, slot[1], 1, 0);
+    sample(&d);
+    expect_next(&d, 2, &cursor, 4, 2, true);  /* 4, 5 */
+    expect_next(&d, 2, &cursor, 6, 1, false); /* 6, the last */
+    expect_next(&d, 3, &cursor, 1, 2, false); /* 1, 2 */
+    assert_int_equal(spool_freeze(d.s, d.node, 0, 2, 1000, &cursor, &b), ST_E_NOTFOUND);
+    expect_pending(&d, 0, 0);
+    /* Two accounts of a user are one row where they come together; what ended goes with them. */
+    counters_retire(d.c, slot[5]);
+    slot[5] = take(&d, 6);
+    add(&d, 0, slot[5], 7, 0);
+    counters_retire(d.c, slot[5]);
+    slot[5] = take(&d, 6);
+    add(&d, 0, slot[5], 11, 0);
+    sample(&d);
+    expect_next(&d, 3, &cursor, 6, 1, false);
+    expect_pending(&d, 0, 0);
     close_side(&d);
 }
 
@@ -589,7 +641,7 @@ static void unusable_directory(void **state)
     assert_int_equal(lines, 1);
     add(&d, 0, take(&d, 1), 3, 4);
     sample(&d);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     assert_int_equal(spool_sending(d.s, d.node, b.seq), ST_OK);
     assert_int_equal(spool_done(d.s, d.node, b.seq), ST_OK);
     close_side(&d);
@@ -708,7 +760,7 @@ static void hundred_thousand_dirty_slots(void **state)
             add(&d, i % 2, i, 1, 2);
     }
     clock_gettime(CLOCK_MONOTONIC, &t);
-    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, false, 1000, &b), ST_OK);
+    assert_int_equal(spool_freeze(d.s, d.node, 0, SPOOL_ROWS_MAX, 1000, NULL, &b), ST_OK);
     print_message("freeze of %u: %.0f ms\n", b.rows, ms_since(&t));
     clock_gettime(CLOCK_MONOTONIC, &t);
     sample(&d);
@@ -732,6 +784,7 @@ int main(void)
         TEST(small_sums_wait),
         TEST(small_sums_do_not_wait_for_a_clock_set_back),
         TEST(large_batches_split),
+        TEST(batches_go_round),
         TEST(full_counters),
         TEST(full_disk),
         TEST(full_disk_names_no_node),
