@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "control/controller.h"
-#include "control/logfile.h"
+#include "app/logfile.h"
 #include "io/signals.h"
 #include "policy/plane.h"
 

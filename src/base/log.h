@@ -1,5 +1,5 @@
 /* base/log.h - one log line: level, who it is about, what happened. Formatting only; where lines
- * go is the sink's matter (control/logfile.h). Thread-safe as far as the sink is. */
+ * go is the sink's matter (app/logfile.h). Thread-safe as far as the sink is. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

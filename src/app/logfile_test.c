@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <utime.h>
 
-#include "control/logfile.h"
+#include "app/logfile.h"
 
 static char dir[64];
 

@@ -1,4 +1,4 @@
-/* control/logfile.h - where log lines end up: standard error, or a file with its own rotation.
+/* app/logfile.h - where log lines end up: standard error, or a file with its own rotation.
  *
  * Any thread may write at any time, without a lock: each line is one write(2) on a descriptor whose
  * number never changes; another file is put under it with dup3(2). A line that cannot be written at
@@ -6,8 +6,8 @@
  * the file refuses (disk full) go to standard error instead, and one line there says why. The
  * process must ignore SIGPIPE. Rotation renames FILE to FILE.20261121T115407Z (UTC) and removes
  * what is too many or too old. */
-#ifndef CONTROL_LOGFILE_H
-#define CONTROL_LOGFILE_H
+#ifndef APP_LOGFILE_H
+#define APP_LOGFILE_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "control/logfile.h"
+#include "app/logfile.h"
 
 #include <dirent.h>
 #include <errno.h>
