@@ -380,8 +380,9 @@ static void places_are_given_from_process_to_process(void **state)
         close(fd[i]);
         close(target[i]);
     }
-    close_bench(b);
+    bench_wait_open(b, 0);
     user_live_free(&b->users[0]);
+    close_bench(b);
 }
 
 static _Atomic unsigned said;

@@ -453,7 +453,7 @@ def test_what_the_old_process_knows_of_users_goes_on(serve, node, origin):
 
 def test_who_is_only_in_the_old_process_is_online(serve, node, origin):
     """In the panel and in `status`, as long as he is there; then he is taken back once. Who is in both is there once."""
-    s = serve(node)
+    s = serve(node, extra={"DrainTimeout": 600})
     here = ["127.0.0.1"]
 
     def told(online):
@@ -488,7 +488,7 @@ def test_who_is_only_in_the_old_process_is_online(serve, node, origin):
 def test_two_processes_have_one_limit_of_connections(serve, node, origin):
     """What begins in the new process takes the places of what the old one has, the oldest first; the rest lives."""
     node.limits = {1: {"conn_limit": 3}}
-    s = serve(node)
+    s = serve(node, extra={"DrainTimeout": 600})
 
     def connections():
         users = admin.status(s.config, "--no-rates")["users"]
