@@ -381,6 +381,7 @@ static void places_are_given_from_process_to_process(void **state)
         close(target[i]);
     }
     bench_wait_open(b, 0);
+    bench_settle(b); /* the last session has left */
     user_live_free(&b->users[0]);
     close_bench(b);
 }
