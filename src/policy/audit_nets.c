@@ -123,18 +123,27 @@ static uint32_t find6(const struct audit_nets *n, const uint8_t ip[16])
     return lo > 0 && in_net6(ip, &n->six[lo - 1]) ? n->six[lo - 1].rule : AUDIT_NETS_NONE;
 }
 
+static uint32_t find(const struct audit_nets *n, const struct addr *a)
+{
+    if (a->family == ADDR_IP4)
+        return find4(n, ip4_of(a));
+    return a->family == ADDR_IP6 ? find6(n, a->ip) : AUDIT_NETS_NONE;
+}
+
 uint32_t audit_nets_find(const struct audit_nets *n, const struct addr *a)
 {
+    static const struct addr loopback4 = {.family = ADDR_IP4, .ip = {127, 0, 0, 1}},
+                             loopback6 = {.family = ADDR_IP6, .ip = {[15] = 1}};
     struct addr ip = *a, inner;
-    uint32_t rule = AUDIT_NETS_NONE;
 
+    if (ip.family == ADDR_NONE)
+        return AUDIT_NETS_NONE;
     addr_unmap(&ip);
-    if (ip.family == ADDR_IP4)
-        return find4(n, ip4_of(&ip));
-    if (ip.family == ADDR_IP6)
-        rule = find6(n, ip.ip);
+    uint32_t rule = find(n, &ip);
+    if (rule == AUDIT_NETS_NONE && addr_is_any(&ip))
+        rule = find(n, ip.family == ADDR_IP4 ? &loopback4 : &loopback6);
     if (rule == AUDIT_NETS_NONE && addr_embedded_ip4(&ip, &inner))
-        rule = find4(n, ip4_of(&inner));
+        rule = find(n, &inner);
     return rule;
 }
 

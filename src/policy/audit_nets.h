@@ -40,7 +40,8 @@ void audit_nets_add(struct audit_nets *n, const struct cidr *net, uint32_t rule)
 void audit_nets_finish(struct audit_nets *n);
 /* Number of the rule of the network that @a is in, the widest there is; else AUDIT_NETS_NONE. An
  * IPv6 address that leads to an IPv4 one (addr_embedded_ip4) is in that one's networks as well;
- * mapped, only in these. */
+ * mapped, only in these. 0.0.0.0 and :: are in those of 127.0.0.1 and ::1, where Linux connects to
+ * for them. */
 uint32_t audit_nets_find(const struct audit_nets *n, const struct addr *a);
 
 struct audit_ports {

@@ -210,6 +210,13 @@ static void networks_in_disguise(void **state)
     assert_int_equal(blocks(&w, "2002:b01:203::1"), 0);
     assert_int_equal(blocks(&w, "2001:db8::10.1.2.3"), 0);
     end(&w);
+    BEGIN(&w, "127.0.0.0/8", "::1", "0.0.0.1");
+    assert_int_equal(blocks(&w, "0.0.0.0"), 1); /* where Linux connects to */
+    assert_int_equal(blocks(&w, "::ffff:0.0.0.0"), 1);
+    assert_int_equal(blocks(&w, "::"), 2);
+    assert_int_equal(blocks(&w, "0.0.0.1"), 3);
+    assert_int_equal(blocks(&w, "0.0.0.2"), 0);
+    end(&w);
 }
 
 static void what_a_name_stands_for(void **state)

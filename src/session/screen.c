@@ -105,9 +105,9 @@ bool screen_addresses(const struct screen_flow *f, bool udp, const struct resolv
 /* Where the server has the first word: a client that waits for it would only lose time. */
 static bool server_speaks_first(uint16_t port)
 {
-    /* FTP, SSH, Telnet, SMTP (and submission), POP3, NNTP, IMAP, MySQL, VNC */
-    static const uint16_t ports[] = {21,  22,  23,  25,  110,  119,  143,
-                                     465, 587, 993, 995, 2525, 3306, 5900};
+    /* FTP, SSH, Telnet, SMTP (and submission), POP3, NNTP, IMAP, MySQL, VNC. Not those of the same
+     * over TLS, where the client begins. */
+    static const uint16_t ports[] = {21, 22, 23, 25, 110, 119, 143, 587, 2525, 3306, 5900};
 
     for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
         if (ports[i] == port)
@@ -120,6 +120,17 @@ static struct screen_flow flow_of(const struct session *s)
     return (struct screen_flow){.wn = s->wn, .user = s->user, .peer = &s->info.peer};
 }
 
+/* All that a rule may look at of what was @found. */
+static bool judge_found(const struct screen_flow *f, const struct target *to, struct sniff *found)
+{
+    if (!screen_judge(f, to, false, found))
+        return false;
+    if (found->other[0] == '\0')
+        return true;
+    memcpy(found->host, found->other, sizeof(found->host));
+    return screen_judge(f, to, false, found);
+}
+
 /* By what the client has sent so far; @last: nothing more is waited for. */
 static enum screen_answer look(struct session *s, const struct target *to, bool last)
 {
@@ -130,7 +141,7 @@ static enum screen_answer look(struct session *s, const struct target *to, bool 
 
     if (st == ST_MORE && !last && !up->eof && !chain_bottom_in(&s->in)->eof)
         return SCREEN_WAIT;
-    if (found.protocol != SNIFF_NONE && !screen_judge(&f, to, false, &found))
+    if (found.protocol != SNIFF_NONE && !judge_found(&f, to, &found))
         return SCREEN_BLOCKED;
     return SCREEN_PASS;
 }

@@ -101,9 +101,13 @@ static void http_and_bittorrent_are_found(void **state)
     int fd = test_screen_ask(s);
     bench_send(fd, request, strlen(request));
     test_screen_blocked(s, fd, 1, "(http1 blocked.example) blocked by rule 1");
+    static const char both[] = "GET http://a.example/ HTTP/1.1\r\nHost: blocked.example\r\n";
+    fd = test_screen_ask(s);
+    bench_send(fd, both, strlen(both));
+    test_screen_blocked(s, fd, 2, "(http1 blocked.example) blocked by rule 1");
     fd = test_screen_ask(s);
     bench_send(fd, peer, strlen(peer));
-    test_screen_blocked(s, fd, 2, "(bittorrent) blocked by rule 3: protocol:bittorrent");
+    test_screen_blocked(s, fd, 3, "(bittorrent) blocked by rule 3: protocol:bittorrent");
     test_screen_no_dial(s);
 }
 

@@ -1,8 +1,9 @@
 /* HTTP/1: the request line, then field lines up to Host. Lenient where servers differ (a bare LF,
- * blanks before the colon, any case of the method), for what a server might accept must be found;
- * codec/http1.h, which serves clients, is strict. */
+ * blanks before the colon, any case of the method, empty lines before the request, "HTTP/1.10"),
+ * for what a server might accept must be found; codec/http1.h, which serves clients, is strict. */
 #include <string.h>
 
+#include "base/ascii.h"
 #include "sniff/sniff.h"
 
 /* A borrowed piece of the head. */
@@ -14,6 +15,11 @@ struct text {
 static bool is_blank(uint8_t c)
 {
     return c == ' ' || c == '\t';
+}
+
+static bool is_line_end(uint8_t c)
+{
+    return c == '\r' || c == '\n';
 }
 
 static uint8_t upper(uint8_t c)
@@ -86,12 +92,15 @@ static bool has_control(struct text t)
 static bool read_target(struct text line, size_t method, struct text *target)
 {
     static const char version[] = " HTTP/1.";
-    const size_t tail = sizeof(version); /* with the digit in place of the NUL */
+    size_t tail = sizeof(version) - 1;
 
     line = trim(line);
-    if (line.len < method + tail || !same_text(line.p + line.len - tail, version, tail - 1))
+    size_t end = line.len;
+    while (end > method && ascii_is_digit((char)line.p[end - 1]))
+        end--;
+    if (end == line.len || end < method + tail || !same_text(line.p + end - tail, version, tail))
         return false;
-    *target = trim((struct text){line.p + method, line.len - method - tail});
+    *target = trim((struct text){line.p + method, end - method - tail});
     return true;
 }
 
@@ -140,29 +149,64 @@ static enum status find_host(struct text rest, struct sniff *out)
     while (next_line(&rest, &line)) {
         if (line.len == 0)
             return ST_OK;
-        if (is_host(line, &value)) {
-            sniff_set_authority(out, value.p, value.len);
-            return ST_OK;
+        if (!is_host(line, &value))
+            continue;
+        /* Obsolete, but Apache takes it: the value may stand on the line that goes on with it. */
+        while (value.len == 0) {
+            if (rest.len == 0)
+                return ST_MORE;
+            if (!is_blank(rest.p[0]))
+                return ST_OK;
+            if (!next_line(&rest, &line))
+                return ST_MORE;
+            value = trim(line);
         }
+        sniff_set_authority(out, value.p, value.len);
+        return ST_OK;
     }
     return ST_MORE;
+}
+
+/* The server's name: from the target, else from Host; where they differ, both. */
+static enum status find_names(struct text target, bool connect, struct text rest, struct sniff *out)
+{
+    enum status st = find_host(rest, out);
+
+    memcpy(out->other, out->host, sizeof(out->other));
+    if (take_authority(target, connect, out) && strcmp(out->host, out->other) != 0)
+        return st;
+    memcpy(out->host, out->other, sizeof(out->host));
+    out->other[0] = '\0';
+    return st;
+}
+
+/* Before a request servers skip empty lines (RFC 9112 section 2.2). */
+static void skip_empty_lines(struct text *rest)
+{
+    while (rest->len > 0 && is_line_end(rest->p[0])) {
+        rest->p++;
+        rest->len--;
+    }
 }
 
 enum status sniff_http(const struct bufq *in, struct sniff *out)
 {
     uint8_t head[SNIFF_STREAM_MAX];
     size_t n = bufq_peek(in, head, 8), method = 0;
-    enum status st = read_method(head, n, &method);
+    enum status st = is_line_end(head[0]) ? ST_OK : read_method(head, n, &method);
 
     if (st != ST_OK)
-        return st;
+        return st; /* as most of what is no HTTP, without a look at the rest */
     struct text rest = {head, bufq_peek(in, head, sizeof(head))}, line, target;
+    skip_empty_lines(&rest);
+    st = rest.len > 0 ? read_method(rest.p, rest.len, &method) : ST_MORE;
+    if (st != ST_OK)
+        return st;
+    bool connect = upper(rest.p[0]) == 'C';
     if (!next_line(&rest, &line))
         return has_control(rest) ? ST_E_NOTFOUND : ST_MORE;
     if (has_control(line) || !read_target(line, method, &target))
         return ST_E_NOTFOUND;
     out->protocol = SNIFF_HTTP1;
-    if (take_authority(target, upper(head[0]) == 'C', out))
-        return ST_OK;
-    return find_host(rest, out);
+    return find_names(target, connect, rest, out);
 }

@@ -47,7 +47,8 @@ void sniff_set_authority(struct sniff *out, const uint8_t *text, size_t len)
         len = end != NULL ? (size_t)(end - text) : 0;
     } else {
         end = memchr(text, ':', len);
-        if (end != NULL)
+        /* Of several colons it is an IPv6 address without its brackets. */
+        if (end != NULL && memchr(end + 1, ':', len - (size_t)(end + 1 - text)) == NULL)
             len = (size_t)(end - text);
     }
     sniff_set_host(out, text, len);

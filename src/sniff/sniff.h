@@ -31,6 +31,9 @@ struct sniff {
     /* Lower case, without port, brackets or a dot at the end; "": there is none, or it is no name
      * or address of printable characters. */
     char host[SNIFF_HOST_MAX + 1];
+    /* HTTP/1: what Host says where the request's target names another server, for servers differ in
+     * which of them they go by; else "". */
+    char other[SNIFF_HOST_MAX + 1];
 };
 
 /* "http1", "tls", "quic", "bittorrent", as rules and Xray-core call them; NULL for SNIFF_NONE. */
@@ -38,8 +41,7 @@ const char *sniff_protocol_str(enum sniff_protocol p);
 
 /* Looks at the first bytes of a stream: @in holds all that has come so far, and keeps it.
  *   ST_OK          *@out says what it is
- *   ST_MORE        undecided: ask again when there is more. out->protocol is set if that much is
- *                  certain already
+ *   ST_MORE        undecided: ask again when there is more. What is certain already is set
  *   ST_E_NOTFOUND  nothing that is known here
  * With SNIFF_STREAM_MAX bytes the answer is not ST_MORE any more. */
 NODISCARD enum status sniff_stream(const struct bufq *in, struct sniff *out);
@@ -74,7 +76,7 @@ void sniff_set_authority(struct sniff *out, const uint8_t *text, size_t len);
 NODISCARD enum status sniff_http(const struct bufq *in, struct sniff *out);
 NODISCARD enum status sniff_tls(const struct bufq *in, struct sniff *out);
 NODISCARD enum status sniff_bittorrent(const struct bufq *in, struct sniff *out);
-/* Sets out->host from a ClientHello message; "" where it cannot be read. */
+/* Sets out->host from a ClientHello message, or what has come of it; "": it is not there. */
 void sniff_hello(const uint8_t *msg, size_t len, struct sniff *out);
 
 /* One datagram: ST_OK or ST_E_NOTFOUND. */

@@ -25,13 +25,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         s->len = (uint32_t)n;
         bufq_push(&in, s);
         enum status now = sniff_stream(&in, &out);
-        if (memchr(out.host, 0, sizeof(out.host)) == NULL || in.bytes != at - 1 + n)
+        if (memchr(out.host, 0, sizeof(out.host)) == NULL ||
+            memchr(out.other, 0, sizeof(out.other)) == NULL || in.bytes != at - 1 + n)
             abort();
         if (st != ST_MORE && (now != st || memcmp(&out, &first, sizeof(out)) != 0))
             abort();
         if (now == ST_MORE && in.bytes >= SNIFF_STREAM_MAX)
             abort();
         if (first.protocol != SNIFF_NONE && out.protocol != first.protocol)
+            abort();
+        if (first.host[0] != '\0' && strcmp(out.host, first.host) != 0)
             abort();
         st = now;
         first = out;

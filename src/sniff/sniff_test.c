@@ -128,6 +128,48 @@ static void the_authority_of_a_target_outranks_host(void **state)
     assert_host("OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n", "a.example");
 }
 
+/* Which of the two a server goes by is its own business. */
+static void a_host_beside_an_authority_is_told_too(void **state)
+{
+    struct sniff out;
+
+    (void)state;
+    assert_int_equal(look_text("GET http://a.example/ HTTP/1.1\r\nHost: B.example:80\r\n", &out),
+                     ST_OK);
+    assert_string_equal(out.host, "a.example");
+    assert_string_equal(out.other, "b.example");
+    assert_int_equal(look_text("GET http://a.example/ HTTP/1.1\r\nHost: A.example\r\n", &out),
+                     ST_OK);
+    assert_string_equal(out.host, "a.example");
+    assert_string_equal(out.other, "");
+    assert_int_equal(look_text("GET / HTTP/1.1\r\nHost: b.example\r\n", &out), ST_OK);
+    assert_string_equal(out.host, "b.example");
+    assert_string_equal(out.other, "");
+    assert_int_equal(look_text("CONNECT a.example:443 HTTP/1.1\r\nHo", &out), ST_MORE);
+    assert_string_equal(out.host, "a.example"); /* that much is certain */
+    assert_string_equal(out.other, "");
+}
+
+/* What nginx or Apache takes, if few clients send it. */
+static void unusual_requests_are_read(void **state)
+{
+    static const char lines[] = "\r\n\n\r\nGET / HTTP/1.1\r\nHost: a.example\r\n";
+    struct sniff out;
+
+    (void)state;
+    assert_host(lines, "a.example");
+    assert_decides((const uint8_t *)lines, strlen(lines), strlen(lines), ST_OK);
+    assert_int_equal(look_text("\r\nEHLO", &out), ST_E_NOTFOUND);
+    assert_host("GET / HTTP/1.10\r\nHost: a.example\r\n", "a.example");
+    assert_host("GET http://a.example HTTP/1.01\r\n\r\n", "a.example");
+    assert_int_equal(look_text("GET / HTTP/1.\r\nHost: a.example\r\n", &out), ST_E_NOTFOUND);
+    assert_int_equal(look_text("GET 1\r\nHost: a.example\r\n", &out), ST_E_NOTFOUND);
+    assert_host("GET / HTTP/1.1\r\nHost:\r\n \r\n\ta.example \r\n", "a.example");
+    assert_int_equal(look_text("GET / HTTP/1.1\r\nHost: \r\n", &out), ST_MORE);
+    assert_int_equal(look_text("GET / HTTP/1.1\r\nHost: \r\n a", &out), ST_MORE);
+    assert_host("GET / HTTP/1.1\r\nHost: 2001:DB8::1\r\n", "2001:db8::1");
+}
+
 static void http_without_a_name_is_http(void **state)
 {
     (void)state;
@@ -198,7 +240,8 @@ static void few_first_bytes_are_undecided(void **state)
         assert_true(st == ST_MORE || st == ST_E_NOTFOUND);
         undecided += st == ST_MORE;
     }
-    assert_int_equal(undecided, 2 + 2 * 7); /* TLS, BitTorrent, and CDGHOPT in both cases */
+    /* TLS, BitTorrent, CDGHOPT in both cases, CR and LF */
+    assert_int_equal(undecided, 2 + 2 * 7 + 2);
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
@@ -240,6 +283,8 @@ static void a_hello_is_read_however_it_is_cut(void **state)
     size_t n = hello_in_records(wire, 100);
     assert_decides(wire, n, n, ST_OK);
 }
+
+#define HELLO_FIXED 52u /* of small_hello, before its extensions */
 
 /* A hello without extensions, or with those given. */
 static size_t small_hello(uint8_t *out, const uint8_t *ext, size_t n)
@@ -305,9 +350,53 @@ static void tls_without_a_usable_name_is_tls(void **state)
     assert_int_equal(out.protocol, SNIFF_TLS);
     assert_string_equal(out.host, "");
     n = hello_for(wire, "a.example");
-    wire[6] = 1; /* a message of 64 KiB and more */
-    assert_int_equal(look(wire, n, 9, &out), ST_OK);
+    wire[8] = 0xff; /* longer than its record */
+    assert_int_equal(look(wire, n, 9, &out), ST_MORE);
     assert_int_equal(out.protocol, SNIFF_TLS);
+    assert_string_equal(out.host, "a.example"); /* that much is certain */
+    assert_int_equal(look(wire, n - 1, 9, &out), ST_MORE);
+    assert_string_equal(out.host, "");
+}
+
+/* What OpenSSL's servers and nginx take; each found its name with them. */
+static void unusual_hellos_are_read(void **state)
+{
+    static const uint8_t empty[] = {0x16, 3, 1, 0, 0};
+    static uint8_t wire[SNIFF_STREAM_MAX + 4096], ext[SNIFF_STREAM_MAX];
+    struct sniff out;
+
+    (void)state;
+    size_t n = hello_for(wire + 5, "a.example") + 5; /* empty records before it and within */
+    memcpy(wire, empty, 5);
+    assert_int_equal(look(wire, n, 9, &out), ST_OK);
+    assert_string_equal(out.host, "a.example");
+    assert_decides(wire, n, n, ST_OK);
+    n = hello_in_records(wire, 100);
+    memmove(wire + 110, wire + 105, n - 105);
+    memcpy(wire + 105, empty, 5);
+    assert_int_equal(look(wire, n + 5, 50, &out), ST_OK);
+    assert_string_equal(out.host, "tls.sni.example.com");
+    n = hello_for(wire, "A.example:443"); /* nginx drops the port */
+    assert_int_equal(look(wire, n, 9, &out), ST_OK);
+    assert_string_equal(out.host, "a.example");
+    /* Extensions that no server of TLS 1.2 looks at may be anything: 60 twice, a broken key
+     * share. */
+    static const uint8_t odd[] = {0, 60, 0, 0, 0, 60, 0, 0, 0, 51, 0, 1, 9};
+    size_t name = hello_for(wire, "a.example") - HELLO_FIXED, at = sizeof(odd);
+    memcpy(ext, odd, at);
+    memcpy(ext + at, wire + HELLO_FIXED, name);
+    n = small_hello(wire, ext, at + name);
+    assert_int_equal(look(wire, n, 9, &out), ST_OK);
+    assert_string_equal(out.host, "a.example");
+    /* Longer than what is looked at: what is there counts. */
+    put_be24(wire + 6, 100000);
+    put_be16(wire + 3, 16384);
+    for (size_t i = 16389; i < sizeof(wire); i += 16389)
+        memcpy(wire + i, (const uint8_t[]){0x16, 3, 1, 0x40, 0}, 5);
+    assert_int_equal(look(wire, SNIFF_STREAM_MAX - 1, 4096, &out), ST_MORE);
+    assert_int_equal(look(wire, SNIFF_STREAM_MAX, 4096, &out), ST_OK);
+    assert_int_equal(out.protocol, SNIFF_TLS);
+    assert_string_equal(out.host, "a.example");
 }
 
 /* ---- BitTorrent ------------------------------------------------------------------------------ */
@@ -401,12 +490,15 @@ int main(void)
         cmocka_unit_test(requests_of_the_vectors),
         cmocka_unit_test(http_is_decided_by_its_host_and_not_before),
         cmocka_unit_test(the_authority_of_a_target_outranks_host),
+        cmocka_unit_test(a_host_beside_an_authority_is_told_too),
         cmocka_unit_test(http_without_a_name_is_http),
+        cmocka_unit_test(unusual_requests_are_read),
         cmocka_unit_test(long_heads_end_the_wait),
         cmocka_unit_test(others_are_decided_at_once),
         cmocka_unit_test(few_first_bytes_are_undecided),
         cmocka_unit_test(a_hello_is_read_however_it_is_cut),
         cmocka_unit_test(tls_without_a_usable_name_is_tls),
+        cmocka_unit_test(unusual_hellos_are_read),
         cmocka_unit_test(a_handshake_of_peers),
         cmocka_unit_test(datagrams_of_bittorrent),
         cmocka_unit_test(datagrams_of_others),
