@@ -13,6 +13,7 @@
 #include "control/node/dynamic_service.h"
 #include "control/admin/metrics.h"
 #include "control/node/node.h"
+#include "control/node/node_hits.h"
 #include "control/node/reporter.h"
 #include "control/node/rule_lists.h"
 #include "control/admin/spool_service.h"
@@ -86,6 +87,8 @@ static void on_sample(struct timer *t)
     if (counters_sample(c->env.counters, loop_unix_s(c->env.loop), &moved) == ST_E_NOMEM)
         log_line(c->env.lg, LOG_WARNING, NULL, "no memory for a sample of the counters");
     dynamic_service_sampled(c->dynamic);
+    LIST_FOREACH(l, tmp, &c->nodes)
+        node_hits_keep(LIST_ENTRY(l, struct node, link));
     /* A few microseconds a user: many at once are written less often. The counters themselves are
      * safe from all but a power cut. */
     if (moved > SAMPLE_MANY)

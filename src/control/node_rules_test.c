@@ -7,7 +7,11 @@
 
 #include <cmocka.h>
 
+#include "control/controller_state.h"
 #include "control/fake_world.h"
+#include "control/node/node_hits.h"
+#include "control/store/hit_store.h"
+#include "control/store/store.h"
 #include "policy/audit_hits.h"
 
 #define CONFIG_ROUTES(routes)                                                                      \
@@ -168,6 +172,99 @@ static void hits_outlive_the_rules(void **state)
     assert_int_equal(audit_hits_sum(hits).hits, 1);
 }
 
+static struct store *store_of(const struct world *w)
+{
+    char problem[200];
+    struct store *s = store_open_read(w->dir, problem);
+
+    assert_non_null(s);
+    return s;
+}
+
+/* Of the only node, in node.db. */
+static uint64_t kept(const struct world *w)
+{
+    struct store *s = store_of(w);
+    struct hit_sum all;
+
+    assert_int_equal(hit_store_all(s, 1, &all), ST_OK);
+    store_close(s);
+    return all.count;
+}
+
+static void take_pair(void *arg, const struct hit_sum *h)
+{
+    char *text = arg;
+    size_t len = strlen(text);
+
+    snprintf(text + len, 256 - len, "%u at %s: %u; ", (unsigned)h->uid, h->rule,
+             (unsigned)h->count);
+}
+
+static void expect_pairs(const struct world *w, const char *want)
+{
+    struct store *s = store_of(w);
+    char text[256] = "";
+
+    assert_int_equal(hit_store_pairs(s, 1, 10, take_pair, text), ST_OK);
+    assert_string_equal(text, want);
+    assert_int_equal(hit_store_rules(s, 1, 10, take_pair, text), ST_OK);
+    store_close(s);
+}
+
+static void hit(const struct fake_plane *p, uint64_t uid, const char *host)
+{
+    const struct view_node *n = p->nodes[0].view->node;
+    struct target t;
+
+    assert_int_equal(target_set_host(&t, host, strlen(host), 443), ST_OK);
+    audit_hits_add(n->audit_hits, uid, audit_match(n->audit, &(struct audit_flow){.target = &t}));
+}
+
+/* What is counted is added to what was, whoever counted that: an earlier process, or one that still
+ * lets its sessions end. */
+static void hits_outlive_the_process(void **state)
+{
+    struct world *w = *state;
+
+    set_config(w, CONFIG_ROUTES(BLOCK(3, "\"domain:a.example\",\"domain:b.example\"")));
+    run(w);
+    hit(&w->plane, 1, "a.example");
+    hit(&w->plane, 1, "a.example");
+    hit(&w->plane, 2, "b.example");
+    for (int i = 0; i < 2; i++) { /* as with each sample */
+        node_hits_keep(CONTROLLER_NODE(w->c->nodes.next));
+        assert_int_equal(kept(w), 3);
+    }
+    hit(&w->plane, 1, "a.example");
+    stop(w);
+    assert_int_equal(kept(w), 4);
+    start(w);
+    apply(w, node_text(w, 7, ""));
+    UNTIL(w, status(w, 0).serving);
+    assert_int_equal(kept(w), 4);
+    hit(&w->plane, 2, "a.example");
+
+    struct fake_plane plane;
+    struct controller_setup setup = {
+        .loop = w->loop, .log = &lg, .plane = &plane.plane, .state_dir = w->dir, .held = true};
+    fake_plane_init(&plane, w->loop);
+    struct controller *next = controller_new(&setup);
+    assert_non_null(next);
+    plane.controller = next;
+    assert_int_equal(controller_apply(next, w->cfg), ST_OK);
+    UNTIL(w, plane.nodes[0].view != NULL);
+    hit(&plane, 2, "a.example");
+    hit(&w->plane, 1, "b.example");
+    stop(w);
+    assert_int_equal(kept(w), 6);
+    fake_plane_fini(&plane);
+    controller_free(next);
+    assert_int_equal(kept(w), 7);
+    expect_pairs(w, "1 at domain:a.example: 3; 2 at domain:a.example: 2; "
+                    "1 at domain:b.example: 1; 2 at domain:b.example: 1; ");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -177,6 +274,7 @@ int main(void)
         TEST(panel_and_file_add_up),
         TEST(a_missing_file_does_not_keep_a_node),
         TEST(hits_outlive_the_rules),
+        TEST(hits_outlive_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

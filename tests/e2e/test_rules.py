@@ -86,6 +86,12 @@ def test_a_name_in_a_blocked_network(serve, node, origin):
     found = admin.status(s.config)["nodes"][0]["blocked"]
     assert found["hits"] == hits and found["users"][0]["uid"] == 1
     assert found["rules"] == [{"rule": "::1/128", "hits": hits}]
+    # The process goes, the sums stay; what Prometheus adds up by itself begins anew.
+    s.process.kill()
+    s.process.start()
+    s.process.wait_port(node.port)
+    assert admin.status(s.config)["nodes"][0]["blocked"] == found
+    assert 'v2sp_node_audit_hits_total{node="n",rule="::1/128"}' not in page(address)
 
 
 @pytest.mark.sanitizer

@@ -8,7 +8,7 @@
 #include "control/node/device_sync.h"
 #include "control/admin/metrics.h"
 #include "control/node/node.h"
-#include "control/node/node_rules.h"
+#include "control/node/node_hits.h"
 #include "control/stats/process_info.h"
 #include "control/redis/redis_link.h"
 #include "control/node/reporter.h"
@@ -267,7 +267,7 @@ static void put_hits(struct metrics_text *t, const struct metrics_setup *m)
                    "Sessions and datagrams that a block rule ended, by rule.");
     for (const struct node *n = NULL; (n = next_node(m, n)) != NULL;) {
         struct hits_of h = {t, n};
-        struct audit_hits *hits = node_rules_hits(h.n);
+        struct audit_hits *hits = node_hits_counted(h.n);
         const struct audit_hits_sums sums = audit_hits_sum(hits);
         audit_hits_rules(hits, put_hit, &h);
         if (sums.other_rules > 0)

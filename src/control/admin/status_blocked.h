@@ -7,9 +7,9 @@
 
 #define STATUS_BLOCKED_MAX 20u /* rules, and pairs of user and rule, that are listed */
 
-struct audit_hits;
+struct store;
 
-/* Writes member "blocked": null for NULL. */
-void status_blocked(struct json_out *o, struct audit_hits *hits);
+/* Writes member "blocked", of what the store has; less of it where that cannot be read. */
+void status_blocked(struct json_out *o, struct store *s, uint32_t node);
 
 #endif

@@ -9,7 +9,7 @@
 #include "control/node/device_book.h"
 #include "control/node/device_sync.h"
 #include "control/node/node.h"
-#include "control/node/node_rules.h"
+#include "control/node/node_hits.h"
 #include "control/stats/process_info.h"
 #include "control/redis/redis_link.h"
 #include "control/node/reporter.h"
@@ -176,6 +176,16 @@ static void put_limits(struct json_out *o, const struct served_node *s)
     json_out_end_object(o);
 }
 
+static void put_blocked(struct json_out *o, const struct node *n)
+{
+    if (node_hits_counted(n) == NULL) {
+        json_out_null(o, "blocked");
+        return;
+    }
+    node_hits_keep(n); /* so that what is shown is of now */
+    status_blocked(o, n->env->store, n->store_node);
+}
+
 static void put_node(struct json_out *o, struct status_cached *c, const struct status_node *sn)
 {
     const struct node *n = sn->node;
@@ -203,7 +213,7 @@ static void put_node(struct json_out *o, struct status_cached *c, const struct s
     put_panel(o, n);
     put_spool(o, c, n);
     put_certificate(o, c, n);
-    status_blocked(o, node_rules_hits(n));
+    put_blocked(o, n);
     json_out_end_object(o);
 }
 

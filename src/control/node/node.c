@@ -11,6 +11,7 @@
 #include "control/node/dynamic_limit.h"
 #include "control/node/device_book.h"
 #include "control/node/node_cache.h"
+#include "control/node/node_hits.h"
 #include "control/node/node_rules.h"
 #include "control/node/reporter.h"
 #include "control/store/store.h"
@@ -382,6 +383,7 @@ void node_free(struct node *n)
     node_devices_forget(n);
     device_panel_leave(n);
     reporter_free(n->reporter);
+    node_hits_keep(n);
     node_hits_unref(n->hits);
     n->env->watch->node_end(n->env->stats, n);
     loop_timer_del(n->env->loop, &n->pull.timer);

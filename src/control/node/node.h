@@ -81,7 +81,7 @@ struct node {
     struct node_target target;
     struct node_tails tails;
     struct reporter *reporter;
-    struct node_hits *hits; /* node_rules.h; NULL: it never had rules */
+    struct node_hits *hits; /* node_hits.h; NULL: it never had rules */
     bool gone;              /* the plane has ended it */
 };
 

@@ -7,39 +7,9 @@
 
 #include "base/log.h"
 #include "control/node/node.h"
+#include "control/node/node_hits.h"
 #include "control/node/rule_lists.h"
 #include "panel/v2sp/node_object.h"
-#include "policy/audit_hits.h"
-
-/* The counts of a node: views hold them too, for sessions that outlive it. */
-struct node_hits {
-    unsigned refs;
-    struct audit_hits *hits;
-};
-
-void node_hits_unref(struct node_hits *h)
-{
-    if (h == NULL || --h->refs > 0)
-        return;
-    audit_hits_free(h->hits);
-    free(h);
-}
-
-static struct node_hits *hits_of(struct node *n)
-{
-    if (n->hits == NULL && (n->hits = calloc(1, sizeof(*n->hits))) != NULL) {
-        n->hits->refs = 1;
-        n->hits->hits = audit_hits_new();
-    }
-    if (n->hits != NULL)
-        n->hits->refs++;
-    return n->hits;
-}
-
-struct audit_hits *node_rules_hits(const struct node *n)
-{
-    return n->hits != NULL ? n->hits->hits : NULL;
-}
 
 void node_rules_free(struct node_rules *r)
 {
@@ -158,9 +128,9 @@ void node_rules_load(struct node *n, const struct json_t *reply, struct served_n
     s->rules = r;
     if (r->audit.count == 0)
         return;
-    r->hits = hits_of(n);
+    r->hits = node_hits_ref(n);
     s->node.audit = &r->audit;
-    s->node.audit_hits = r->hits != NULL ? r->hits->hits : NULL;
+    s->node.audit_hits = node_hits_counted(n);
 }
 
 bool node_rules_stale(struct node *n)

@@ -5,7 +5,6 @@
 
 #include "policy/audit.h"
 
-struct audit_hits;
 struct json_t;
 struct node;
 struct node_hits;
@@ -25,8 +24,5 @@ void node_rules_load(struct node *n, const struct json_t *reply, struct served_n
 void node_rules_free(struct node_rules *r); /* NULL is fine */
 /* The node's file is there and not what was read; a missing one is said. */
 bool node_rules_stale(struct node *n);
-/* What was counted so far; NULL: the node never had rules. For policy/audit_hits.h. */
-struct audit_hits *node_rules_hits(const struct node *n);
-void node_hits_unref(struct node_hits *h); /* NULL is fine */
 
 #endif

@@ -59,10 +59,13 @@ static const char schema[] =
     " uid INTEGER NOT NULL, up INTEGER NOT NULL, down INTEGER NOT NULL,"
     " PRIMARY KEY(node, seq, uid)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS recovered(epoch INTEGER PRIMARY KEY);"
-    /* Not there before: an older program of version 3 does not look at it. */
+    /* Not there before: an older program of version 3 does not look at these. */
     "CREATE TABLE IF NOT EXISTS held(node INTEGER NOT NULL, uid INTEGER NOT NULL,"
     " kbps INTEGER NOT NULL, until INTEGER NOT NULL, left INTEGER NOT NULL,"
     " PRIMARY KEY(node, uid)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS hit(node INTEGER NOT NULL, rule TEXT NOT NULL,"
+    " uid INTEGER NOT NULL, count INTEGER NOT NULL, since INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, PRIMARY KEY(node, rule, uid)) WITHOUT ROWID;"
     "PRAGMA user_version=3;";
 
 /* Version 2 did not know when a batch was frozen, nor that it may be parked. */
