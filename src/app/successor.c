@@ -238,6 +238,30 @@ static void begin(struct successor *s)
     pump(s);
 }
 
+static void on_message(struct successor *s, const struct upgrade_message *m)
+{
+    struct controller *c = s->conf.controller;
+
+    if (m->type == UPGRADE_GO)
+        begin(s);
+    else if (m->type == UPGRADE_REPORT && s->begun)
+        controller_report(c);
+    else if (m->type == UPGRADE_ONLINE && s->begun)
+        controller_take_online(c, m->users, m->count);
+    else if (m->type == UPGRADE_MEMORY)
+        controller_take_speed(c, m->memory);
+    if (!s->ready)
+        return;
+    if (m->type == UPGRADE_DEVICES)
+        controller_guests(c, m->devices, m->count);
+    else if (m->type == UPGRADE_STREAMS)
+        controller_take_streams(c, m->streams, m->count);
+    else if (m->type == UPGRADE_CELLS)
+        controller_take_cells(c, m->cells, m->count);
+    else if (m->type == UPGRADE_PRESENT)
+        controller_take_present(c, m->present, m->count);
+}
+
 static void on_event(struct watch *w, uint32_t events)
 {
     struct successor *s = LIST_ENTRY(w, struct successor, watch);
@@ -245,20 +269,8 @@ static void on_event(struct watch *w, uint32_t events)
     enum status st;
 
     (void)events;
-    while ((st = upgrade_recv(w->fd, &m)) == ST_OK) {
-        if (m.type == UPGRADE_GO)
-            begin(s);
-        else if (m.type == UPGRADE_REPORT && s->begun)
-            controller_report(s->conf.controller);
-        else if (m.type == UPGRADE_ONLINE && s->begun)
-            controller_take_online(s->conf.controller, m.users, m.count);
-        else if (m.type == UPGRADE_STREAMS && s->ready)
-            controller_take_streams(s->conf.controller, m.streams, m.count);
-        else if (m.type == UPGRADE_PRESENT && s->ready)
-            controller_take_present(s->conf.controller, m.present, m.count);
-        else if (m.type == UPGRADE_DEVICES && s->ready)
-            controller_guests(s->conf.controller, m.devices, m.count);
-    }
+    while ((st = upgrade_recv(w->fd, &m)) == ST_OK)
+        on_message(s, &m);
     if (st == ST_MORE) {
         pump(s);
         return;

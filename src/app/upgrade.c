@@ -44,8 +44,9 @@ struct upgrade {
     size_t next;                           /* socket of handoff; then of the devices */
     struct controller_device *device_list; /* with devices */
     size_t device_count;
-    bool had_devices; /* it was told some */
-    struct upgrade_queue online, present, streams;
+    bool had_devices, had_cells; /* it was told some */
+    bool memory;
+    struct upgrade_queue online, present, streams, cells;
     void (*done)(void *arg, bool ok, const char *text);
     void *done_arg;
 };
@@ -207,6 +208,27 @@ static enum status send_streams(struct upgrade *u)
     return st;
 }
 
+static enum status send_memory(struct upgrade *u)
+{
+    const struct upgrade_message m = {
+        .type = UPGRADE_MEMORY, .count = 1, .memory = controller_speed_fd(u->setup.controller)};
+    enum status st = upgrade_send(u->socket.fd, &m);
+
+    u->memory = st != ST_OK;
+    return st;
+}
+
+static enum status send_cells(struct upgrade *u)
+{
+    struct upgrade_message m = {.type = UPGRADE_CELLS};
+
+    m.count = upgrade_queue_peek(&u->cells, m.cells, CONTROLLER_CELLS_MAX);
+    enum status st = upgrade_send(u->socket.fd, &m);
+    if (st == ST_OK)
+        upgrade_queue_drop(&u->cells, m.count);
+    return st;
+}
+
 static enum status send_present(struct upgrade *u)
 {
     struct upgrade_message m = {.type = UPGRADE_PRESENT};
@@ -224,6 +246,10 @@ static enum status send_rest(struct upgrade *u)
 {
     if (u->streams.count > 0)
         return send_streams(u);
+    if (u->memory)
+        return send_memory(u);
+    if (u->cells.count > 0)
+        return send_cells(u);
     if (u->go) {
         enum status st = send_bare(u, UPGRADE_GO);
         u->go = st != ST_OK;
@@ -313,6 +339,19 @@ static void list_streams(struct upgrade *u)
     free(list);
 }
 
+/* Who moves bytes here under a limit of speed has one with the new process. */
+static void list_cells(struct upgrade *u)
+{
+    struct controller_cell *list;
+    size_t count = controller_cells(u->setup.controller, &list);
+
+    u->memory = u->memory || (count > 0 && !u->had_cells);
+    u->had_cells = u->had_cells || count > 0;
+    if (!upgrade_queue_add(&u->cells, list, count))
+        log_line(u->setup.log, LOG_DEBUG, NULL, "upgrade: no memory to tell of speed limits");
+    free(list);
+}
+
 static void list_devices(struct upgrade *u)
 {
     if (u->devices)
@@ -333,6 +372,7 @@ static void list_all(struct timer *t)
         return;
     loop_timer_in(u->setup.loop, t, LIST_MS);
     list_streams(u);
+    list_cells(u);
     list_devices(u);
     pump(u);
 }
@@ -560,6 +600,7 @@ struct upgrade *upgrade_new(const struct upgrade_setup *setup)
     timer_init(&u->timer, on_timer);
     timer_init(&u->push, look_at_pushes);
     timer_init(&u->list, list_all);
+    u->cells = (struct upgrade_queue){.each = sizeof(struct controller_cell), .most = SIZE_MAX};
     u->streams =
         (struct upgrade_queue){.each = sizeof(struct controller_streams), .most = SIZE_MAX};
     u->online = (struct upgrade_queue){.each = sizeof(struct controller_user), .most = QUEUE_MAX};
@@ -582,6 +623,7 @@ void upgrade_free(struct upgrade *u)
     upgrade_queue_fini(&u->online);
     upgrade_queue_fini(&u->present);
     upgrade_queue_fini(&u->streams);
+    upgrade_queue_fini(&u->cells);
     free(u);
 }
 

@@ -46,6 +46,11 @@ struct wire_streams {
     uint32_t tcp, udp;
 };
 
+struct wire_cell {
+    struct wire_user user;
+    uint32_t cell, total;
+};
+
 union wire_body {
     uint64_t state;
     uint32_t rows[VIEW_NODES_MAX];
@@ -53,6 +58,7 @@ union wire_body {
     struct wire_user users[CONTROLLER_USERS_MAX];
     struct wire_device devices[CONTROLLER_DEVICES_MAX];
     struct wire_streams streams[CONTROLLER_STREAMS_MAX];
+    struct wire_cell cells[CONTROLLER_CELLS_MAX];
     struct wire_present present[CONTROLLER_PRESENT_MAX];
     char text[UPGRADE_TEXT_MAX];
 };
@@ -75,6 +81,8 @@ static size_t body_size(unsigned type, size_t count, size_t *most)
         [UPGRADE_REMOVED] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_ONLINE] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_DEVICES] = {sizeof(struct wire_device), CONTROLLER_DEVICES_MAX},
+        [UPGRADE_MEMORY] = {0, 1},
+        [UPGRADE_CELLS] = {sizeof(struct wire_cell), CONTROLLER_CELLS_MAX},
         [UPGRADE_STREAMS] = {sizeof(struct wire_streams), CONTROLLER_STREAMS_MAX},
         [UPGRADE_GRANT] = {sizeof(struct wire_streams), CONTROLLER_STREAMS_MAX},
         [UPGRADE_PRESENT] = {sizeof(struct wire_present), CONTROLLER_PRESENT_MAX},
@@ -82,6 +90,12 @@ static size_t body_size(unsigned type, size_t count, size_t *most)
 
     *most = type < sizeof(kinds) / sizeof(kinds[0]) ? kinds[type].most : 0;
     return *most > 0 ? kinds[type].each * count : 0;
+}
+
+/* Descriptors that come with it. */
+static size_t fds_of(unsigned type, size_t count)
+{
+    return type == UPGRADE_SOCKETS || type == UPGRADE_MEMORY ? count : 0;
 }
 
 static void pack_device(struct wire_device *w, const struct controller_device *d)
@@ -134,6 +148,20 @@ static void unpack_streams(struct controller_streams *s, const struct wire_strea
     s->count[CONN_UDP] = w->udp;
 }
 
+static void pack_cell(struct wire_cell *w, const struct controller_cell *c)
+{
+    pack_user(&w->user, &c->user);
+    w->cell = c->cell;
+    w->total = c->total;
+}
+
+static void unpack_cell(struct controller_cell *c, const struct wire_cell *w)
+{
+    unpack_user(&c->user, &w->user);
+    c->cell = w->cell;
+    c->total = w->total != 0;
+}
+
 static void pack_present(struct wire_present *w, const struct controller_present *p)
 {
     *w = (struct wire_present){.uid = p->uid, .row = p->row, .family = p->ip.family};
@@ -178,6 +206,13 @@ static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
     case UPGRADE_GRANT:
         for (size_t i = 0; i < m->count; i++)
             pack_streams(&b->streams[i], &m->streams[i]);
+        return;
+    case UPGRADE_MEMORY:
+        fds[0] = m->memory;
+        return;
+    case UPGRADE_CELLS:
+        for (size_t i = 0; i < m->count; i++)
+            pack_cell(&b->cells[i], &m->cells[i]);
         return;
     case UPGRADE_DEVICES:
         for (size_t i = 0; i < m->count; i++)
@@ -226,6 +261,13 @@ static void unpack(struct upgrade_message *m, const union wire_body *b, const in
         for (size_t i = 0; i < m->count; i++)
             unpack_streams(&m->streams[i], &b->streams[i]);
         return;
+    case UPGRADE_MEMORY:
+        m->memory = fds[0];
+        return;
+    case UPGRADE_CELLS:
+        for (size_t i = 0; i < m->count; i++)
+            unpack_cell(&m->cells[i], &b->cells[i]);
+        return;
     case UPGRADE_DEVICES:
         for (size_t i = 0; i < m->count; i++)
             unpack_device(&m->devices[i], &b->devices[i]);
@@ -261,15 +303,16 @@ enum status upgrade_send(int fd, const struct upgrade_message *m)
 
     BUG_ON(m->count > most);
     pack(m, &body, fds);
-    if (m->type == UPGRADE_SOCKETS && m->count > 0) {
+    size_t fd_count = fds_of(m->type, m->count);
+    if (fd_count > 0) {
         msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * m->count);
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
         memset(&control, 0, msg.msg_controllen);
         struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * m->count);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * m->count);
+        c->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * fd_count);
     }
     for (;;) {
         if (sendmsg(fd, &msg, MSG_NOSIGNAL) >= 0)
@@ -303,9 +346,10 @@ static enum status check(const struct head *h, size_t got, size_t fd_count, int 
     if (h->version != UPGRADE_VERSION)
         return ST_E_UNSUPPORTED;
     size_t size = body_size(h->type, h->count, &most);
-    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_GRANT || h->count > most ||
+    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_CELLS ||
+        (h->type == UPGRADE_MEMORY && h->count != 1) || h->count > most ||
         got != sizeof(*h) + size || (flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
-        fd_count != (h->type == UPGRADE_SOCKETS ? h->count : 0))
+        fd_count != fds_of(h->type, h->count))
         return ST_E_PROTO;
     return ST_OK;
 }

@@ -11,6 +11,8 @@
  *   DEVICES that users with limits have here, in pieces; an empty one ends the list, which comes
  *          again every few seconds
  *   STREAMS how many users with a limit have here, where it has changed since the last time
+ *   MEMORY with a descriptor: where both keep what is spent of speed limits
+ *   CELLS  who has which cell of it, those that are new
  *   GO     we have stopped accepting
  *   PRESENT who is online here, node after node, where that would have been reported
  *   ONLINE users whom nodes here told their panels online
@@ -29,7 +31,7 @@
 #include "control/controller_upgrade.h"
 #include "session/handoff.h"
 
-#define UPGRADE_VERSION     4
+#define UPGRADE_VERSION     5
 #define UPGRADE_SOCKETS_MAX 64u /* a message; the kernel takes 253 descriptors at once */
 #define UPGRADE_TEXT_MAX    256u
 #define UPGRADE_ENV         "V2SP_UPGRADE_FD" /* where the new process finds its end */
@@ -49,12 +51,15 @@ enum upgrade_type {
     UPGRADE_PRESENT,
     UPGRADE_STREAMS,
     UPGRADE_GRANT,
+    UPGRADE_MEMORY,
+    UPGRADE_CELLS,
 };
 
 struct upgrade_message {
     enum upgrade_type type;
     size_t count;   /* of what the type has */
     uint64_t state; /* HELLO */
+    int memory;     /* MEMORY */
     union {
         uint32_t rows[VIEW_NODES_MAX]; /* NODES */
         struct {
@@ -64,6 +69,7 @@ struct upgrade_message {
         struct controller_user users[CONTROLLER_USERS_MAX];        /* REMOVED, ONLINE */
         struct controller_device devices[CONTROLLER_DEVICES_MAX];  /* DEVICES */
         struct controller_streams streams[CONTROLLER_STREAMS_MAX]; /* STREAMS, GRANT */
+        struct controller_cell cells[CONTROLLER_CELLS_MAX];        /* CELLS */
         struct controller_present present[CONTROLLER_PRESENT_MAX]; /* PRESENT */
         char text[UPGRADE_TEXT_MAX]; /* FAILED; count includes the NUL */
     };

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,6 +71,22 @@ static void sockets_come_with_their_names(void **state)
         assert_int_equal(fcntl(in.sockets[i].fd, F_GETFD), FD_CLOEXEC);
         close(in.sockets[i].fd);
     }
+    close(fd);
+}
+
+static void memory_comes_with_its_message(void **state)
+{
+    (void)state;
+    int fd = memfd_create("cells", MFD_CLOEXEC);
+    out.type = UPGRADE_MEMORY;
+    out.count = 1;
+    out.memory = fd;
+    pass();
+    assert_true(same_file(in.memory, fd));
+    close(in.memory);
+    out.count = 0; /* without one */
+    assert_int_equal(upgrade_send(ends[0], &out), ST_OK);
+    assert_int_equal(upgrade_recv(ends[1], &in), ST_E_PROTO);
     close(fd);
 }
 
@@ -151,6 +168,20 @@ static void every_other_message_comes_as_it_went(void **state)
             assert_memory_equal(a->count, b->count, sizeof(a->count));
         }
     }
+    out.type = UPGRADE_CELLS;
+    out.count = CONTROLLER_CELLS_MAX;
+    for (unsigned i = 0; i < CONTROLLER_CELLS_MAX; i++)
+        out.cells[i] =
+            (struct controller_cell){.user = {.uid = i, .row = 3 + i, .uuid = {7, (uint8_t)i}},
+                                     .cell = 1000 + i,
+                                     .total = i % 2 == 0};
+    pass();
+    for (unsigned i = 0; i < CONTROLLER_CELLS_MAX; i++) {
+        const struct controller_cell *a = &in.cells[i], *b = &out.cells[i];
+        assert_true(a->user.uid == b->user.uid && a->user.row == b->user.row);
+        assert_memory_equal(a->user.uuid, b->user.uuid, UUID_LEN);
+        assert_true(a->cell == b->cell && a->total == b->total);
+    }
     out.type = UPGRADE_FAILED;
     strcpy(out.text, "no");
     out.count = 3;
@@ -209,7 +240,7 @@ static void what_is_not_ours_is_refused(void **state)
     memset(raw + 8, 0xff, 4);
     expect_refused(raw, (size_t)n, ST_E_PROTO);
     memset(raw + 8, 0, 4);
-    raw[6] = UPGRADE_GRANT + 1; /* type */
+    raw[6] = UPGRADE_CELLS + 1; /* type */
     expect_refused(raw, 16, ST_E_PROTO);
     raw[6] = 0;
     expect_refused(raw, 16, ST_E_PROTO);
@@ -226,9 +257,9 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(sockets_come_with_their_names),    CASE(every_other_message_comes_as_it_went),
-        CASE(nothing_is_there_or_ever_will_be), CASE(who_does_not_read_is_not_waited_for),
-        CASE(what_is_not_ours_is_refused),
+        CASE(sockets_come_with_their_names),        CASE(memory_comes_with_its_message),
+        CASE(every_other_message_comes_as_it_went), CASE(nothing_is_there_or_ever_will_be),
+        CASE(who_does_not_read_is_not_waited_for),  CASE(what_is_not_ours_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "control/store/counters.h"
 #include "control/node/device_book.h"
 #include "control/device_guests.h"
+#include "control/joint_speed.h"
 #include "control/node/dynamic_service.h"
 #include "control/admin/metrics.h"
 #include "control/node/node.h"
@@ -189,7 +190,7 @@ static bool make_parts(struct controller *c)
            (e->counters = counters_open(run, e->store, s->plane->workers, s->log)) != NULL &&
            (e->slab = user_slab_new()) != NULL && (e->devices = device_book_new(e)) != NULL &&
            (c->guests = device_guests_new(e->devices)) != NULL &&
-           (e->rules = rule_lists_new()) != NULL &&
+           (c->speed = joint_speed_new()) != NULL && (e->rules = rule_lists_new()) != NULL &&
            (c->dynamic = dynamic_service_new(e, &c->nodes)) != NULL &&
            (e->views = views_new(s->loop, e->slab, rng_u64(&e->rng))) != NULL &&
            (e->client = panel_client_new(s->loop, RETRY_MS)) != NULL && make_stats(c);
@@ -270,6 +271,7 @@ void controller_free(struct controller *c)
     user_slab_free(c->env.slab);
     device_book_free(c->env.devices);
     store_close(c->env.store);
+    joint_speed_free(c->speed);
     rng_fini(&c->env.rng);
     free(c);
 }

@@ -18,6 +18,9 @@ struct controller {
     struct timer sample_timer;
     struct dynamic_service *dynamic;
     struct device_guests *guests;
+    struct joint_speed *speed;
+    bool takes_cells;                /* of the earlier process: they are in the same memory */
+    bool total_told[VIEW_NODES_MAX]; /* where it is in speed, to the next process */
     struct stats_service *service;
     struct metrics *metrics;
     struct admin *admin;
@@ -39,6 +42,10 @@ void controller_check_stopped(struct controller *c);
 void controller_left_online(void *arg, const struct node *n, const uint64_t *uids, size_t count);
 /* node_env.present. */
 void controller_present(void *arg, const struct node *n, const struct online_list *list);
+/* Calls @fn for each user whom another process means. */
+void controller_each_named(struct controller *c, const struct controller_user *name,
+                           void (*fn)(struct controller *c, struct user_rt *u, const void *arg),
+                           const void *arg);
 /* plane_sink.streams_taken. */
 void controller_streams_taken(void *self, struct user_rt *u);
 /* The earlier process has none any more. */

@@ -36,39 +36,37 @@ static void each(const struct controller *c,
     }
 }
 
-/* For each user that @list names. */
-static void each_named(struct controller *c, const struct controller_streams *list, size_t count,
-                       void (*fn)(struct controller *c, struct user_rt *u, const uint32_t *n))
+void controller_each_named(struct controller *c, const struct controller_user *name,
+                           void (*fn)(struct controller *c, struct user_rt *u, const void *arg),
+                           const void *arg)
 {
-    for (size_t i = 0; i < count; i++) {
-        LIST_FOREACH(l, tmp, &c->nodes) {
-            const struct node *n = CONTROLLER_NODE(l);
-            const struct controller_user *name = &list[i].user;
-            if (n->store_node != name->row)
-                continue;
-            for (size_t k = users_first(&n->users, name->uid);
-                 k < n->users.count && n->users.by_id[k]->uid == name->uid; k++)
-                if (memcmp(n->users.by_id[k]->uuid, name->uuid, UUID_LEN) == 0)
-                    fn(c, n->users.by_id[k], list[i].count);
-        }
+    LIST_FOREACH(l, tmp, &c->nodes) {
+        const struct node *n = CONTROLLER_NODE(l);
+        if (n->store_node != name->row)
+            continue;
+        for (size_t i = users_first(&n->users, name->uid);
+             i < n->users.count && n->users.by_id[i]->uid == name->uid; i++)
+            if (memcmp(n->users.by_id[i]->uuid, name->uuid, UUID_LEN) == 0)
+                fn(c, n->users.by_id[i], arg);
     }
 }
 
 /* ---- the new process ------------------------------------------------------------------------- */
 
-static void take(struct controller *c, struct user_rt *u, const uint32_t *n)
+static void take(struct controller *c, struct user_rt *u, const void *counts)
 {
     struct user_live *live = user_live_get(u);
 
     (void)c;
     if (live != NULL)
-        conns_set_older(&live->conns, n);
+        conns_set_older(&live->conns, counts);
 }
 
 void controller_take_streams(struct controller *c, const struct controller_streams *list,
                              size_t count)
 {
-    each_named(c, list, count, take);
+    for (size_t i = 0; i < count; i++)
+        controller_each_named(c, &list[i].user, take, list[i].count);
 }
 
 static void forget(void *arg, const struct node *n, struct user_rt *u)
@@ -145,16 +143,17 @@ size_t controller_streams(const struct controller *c, struct controller_streams 
     return t.count;
 }
 
-static void allow(struct controller *c, struct user_rt *u, const uint32_t *n)
+static void allow(struct controller *c, struct user_rt *u, const void *counts)
 {
     if (live_of(u) == NULL)
         return;
-    c->env.plane->allow_streams(c->env.plane->self, u, n);
+    c->env.plane->allow_streams(c->env.plane->self, u, counts);
     controller_streams_taken(c, u); /* of a yet earlier process, perhaps */
 }
 
 void controller_allow_streams(struct controller *c, const struct controller_streams *list,
                               size_t count)
 {
-    each_named(c, list, count, allow);
+    for (size_t i = 0; i < count; i++)
+        controller_each_named(c, &list[i].user, allow, list[i].count);
 }

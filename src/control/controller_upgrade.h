@@ -33,6 +33,14 @@ struct controller_streams {
 };
 #define CONTROLLER_STREAMS_MAX 256u
 
+/* Where both processes keep what is spent of a speed limit: control/joint_speed.h. */
+struct controller_cell {
+    struct controller_user user;
+    uint32_t cell;
+    bool total; /* the two cells of the node's total, down and up; of no user */
+};
+#define CONTROLLER_CELLS_MAX 256u
+
 /* Number of the state database; 0: it lives in memory, and dies with this process. */
 uint64_t controller_state_id(const struct controller *c);
 /* Rows of the nodes that listen; @rows takes VIEW_NODES_MAX. Returns how many. */
@@ -49,6 +57,9 @@ void controller_report(struct controller *c);
  * others have gone. */
 void controller_guests(struct controller *c, const struct controller_device *list, size_t count);
 void controller_guests_gone(struct controller *c); /* it has nothing any more */
+/* Memory of the earlier process (taken over), and who shares which cell of it. */
+void controller_take_speed(struct controller *c, int own_fd);
+void controller_take_cells(struct controller *c, const struct controller_cell *list, size_t count);
 /* So many streams are in the earlier process; their places are given away before ours are. */
 void controller_take_streams(struct controller *c, const struct controller_streams *list,
                              size_t count);
@@ -75,6 +86,11 @@ void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
 /* Users whose number of streams, with those of a yet earlier process, is another one than at the
  * last call; the caller frees them. Returns how many. */
 size_t controller_streams(const struct controller *c, struct controller_streams **out);
+/* Users with a speed limit and sessions, and nodes with a total, that have a cell and were not
+ * listed yet; made now where need be. The caller frees them. Returns how many. */
+size_t controller_cells(struct controller *c, struct controller_cell **out);
+/* The memory they are in; borrowed. -1: none. */
+int controller_speed_fd(const struct controller *c);
 /* The later process lets so many be here; those over it end. */
 void controller_allow_streams(struct controller *c, const struct controller_streams *list,
                               size_t count);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/fake_world.h"
 
@@ -606,6 +607,106 @@ static void processes_have_one_limit_of_streams(void **state)
     end_next(&last);
 }
 
+/* One pair of cells a node's total and one cell a user with a limit who has sessions. */
+static void take_cells(struct controller *from, struct controller *to, size_t want)
+{
+    struct controller_cell *list;
+    size_t count = controller_cells(from, &list);
+
+    assert_int_equal(count, want);
+    controller_take_cells(to, list, count);
+    free(list);
+}
+
+static bool same_memory(_Atomic uint64_t *a, _Atomic uint64_t *b)
+{
+    uint64_t before = atomic_fetch_add(a, 16);
+    bool same = a != b && atomic_load(b) == before + 16;
+
+    atomic_fetch_sub(a, 16);
+    return same;
+}
+
+static bool same_bucket(struct user_rt *a, struct user_rt *b, bool up)
+{
+    return same_memory(&user_bucket(a, up)->spent, &user_bucket(b, up)->spent);
+}
+
+/* What one process spends of a speed limit is spent in the next, and in the one after that. */
+static void processes_have_one_limit_of_speed(void **state)
+{
+    struct world *w = *state;
+    struct next n, last;
+    struct user_rt *a[3], *b[3];
+    struct share_total *t[3];
+
+    set_users(w, USER_A "," USER_C);
+    apply(w, node_text(w, 7, ",\"LimitConfig\":{\"NodeTotalSpeedLimit\":500}"));
+    UNTIL(w, status(w, 0).pulled_s != 0 && status(w, 0).serving);
+    a[0] = user_of(&w->plane, UUID_A);
+    b[0] = user_of(&w->plane, UUID_C); /* he has no limit */
+    t[0] = w->plane.nodes[0].view->total;
+    atomic_store(&a[0]->sessions, 1);
+    atomic_store(&b[0]->sessions, 1);
+    atomic_store(&a[0]->up.spent, 1234);
+    start_next(w, &n);
+    UNTIL(w, n.listens > 0);
+    a[1] = user_of(&n.plane, UUID_A);
+    b[1] = user_of(&n.plane, UUID_C);
+    t[1] = n.plane.nodes[0].view->total;
+    assert_int_equal(controller_speed_fd(w->c), -1);
+    take_cells(w->c, n.c, 2); /* without the memory: nothing happens */
+    assert_false(same_bucket(a[0], a[1], true));
+    take_cells(w->c, n.c, 0); /* each is told once */
+    struct controller_cell wrong = {.user = {.uid = 1}, .cell = UINT32_MAX};
+    memcpy(wrong.user.uuid, a[0]->uuid, UUID_LEN);
+    uint32_t rows[VIEW_NODES_MAX];
+    assert_int_equal(controller_listening(w->c, rows), 1);
+    wrong.user.row = rows[0];
+    controller_take_speed(n.c, dup(controller_speed_fd(w->c)));
+    controller_take_cells(n.c, &wrong, 1);
+    wrong.total = true;
+    controller_take_cells(n.c, &wrong, 1);
+    assert_false(same_bucket(a[0], a[1], true));
+    user_live_get(a[0])->joint_told = false;
+    w->c->total_told[0] = false;
+    take_cells(w->c, n.c, 2);
+    assert_true(same_bucket(a[0], a[1], true));
+    assert_true(same_bucket(a[0], a[1], false));
+    assert_int_equal(atomic_load(&user_bucket(a[1], true)->spent), 1234); /* it goes along */
+    assert_ptr_equal(user_bucket(b[0], true), &b[0]->up);
+    assert_ptr_equal(user_bucket(b[1], true), &b[1]->up);
+    for (int up = 0; up < 2; up++)
+        assert_true(same_memory(&share_queue_of(t[0], up)->bucket.spent,
+                                &share_queue_of(t[1], up)->bucket.spent));
+    start_next(w, &last);
+    UNTIL(w, last.listens > 0);
+    a[2] = user_of(&last.plane, UUID_A);
+    b[2] = user_of(&last.plane, UUID_C);
+    t[2] = last.plane.nodes[0].view->total;
+    controller_take_speed(last.c, dup(controller_speed_fd(n.c)));
+    take_cells(n.c, last.c, 2); /* though he has no session in this one */
+    assert_true(same_bucket(a[0], a[2], false));
+    assert_true(same_memory(&share_queue_of(t[0], false)->bucket.spent,
+                            &share_queue_of(t[2], false)->bucket.spent));
+    atomic_store(&b[1]->sessions, 1); /* he comes under a limit later */
+    atomic_store(&b[1]->dynamic_kbps, 1000);
+    take_cells(n.c, last.c, 1);
+    assert_true(same_bucket(b[1], b[2], true));
+    assert_false(same_bucket(b[1], a[2], true));
+    user_reset_speed(a[2]);
+    assert_int_equal(atomic_load(&user_bucket(a[0], true)->spent), 0);
+    atomic_store(&a[0]->sessions, 0);
+    atomic_store(&b[0]->sessions, 0);
+    atomic_store(&b[1]->sessions, 0);
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+    controller_stop(last.c, 0, 5000, on_next_stopped, &last);
+    UNTIL(w, last.stopped);
+    end_next(&last);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -619,6 +720,7 @@ int main(void)
         TEST(who_is_online_in_the_old_one_is_reported),
         TEST(devices_of_the_old_one_keep_their_places),
         TEST(processes_have_one_limit_of_streams),
+        TEST(processes_have_one_limit_of_speed),
     };
     return cmocka_run_group_tests_name("controller in an upgrade", tests, NULL, NULL);
 }

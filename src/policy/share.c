@@ -178,11 +178,32 @@ void share_give_back(struct share *s, uint32_t n)
     add(s, (int32_t)n);
 }
 
+static void lend_queue(struct share_queue *to, const struct share_queue *from)
+{
+    atomic_store_explicit(&to->bucket.spent,
+                          atomic_load_explicit(&from->bucket.spent, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&to->round_us,
+                          atomic_load_explicit(&from->round_us, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
+void share_total_join(struct share_total *t, struct share_queue *down, struct share_queue *up,
+                      bool lend)
+{
+    if (lend) {
+        lend_queue(down, &t->down);
+        lend_queue(up, &t->up);
+    }
+    atomic_store_explicit(&t->joint_down, down, memory_order_release);
+    atomic_store_explicit(&t->joint_up, up, memory_order_release);
+}
+
 void share_total_set(struct share_total *t, uint32_t kbps)
 {
     atomic_store_explicit(&t->kbps, kbps, memory_order_relaxed);
-    bucket_reset(&t->down.bucket);
-    bucket_reset(&t->up.bucket);
+    bucket_reset(&share_queue_of(t, false)->bucket);
+    bucket_reset(&share_queue_of(t, true)->bucket);
 }
 
 void share_reset(struct share *s)

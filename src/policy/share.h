@@ -36,9 +36,21 @@ struct share_queue {
 /* All users of a node. Outlives its views. Zeroed: no limit. */
 struct share_total {
     _Atomic uint32_t kbps; /* read at every turn: on a cache line that is rarely written */
+    /* In an upgrade: one each direction, down and up, that are another process's as well. NULL: the
+     * ones here. */
+    _Atomic(struct share_queue *) joint_down;
+    _Atomic(struct share_queue *) joint_up;
     _Alignas(64) struct share_queue down; /* of both directions where they share */
     _Alignas(64) struct share_queue up;
 };
+
+static inline struct share_queue *share_queue_of(struct share_total *t, bool up)
+{
+    struct share_queue *joint =
+        atomic_load_explicit(up ? &t->joint_up : &t->joint_down, memory_order_acquire);
+
+    return joint != NULL ? joint : up ? &t->up : &t->down;
+}
 
 /* A user's turn in one direction: from when it may be used, in the upper bits, and the bytes left
  * of it, which may be less than none. Zeroed: he never had one. */
@@ -71,6 +83,10 @@ bool share_pass(struct share *s, struct share_queue *q, uint32_t kbps, uint32_t 
 /* A datagram that was let pass is not sent. */
 void share_give_back(struct share *s, uint32_t n);
 
+/* From now on @down and @up are the queues, which outlive all use of @t; NULL: its own. @lend: they
+ * are zeroed, and begin with what is spent of its own. Any thread. */
+void share_total_join(struct share_total *t, struct share_queue *down, struct share_queue *up,
+                      bool lend);
 /* The rate has changed. Any thread: for the node first, then for each of its users. */
 void share_total_set(struct share_total *t, uint32_t kbps);
 void share_reset(struct share *s);

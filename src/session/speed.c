@@ -1,5 +1,6 @@
 #include "session/speed.h"
 
+#include "policy/user_live.h"
 #include "session/worker.h"
 
 /* Datagrams do not wait for a slow user: those that would be late by more are dropped, as a slow
@@ -30,12 +31,12 @@ static struct limits limits_of(const struct view *v, struct user_rt *u, bool up)
     struct share_total *t = v->total;
     bool apart = up && !v->node->speed_shared;
     struct limits l = {.user_kbps = user_speed(u),
-                       .own = apart ? &u->up : &u->down,
+                       .own = user_bucket(u, apart),
                        .share = apart ? &u->up_share : &u->down_share};
 
     if (t != NULL) {
         l.total_kbps = atomic_load_explicit(&t->kbps, memory_order_relaxed);
-        l.total = apart ? &t->up : &t->down;
+        l.total = share_queue_of(t, apart);
     }
     return l;
 }

@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -521,6 +522,62 @@ def test_two_processes_have_one_limit_of_connections(serve, node, origin):
         for session in fifth, sixth, seventh:
             session.say()
     upgrades.wait_all_left(s)
+
+
+class Download(threading.Thread):
+    """Reads from the origin until `stop`; `got` bytes so far."""
+
+    def __init__(self, node, user, origin):
+        super().__init__(daemon=True)
+        self.connection = vless.connect((node.listen, node.port))
+        self.stream = vless.Stream(self.connection, user, origin.host, origin.port, first=b"SOURCE 4000000000 1\n")
+        self.got, self.failed = 0, None
+        self.start()
+
+    def run(self):
+        try:
+            while data := self.stream.recv():
+                self.got += len(data)
+        except OSError as e:
+            self.failed = e
+
+    def stop(self):
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.connection.close()
+
+
+@pytest.mark.parametrize("other", [ALICE, BOB], ids=["user", "total"])
+def test_two_processes_have_one_limit_of_speed(serve, node, other):
+    """Of a user who moves bytes through both, or of a node: together they are no faster than one."""
+    rate = 40
+    node.limits = {1: {"speed_limit": rate}} if other is ALICE else {}
+    limits = {} if other is ALICE else {"LimitConfig": {"NodeTotalSpeedLimit": rate}}
+    s = serve(node, extra={"DrainTimeout": 600, **limits})
+    with origins.Tcp() as origin, contextlib.ExitStack() as stack:
+        first = Download(node, ALICE, origin)
+        stack.callback(first.stop)
+        wait.until(lambda: first.got > 0, 20, "the first download")
+        old = upgrades.upgrade(s)
+        second = Download(node, other, origin)
+        stack.callback(second.stop)
+        wait.until(lambda: second.got > 1_000_000, 30, "the second download")
+        both = first.got, second.got
+
+        def mbits():
+            begin, before = time.monotonic(), first.got + second.got
+            wait.until(lambda: first.got + second.got > before + 12_000_000, 60, "both")
+            return (first.got + second.got - before) * 8 / (time.monotonic() - begin) / 1_000_000
+
+        # What waited in the sockets while this machine did something else comes faster, once.
+        seen = []
+        assert any(seen.append(mbits()) or seen[-1] < rate * 1.35 for _ in range(5)), f"Mbit/s: {seen}"
+        assert first.got > both[0] and second.got > both[1], "both go on"
+        assert old.alive() and first.failed is None and second.failed is None
+        old.stopped = True
+        old.kill()
+        at = second.got
+        wait.until(lambda: second.got > at + 5_000_000, 30, "the second one to go on alone")
 
 
 def test_two_processes_have_one_device_limit(serve, node, origin):

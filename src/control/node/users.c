@@ -291,10 +291,8 @@ static bool set_limits(struct user_rt *u, const struct limits *l)
             continue;
         atomic_store_explicit(all[i].at, all[i].value, memory_order_release);
         changed = true;
-        if (i == 0) {
-            bucket_reset(&u->up);
-            bucket_reset(&u->down);
-        }
+        if (i == 0)
+            user_reset_speed(u);
     }
     return changed;
 }
@@ -331,8 +329,7 @@ static void hold(struct user_rt *u, uint32_t kbps)
 {
     if (atomic_exchange_explicit(&u->dynamic_kbps, kbps, memory_order_relaxed) == kbps)
         return;
-    bucket_reset(&u->up);
-    bucket_reset(&u->down);
+    user_reset_speed(u);
 }
 
 size_t users_first(const struct user_table *t, uint64_t uid)

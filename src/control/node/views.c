@@ -184,11 +184,17 @@ enum status views_take_no(struct views *v, uint32_t *no)
             continue;
         if (n->total == NULL && (n->total = total_new()) == NULL)
             return ST_E_NOMEM;
+        share_total_join(n->total, NULL, NULL, false);
         n->taken = true;
         *no = i;
         return ST_OK;
     }
     return ST_E_LIMIT;
+}
+
+struct share_total *views_total(struct views *v, uint32_t no)
+{
+    return v->nodes[no].total;
 }
 
 void views_give_no(struct views *v, uint32_t no)

@@ -30,6 +30,9 @@ NODISCARD enum status views_take_no(struct views *v, uint32_t *no);
 /* The node has ended: what its protocol shared goes with its last view. */
 void views_give_no(struct views *v, uint32_t no);
 
+/* The total of the node that has the number. */
+struct share_total *views_total(struct views *v, uint32_t no);
+
 /* Names a user that the node's protocol cannot serve, and why. */
 struct views_skip {
     void (*fn)(void *arg, const struct user_rt *u, const char *why); /* NULL: nobody asks */
