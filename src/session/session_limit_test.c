@@ -386,6 +386,42 @@ static void places_are_given_from_process_to_process(void **state)
     close_bench(b);
 }
 
+/* Another device has the place of an idle one: that is not reported as one more, and ends. */
+static void a_device_that_lost_its_place_is_not_reported(void **state)
+{
+    (void)state;
+    static struct user_devices_owner nobody;
+    struct user_devices ud = {.owner = &nobody, .refs = 1};
+    struct device_seen seen[2];
+    struct bench *b = open_bench(NULL);
+    int target[2], fd[2];
+    uint64_t bytes;
+
+    bench_change(b)->device_private = true;
+    bench_publish(b, 2, NULL, 0);
+    bench_settle(b);
+    atomic_store(&b->users[0].devices, &ud);
+    atomic_store(&b->users[0].device_limit, 1);
+    fd[0] = bench_pair(b, 0, &target[0]);
+    fd[1] = bench_pair(b, 1, &target[1]);
+    bench_wait_open(b, 2);
+    bench_settle(b);
+    assert_int_equal(b->alive_n, 2);
+    assert_int_equal(devices_list(&ud.set, 0, seen, 2), 1);
+    assert_true(devices_put_out(&ud.set, &seen[0], 0));
+    bench_settle(b);
+    assert_int_equal(b->alive_n, 1);
+    assert_int_equal(b->alive[0].uid, 12);
+    (void)bench_drain(fd[0], &bytes);
+    bench_wait_open(b, 1);
+    for (int i = 0; i < 2; i++) {
+        close(fd[i]);
+        close(target[i]);
+    }
+    close_bench(b);
+    user_devices_fini(&ud);
+}
+
 static _Atomic unsigned said;
 
 static void count_line(struct log_sink *s, const char *line, size_t len)
@@ -469,6 +505,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_device_limit_that_comes_later),
         cmocka_unit_test(places_are_given_from_process_to_process),
+        cmocka_unit_test(a_device_that_lost_its_place_is_not_reported),
         cmocka_unit_test(a_limit_that_counts_nobody_is_said_once),
         cmocka_unit_test(strangers_of_one_source_are_bounded_and_users_do_not_count),
         cmocka_unit_test(connections_beyond_the_bound_wait_and_are_served_later),

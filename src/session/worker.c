@@ -555,6 +555,8 @@ struct plane_alive *worker_take_alive(struct worker *w, uint32_t node_no, size_t
     *n = 0;
     if (wn == NULL)
         return NULL;
+    /* Who lost his place is not there any more, though he may not have moved a byte since. */
+    worker_end_devices(w, node_no);
     LIST_FOREACH(node, tmp, &wn->sessions) {
         struct session *s = LIST_ENTRY(node, struct session, node);
         if (s->user == NULL || (s->state == SESSION_FLUSHING && s->unreported == 0))
