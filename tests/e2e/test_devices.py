@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from harness import admin, certs, ports, redis, spec, v2sp, vless, wait
+from harness import admin, certs, paths, ports, process, redis, spec, v2sp, vless, wait
 from harness.panel import Panel
 from harness.spec import ALICE, BOB
 
@@ -292,7 +292,9 @@ def test_whom_a_store_over_tls_must_be(stage, serve, origin, tmp_path, pki):
     stage.at_end(r.stop)
     plain = {"DeviceStore": {"Address": f"127.0.0.1:{r.port}"}}
     node = node_with(device_limit=1)
-    s = serve(node, top=tls_store(r, CA=certs.authority(tmp_path, "another root").cert))
+    other = certs.authority(tmp_path, "another root").cert
+    s = serve(node, top=tls_store(r, CA=other))
+    assert process.run([paths.v2sp(), "check", "-c", s.config])[0] == 0
     s.process.wait_log("DeviceStore .*its certificate is refused: unable to get local issuer certificate;")
     with session(node, HOMES[0], origin):
         assert is_refused(node, HOMES[1], origin)
@@ -309,6 +311,9 @@ def test_whom_a_store_over_tls_must_be(stage, serve, origin, tmp_path, pki):
     assert s.process.log().count("Insecure: its certificate is not checked") == 1
     with session(node, HOMES[2], origin):
         admitted(r, 1, HOMES[2])
+    s.reconfigure(top=tls_store(r, CA=root.cert, CertFile=root.cert, KeyFile=cert.key))
+    status, out = process.run([paths.v2sp(), "check", "-c", s.config])
+    assert status == 1 and "DeviceStore: the private key does not belong to the certificate" in out
 
 
 def test_a_password(stage, serve, origin, tmp_path):

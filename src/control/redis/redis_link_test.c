@@ -396,6 +396,14 @@ static uint16_t listen_tcp(struct world *w)
     return ntohs(sa.sin_port);
 }
 
+static bool was_down_for(const struct world *w, const char *why)
+{
+    struct redis_link_state s;
+
+    redis_link_state(w->link, &s);
+    return strstr(s.error, why) != NULL;
+}
+
 /* TLS is asked of a server that has none, and with files that are none. The password is kept. */
 static void it_has_no_tls(void **state)
 {
@@ -421,9 +429,8 @@ static void it_has_no_tls(void **state)
         store.ca = cases[i].ca;
         store.timeout_ms = cases[i].hasty ? HASTY : PATIENT;
         make_link(w, cases[i].script, &store);
-        UNTIL(w, w->warnings == 1);
-        if (strstr(w->line, cases[i].why) == NULL)
-            fail_msg("case %zu: %s", i, w->line);
+        UNTIL(w, was_down_for(w, cases[i].why)); /* a slow machine may first take long to connect */
+        assert_int_equal(w->warnings, 1);
         expect_state(w, REDIS_LINK_DOWN, cases[i].why, 0, 0);
         assert_null(memmem(w->got, w->got_len, SECRET, strlen(SECRET)));
         if (i + 1 < sizeof(cases) / sizeof(cases[0]))
