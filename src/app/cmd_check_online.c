@@ -26,6 +26,7 @@ struct inquiry {
     struct loop *loop;
     struct resolver *resolver; /* may be NULL */
     struct check_target *target;
+    struct config_options listens; /* only the addresses and the port */
     struct v2sp_user_list list;
     struct v2sp_reply_error list_error;
     unsigned *open; /* inquiries that still run */
@@ -207,6 +208,9 @@ static bool read_config(struct inquiry *q, const struct panel_reply *r, char typ
                  strcmp(conf.security, "none") == 0 ? "" : conf.security,
                  conf.tls_elsewhere ? " (TLS ended elsewhere)" : "");
         snprintf(type, 32, "%.31s", conf.type);
+        memcpy(q->listens.listen, conf.options.listen, sizeof(q->listens.listen));
+        q->listens.listen_count = conf.options.listen_count;
+        q->listens.port = conf.port;
         if (conf.notice[0] != '\0')
             warn(q, conf.notice);
         if (!conf.options.no_panel_rules)
@@ -231,6 +235,24 @@ static void config_done(void *arg, const struct panel_reply *r)
     struct panel_request users = {.data = take_users, .restart = restart_users, .done = users_done};
     if (!ask(q, V2SP_USER, type, &users))
         finish(q, false);
+}
+
+/* Two nodes to which the panels give one port, or to one of them the port of another's file. */
+static void judge_ports(struct inquiry *list, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        struct inquiry *q = &list[i];
+        for (size_t j = 0; j < i && q->good; j++) {
+            const struct inquiry *o = &list[j];
+            if (!o->good || !config_listens_clash(&o->listens, &q->listens))
+                continue;
+            q->good = false;
+            snprintf(q->says, sizeof(q->says),
+                     "listens on port %u like %.100s (line %d of %.100s); two nodes cannot share a "
+                     "port",
+                     q->listens.port, o->node->tag, o->node->line, o->node->file);
+        }
+    }
 }
 
 unsigned check_online(const struct config *cfg, unsigned *warnings)
@@ -262,6 +284,7 @@ unsigned check_online(const struct config *cfg, unsigned *warnings)
     }
     while (open > 0)
         loop_once(loop, 1000);
+    judge_ports(list, cfg->node_count);
     for (size_t i = 0; i < cfg->node_count; i++) {
         const struct inquiry *q = &list[i];
         bad += !q->good;

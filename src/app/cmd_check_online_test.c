@@ -65,15 +65,15 @@ static void stop(struct panel *p)
     close(p->fd);
 }
 
+#define NODE(id)                                                                                   \
+    "{\"ApiHost\":\"http://127.0.0.1:%u/x\",\"ApiKey\":\"secret\",\"NodeID\":" #id ",\"Timeout\":" \
+                                                                                   "5}"
+
 /* Asks the panel; what is printed comes back in @out. Returns the number of bad nodes. */
-static unsigned ask(const struct panel *p, char *out, size_t cap)
+static unsigned ask_for(const struct panel *p, const char *nodes, char *out, size_t cap)
 {
-    char text[256];
-    snprintf(
-        text, sizeof(text),
-        "{\"Nodes\":[{\"ApiHost\":\"http://127.0.0.1:%u/x\",\"ApiKey\":\"secret\",\"NodeID\":1,"
-        "\"Timeout\":5}]}",
-        p->port);
+    char text[512];
+    snprintf(text, sizeof(text), nodes, p->port, p->port);
     const struct config *cfg;
     assert_int_equal(config_parse(text, strlen(text), "c", NULL, &cfg), ST_OK);
     FILE *f = tmpfile();
@@ -95,6 +95,11 @@ static unsigned ask(const struct panel *p, char *out, size_t cap)
     fclose(f);
     config_unref(cfg);
     return bad;
+}
+
+static unsigned ask(const struct panel *p, char *out, size_t cap)
+{
+    return ask_for(p, "{\"Nodes\":[" NODE(1) "]}", out, cap);
 }
 
 #define OK(body) "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" body
@@ -156,6 +161,21 @@ static void a_panel_that_is_down_is_named(void **state)
     assert_non_null(strstr(out, "config: panel not reachable"));
 }
 
+/* What the file cannot show: only the panel's answers have the ports. */
+static void two_nodes_on_one_port_are_named(void **state)
+{
+    (void)state;
+    struct panel p = {.config = CONFIG, .users = OK("{\"users\":[]}")};
+    char out[2048];
+    start(&p);
+    assert_int_equal(ask_for(&p, "{\"Nodes\":[" NODE(1) ",\n" NODE(2) "]}", out, sizeof(out)), 1);
+    stop(&p);
+    assert_non_null(strstr(out, "ok: node [http://"));
+    assert_non_null(strstr(out, "c:2:1: error: node [http://"));
+    assert_non_null(strstr(out, "listens on port 8443 like [http://"));
+    assert_non_null(strstr(out, "(line 1 of c)"));
+}
+
 int main(void)
 {
     unsetenv("http_proxy"); /* the panel is here, not where a proxy could reach it */
@@ -164,6 +184,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_answer_becomes_one_line),
         cmocka_unit_test(a_panel_that_is_down_is_named),
+        cmocka_unit_test(two_nodes_on_one_port_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,6 +121,8 @@ bool config_node_same(const struct config_node *a, const struct config_node *b);
 /* "<ApiHost>|<NodeID>|<NodeType>": what names the node in the state database. Returns @dst. */
 #define CONFIG_IDENTITY_MAX 4096u
 char *config_node_identity(const struct config_node *node, char dst[CONFIG_IDENTITY_MAX]);
+/* A listener of @a and one of @b would take the same address and port. */
+bool config_listens_clash(const struct config_options *a, const struct config_options *b);
 /* Nothing differs, so that a reload may leave the node alone. */
 bool config_node_equal(const struct config_node *a, const struct config_node *b);
 

@@ -191,8 +191,7 @@ static void check_draft(struct config_reader *r, const struct config_path *at,
         config_report(r, CONFIG_WARNING, api_at, "ApiCA has no effect for a http:// ApiHost");
 }
 
-/* True if a listener of @a and one of @b would take the same address and port. */
-static bool listens_clash(const struct config_options *a, const struct config_options *b)
+bool config_listens_clash(const struct config_options *a, const struct config_options *b)
 {
     if (a->port == 0 || a->port != b->port)
         return false;
@@ -224,7 +223,7 @@ static void check_others(struct config_reader *r, const struct config_path *at,
                 "the same ApiHost and NodeID as in line %d of %s: traffic would be counted "
                 "twice; this second one is left out",
                 o->line, o->file);
-        else if (listens_clash(&o->options, &n->options))
+        else if (config_listens_clash(&o->options, &n->options))
             config_report(r, CONFIG_ERROR, at,
                           "listens on port %u like %s (line %d of %s); two nodes cannot share a "
                           "port, this second one is left out",
