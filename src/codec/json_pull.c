@@ -254,7 +254,7 @@ static enum status end_hex(struct json_pull *p)
     uint32_t v = p->hex;
     p->state = S_STRING;
     if (v == 0)
-        return fail(p, "no \\u0000 in a string");
+        v = 0xFFFD; /* one user's broken name must not cost a panel's whole list */
     if (v >= 0xDC00 && v <= 0xDFFF && p->high != 0) {
         put_code_point(p, 0x10000 + (((uint32_t)p->high - 0xD800) << 10) + (v - 0xDC00));
         p->high = 0;

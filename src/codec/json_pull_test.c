@@ -61,7 +61,7 @@ static const struct {
     {"[1.]", "[@0 !a digit@3"},
     {"nul", "!true, false or null@3"},
     {"\"\\u00g0\"", "!four hexadecimal digits after \\u@5"},
-    {"\"\\u0000\"", "!no \\u0000 in a string@6"},
+    {"\"\\u0000x\"", "s:\xEF\xBF\xBDx@0 "},
     {"[", "[@0 !']' before the end of the text@1"},
     {"\xEF\xBB{}", "!a value@2"},
     {"\xEF\xBB", "!a value@2"},
