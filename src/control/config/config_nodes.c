@@ -56,15 +56,31 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-/* The same panel: letter case and trailing slashes do not make another one of it. */
+/* The length of scheme, host and port in an address of a panel, without a port that the scheme has
+ * anyway; *@path is what follows. */
+static size_t authority(const char *url, const char **path)
+{
+    bool tls = strncasecmp(url, "https://", 8) == 0;
+    const char *port = tls ? ":443" : ":80", *host = strstr(url, "://");
+    size_t n = strlen(port), end = host == NULL ? 0 : (size_t)(host + 3 - url);
+
+    end += strcspn(url + end, "/?#");
+    *path = url + end;
+    return end > n && strncmp(url + end - n, port, n) == 0 ? end - n : end;
+}
+
+/* The same panel: letter case, trailing slashes and a port that its scheme has anyway do not make
+ * another one of it. */
 static bool same_host(const char *a, const char *b)
 {
-    size_t n = strlen(a), m = strlen(b);
-    while (n > 0 && a[n - 1] == '/')
+    const char *p, *q;
+    size_t i = authority(a, &p), k = authority(b, &q), n = strlen(p), m = strlen(q);
+
+    while (n > 0 && p[n - 1] == '/')
         n--;
-    while (m > 0 && b[m - 1] == '/')
+    while (m > 0 && q[m - 1] == '/')
         m--;
-    return n == m && strncasecmp(a, b, n) == 0;
+    return i == k && strncasecmp(a, b, i) == 0 && n == m && strncasecmp(p, q, n) == 0;
 }
 
 char *config_node_identity(const struct config_node *node, char dst[CONFIG_IDENTITY_MAX])

@@ -467,7 +467,7 @@ static void nodes_that_exclude_each_other(void **state)
     const struct config *cfg =
         parse("{\"Nodes\":[\n"
               "{\"ApiHost\":\"http://x/\",\"ApiKey\":\"k\",\"NodeID\":1,\"NodeType\":\"vless\"},\n"
-              "{\"ApiHost\":\"http://X\",\"ApiKey\":\"k\",\"NodeID\":\"1\"},\n"
+              "{\"ApiHost\":\"http://X:80/\",\"ApiKey\":\"k\",\"NodeID\":\"1\"},\n"
               "{\"ApiHost\":\"http://"
               "x\",\"ApiKey\":\"k\",\"NodeID\":2,\"ListenIP\":\"::\",\"Port\":443},\n"
               "{\"ApiHost\":\"http://"
@@ -480,13 +480,14 @@ static void nodes_that_exclude_each_other(void **state)
               "\"Port\":80}]}");
     assert_int_equal(cfg->node_count, 3);
     assert_findings(
-        cfg, "c.json:3:1: error: node [http://X]-:1: Nodes[1]: the same ApiHost and NodeID as in "
-             "line 2 of "
-             "c.json: traffic would be counted twice; this second one is left out\n"
-             "c.json:5:1: error: node [http://x]-:3: Nodes[3]: listens on port 443 like "
-             "[http://x]-:2 (line "
-             "4 of c.json); two nodes cannot share a port, this second one is left out\n"
-             "c.json:7:1: error: node a: Nodes[5]: the Name \"a\" is taken by line 6 of c.json");
+        cfg,
+        "c.json:3:1: error: node [http://X:80/]-:1: Nodes[1]: the same ApiHost and NodeID as in "
+        "line 2 of "
+        "c.json: traffic would be counted twice; this second one is left out\n"
+        "c.json:5:1: error: node [http://x]-:3: Nodes[3]: listens on port 443 like "
+        "[http://x]-:2 (line "
+        "4 of c.json); two nodes cannot share a port, this second one is left out\n"
+        "c.json:7:1: error: node a: Nodes[5]: the Name \"a\" is taken by line 6 of c.json");
     config_unref(cfg);
 }
 

@@ -308,8 +308,10 @@ static void finish(struct panel_call *call, CURLcode rc)
                    : rc == CURLE_OPERATION_TIMEDOUT ? ST_E_TIMEOUT
                                                     : ST_E_IO;
         r.text = call->data_status != ST_OK ? status_str(call->data_status)
-                 : call->error[0] != '\0'   ? call->error
-                                            : curl_easy_strerror(rc);
+                 : rc == CURLE_SEND_FAIL_REWIND
+                     ? "connection closed" /* we sent it no second time */
+                 : call->error[0] != '\0' ? call->error
+                                          : curl_easy_strerror(rc);
         /* A status without its body is no answer; a stream that the caller refused is one. */
         if (call->data_status == ST_OK)
             r.http = 0;

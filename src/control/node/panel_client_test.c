@@ -258,6 +258,7 @@ static void post_is_sent_once(void **state)
     assert_int_equal(w->requests, 1);
     assert_int_equal(w->http, 0);
     assert_true(w->sent);
+    assert_string_equal(w->text, "connection closed");
     /* And on a fresh one. */
     post(w, "{}");
     assert_int_equal(w->requests, 1);
