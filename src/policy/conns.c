@@ -43,6 +43,16 @@ static bool is_fresh(const struct conn_entry *e, uint64_t now_ms)
     return !idle(e, now_ms) && now_ms < e->born_ms + CONNS_FRESH_MS;
 }
 
+/* The newest is the last; only one that is counted late goes before others. */
+static void add_by_age(struct conns_class *k, struct conn_entry *e)
+{
+    struct list *before = k->open.prev;
+
+    while (before != &k->open && of(before)->born_ms > e->born_ms)
+        before = before->prev;
+    list_add_tail(before->next, &e->node);
+}
+
 static void put_out(struct conns_class *k, struct conn_entry *e, struct list *out)
 {
     list_del(&e->node);
@@ -93,7 +103,7 @@ enum status conns_enter(struct conns *c, struct conn_entry *e, enum conn_class c
         e->born_ms = now_ms;
         e->out = false;
         atomic_store_explicit(&e->active_s, (uint32_t)(now_ms / 1000), memory_order_relaxed);
-        list_add_tail(&k->open, &e->node);
+        add_by_age(k, e);
         k->count++;
     }
     spin_unlock(&c->lock);

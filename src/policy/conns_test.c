@@ -45,6 +45,22 @@ static void the_oldest_ends_for_the_newest(void **state)
     assert_int_equal(enter(&c, &e[5], CONN_TCP, 4, 4000, &gone), 0);
 }
 
+static void one_that_is_counted_late_goes_by_its_age(void **state)
+{
+    struct conns c;
+    struct conn_entry e[MANY], *gone = NULL;
+
+    (void)state;
+    conns_init(&c);
+    assert_int_equal(enter(&c, &e[0], CONN_TCP, 3, 5000, &gone), 0);
+    assert_int_equal(enter(&c, &e[1], CONN_TCP, UINT32_MAX, 2000, &gone), 0);
+    assert_int_equal(enter(&c, &e[2], CONN_TCP, UINT32_MAX, 1000, &gone), 0);
+    assert_int_equal(enter(&c, &e[3], CONN_TCP, 3, 7000, &gone), 1);
+    assert_ptr_equal(gone, &e[2]);
+    assert_int_equal(enter(&c, &e[4], CONN_TCP, 3, 7000, &gone), 1);
+    assert_ptr_equal(gone, &e[1]);
+}
+
 static void idle_ones_go_first(void **state)
 {
     struct conns c;
@@ -243,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_oldest_ends_for_the_newest),
+        cmocka_unit_test(one_that_is_counted_late_goes_by_its_age),
         cmocka_unit_test(idle_ones_go_first),
         cmocka_unit_test(classes_have_the_limit_each),
         cmocka_unit_test(a_burst_is_refused_at_its_end),

@@ -82,7 +82,7 @@ struct plane {
                            void *arg);
     /* Users have a device limit who had none, or a smaller one: counts the devices of their
      * sessions that were not counted so far, whatever the limit is; plane_sink.devices_counted
-     * follows once. */
+     * follows once. Or a connection limit who had none: the same for their streams. */
     void (*count_devices)(void *self, uint32_t node_no);
     /* Ends the sessions of devices that have lost their places (policy/devices.h). Those that move
      * payload end without being asked. */

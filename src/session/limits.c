@@ -146,36 +146,57 @@ static void tell(struct list *out)
     }
 }
 
-bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, enum conn_class class,
-                  struct why *why)
+/* One of no more than @limit. */
+static enum status enter_stream(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                                uint32_t limit, uint64_t at_ms)
 {
-    uint32_t limit = atomic_load_explicit(&u->conn_limit, memory_order_relaxed);
-    struct user_live *live = limit > 0 ? user_live_get(u) : NULL;
+    struct user_live *live = user_live_get(u);
     struct stream_entry *e = live != NULL ? calloc(1, sizeof(*e)) : NULL;
     struct list out;
 
-    if (limit == 0)
-        return true;
-    if (e == NULL) {
-        why_set(why, ST_E_NOMEM, "no memory for a stream", 0);
-        return false;
-    }
+    if (e == NULL)
+        return ST_E_NOMEM;
     e->msg.fn = on_place_taken;
     e->claim = c;
     e->worker = wn->worker;
     list_init(&out);
-    enum status st = conns_enter(&live->conns, &e->conn, class, limit, now_ms(wn), &out);
+    enum status st = conns_enter(&live->conns, &e->conn, c->class, limit, at_ms, &out);
     tell(&out);
     if (atomic_load_explicit(&live->conns.owes, memory_order_relaxed) &&
         atomic_exchange_explicit(&live->conns.owes, false, memory_order_relaxed))
         workers_tell_streams(wn->worker, u);
-    if (st != ST_OK) {
+    if (st == ST_OK)
+        c->stream = e;
+    else
         free(e);
+    return st;
+}
+
+bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, enum conn_class class,
+                  struct why *why)
+{
+    uint32_t limit = atomic_load_explicit(&u->conn_limit, memory_order_relaxed);
+
+    c->class = class;
+    if (limit == 0)
+        return true;
+    enum status st = enter_stream(c, wn, u, limit, now_ms(wn));
+    if (st == ST_E_NOMEM)
+        why_set(why, st, "no memory for a stream", 0);
+    else if (st != ST_OK)
         why_set(why, st, "connection limit of the user", (long)limit);
-        return false;
-    }
-    c->stream = e;
-    return true;
+    return st == ST_OK;
+}
+
+void claim_stream_late(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                       uint64_t active_ms)
+{
+    if (c->end == NULL || c->stream != NULL ||
+        atomic_load_explicit(&u->conn_limit, memory_order_relaxed) == 0)
+        return;
+    /* Without memory it stays what it was: not counted. */
+    if (enter_stream(c, wn, u, UINT32_MAX, active_ms) != ST_OK)
+        c->stream = NULL;
 }
 
 void limits_allow_streams(struct user_rt *u, const uint32_t allowed[CONN_CLASSES], uint64_t now_ms)

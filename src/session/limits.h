@@ -19,6 +19,7 @@ struct worker_node;
 struct claim {
     struct device *device;       /* its place among his devices; NULL: not counted */
     struct stream_entry *stream; /* among his streams; NULL: not counted */
+    enum conn_class class;       /* of a stream */
     /* Its place among the streams was given to a newer one: ends the owner, whose member it is. */
     void (*end)(struct claim *c);
 };
@@ -37,6 +38,10 @@ bool claim_is_out(const struct claim *c);
  * set. False, with @why: it must end. */
 bool claim_stream(struct claim *c, struct worker_node *wn, struct user_rt *u, enum conn_class class,
                   struct why *why);
+/* The owner, if it is a stream, began when @u had no connection limit: it counts from now on, as
+ * one whose last payload was at @active_ms, and nobody ends for it. */
+void claim_stream_late(struct claim *c, struct worker_node *wn, struct user_rt *u,
+                       uint64_t active_ms);
 /* plane.allow_streams; any thread. */
 void limits_allow_streams(struct user_rt *u, const uint32_t allowed[CONN_CLASSES], uint64_t now_ms);
 /* Payload moved. False: the device has lost its place, the owner is to end. */

@@ -422,6 +422,35 @@ static void a_device_that_lost_its_place_is_not_reported(void **state)
     user_devices_fini(&ud);
 }
 
+/* Streams that began without a limit count when there is one. */
+static void a_connection_limit_that_comes_later(void **state)
+{
+    (void)state;
+    struct bench *b = open_bench(NULL);
+    struct user_live *live = user_live_get(&b->users[0]);
+    int target[3], fd[3];
+
+    assert_non_null(live);
+    b->sink.devices_counted = on_counted;
+    for (int i = 0; i < 3; i++)
+        fd[i] = bench_pair(b, i < 2 ? 0 : 1, &target[i]);
+    bench_wait_open(b, 3);
+    assert_int_equal(live->conns.of[CONN_TCP].count, 0);
+    atomic_store(&b->users[0].conn_limit, 1);
+    count_devices(b);
+    count_devices(b); /* once, however often */
+    assert_int_equal(live->conns.of[CONN_TCP].count, 2);
+    for (int i = 0; i < 3; i++) {
+        close(fd[i]);
+        close(target[i]);
+    }
+    bench_wait_open(b, 0);
+    bench_settle(b); /* the last session has left */
+    assert_int_equal(live->conns.of[CONN_TCP].count, 0);
+    user_live_free(&b->users[0]);
+    close_bench(b);
+}
+
 static _Atomic unsigned said;
 
 static void count_line(struct log_sink *s, const char *line, size_t len)
@@ -504,6 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_device_limit_that_comes_later),
+        cmocka_unit_test(a_connection_limit_that_comes_later),
         cmocka_unit_test(places_are_given_from_process_to_process),
         cmocka_unit_test(a_device_that_lost_its_place_is_not_reported),
         cmocka_unit_test(a_limit_that_counts_nobody_is_said_once),

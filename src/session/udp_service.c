@@ -658,6 +658,7 @@ void udp_service_count_devices(struct worker_node *wn)
         LIST_FOREACH(n, tmp, &wn->udp->flows.idle[i]) {
             struct udp_flow *f = LIST_ENTRY(n, struct udp_flow, idle);
             claim_device_late(&f->claim, wn, f->user, &f->client, f->active_ms);
+            claim_stream_late(&f->claim, wn, f->user, f->active_ms);
         }
     }
 }

@@ -435,8 +435,10 @@ void worker_count_devices(struct worker *w, uint32_t node_no)
     udp_service_count_devices(wn);
     LIST_FOREACH(n, tmp, &wn->sessions) {
         struct session *s = LIST_ENTRY(n, struct session, node);
-        if (s->user && s->state != SESSION_FLUSHING)
-            claim_device_late(&s->claim, wn, s->user, &s->info.peer, s->active_ms);
+        if (s->user == NULL || s->state == SESSION_FLUSHING)
+            continue;
+        claim_device_late(&s->claim, wn, s->user, &s->info.peer, s->active_ms);
+        claim_stream_late(&s->claim, wn, s->user, s->active_ms);
     }
 }
 

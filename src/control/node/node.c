@@ -186,7 +186,7 @@ enum status node_apply(struct node *n, struct served_node *own_s, struct user_li
         if (st != ST_OK)
             forget_removed(n, &change);
     }
-    if (st == ST_OK && change.device_limits > 0)
+    if (st == ST_OK && change.device_limits + change.stream_limits > 0)
         n->env->plane->count_devices(n->env->plane->self, n->no);
     if (st == ST_OK && own_s != NULL)
         st = dynamic_limits_rule(n->env->dynamic, n->store_node, &s->limits);

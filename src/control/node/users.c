@@ -317,6 +317,8 @@ static bool change_limits(struct user_rt *u, const struct limits *lim, const str
     attach_devices(u, lim->device, env);
     struct user_devices *ud = atomic_load_explicit(&u->devices, memory_order_relaxed);
     change->device_limits += lower;
+    change->stream_limits +=
+        lim->conn > 0 && atomic_load_explicit(&u->conn_limit, memory_order_relaxed) == 0;
     if (lower && ud != NULL && env->device_limit_kick)
         device_panel_lowered(env->panel, ud, lim->device, env->node_no);
     if (higher && ud != NULL)

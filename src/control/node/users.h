@@ -96,6 +96,7 @@ struct users_change {
     size_t removed_count;
     size_t added, changed;
     size_t device_limits; /* users who have one now or a smaller one */
+    size_t stream_limits; /* users who have one now and had none */
 };
 
 /* Where in @t users with @uid begin, or would: one may have several credentials. */
