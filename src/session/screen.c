@@ -167,11 +167,20 @@ static void await(struct session *s)
         loop_task_add(worker_of(s)->loop, &s->task);
 }
 
+/* It may be dialled; if it has said nothing, that will be looked at when it comes. */
+static void note_silence(struct session *s)
+{
+    if (chain_up(&s->in)->head == NULL && s->target_name != NULL)
+        s->unheard = SCREEN_SILENT;
+}
+
 static enum screen_answer begin_stream(struct session *s, const struct target *to)
 {
     if (!screen_sniffs(s->wn))
         return SCREEN_PASS;
     enum screen_answer answer = look(s, to, server_speaks_first(to->addr.port));
+    if (answer == SCREEN_PASS)
+        note_silence(s);
     if (answer != SCREEN_WAIT)
         return answer;
     if (s->target_name == NULL)
@@ -233,10 +242,46 @@ static void conclude(struct session *s, bool last)
 {
     enum screen_answer answer = look(s, s->target_name, last);
 
+    if (answer == SCREEN_PASS)
+        note_silence(s);
     if (answer == SCREEN_WAIT)
         await(s);
     else
         session_screened(s, answer == SCREEN_PASS);
+}
+
+/* Nothing is moved while it is undecided, so that active_ms stays when it began. */
+bool screen_hear(struct session *s)
+{
+    struct worker *w = worker_of(s);
+    uint64_t now = loop_now_ms(w->loop);
+
+    /* A stream whose carrier is gone has all that it will get. */
+    if (s->cut == SESSION_NOT_CUT && !read_client(s))
+        return false;
+    if (chain_up(&s->in)->head == NULL)
+        return true;
+    if (s->unheard == SCREEN_SILENT) {
+        s->unheard = SCREEN_SPEAKS;
+        s->active_ms = now;
+    }
+    uint64_t end = s->active_ms + s->wn->view->node->sniff.whole_ms;
+    enum screen_answer answer = look(s, s->target_name, s->cut != SESSION_NOT_CUT || now >= end);
+    if (answer == SCREEN_WAIT) {
+        session_wake_by(s, end);
+        if (may_read(s))
+            loop_task_add(w->loop, &s->task);
+        return false;
+    }
+    s->unheard = SCREEN_HEARD;
+    if (answer == SCREEN_BLOCKED) {
+        const struct why why = {ST_E_REFUSED, NULL, 0};
+        session_give_up(s, &why);
+        return false;
+    }
+    pool_release(w->pool, s->target_name, sizeof(*s->target_name));
+    s->target_name = NULL;
+    return true;
 }
 
 void screen_run(struct session *s)

@@ -7,7 +7,8 @@
  *                                               and the addresses of each new name
  *
  * The first bytes are waited for only where a rule looks at what they say (audit_needs_sniffing),
- * within the bounds of view_node.sniff, and not on ports where the server speaks first. Datagrams
+ * within the bounds of view_node.sniff, and not on ports where the server speaks first. A client
+ * that was silent so long is looked at when it speaks, while its target is connected. Datagrams
  * are never held back: one that leaves the matter open, a part of a QUIC hello, passes, and the
  * flow ends with the one that decides. What was found serves the rules only; the session goes where
  * the client wanted.
@@ -39,6 +40,17 @@ enum screen_answer screen_request(struct session *s, const struct request *req);
 void screen_run(struct session *s);
 /* Its time is over: judged by what has come. May free @s. */
 void screen_late(struct session *s);
+
+/* Of a session whose client had said nothing when its target was dialled. */
+enum screen_hearing {
+    SCREEN_HEARD,
+    SCREEN_SILENT,
+    SCREEN_SPEAKS, /* it has begun; neither direction moves before that is judged */
+};
+
+/* Looks, before the session of @s in RELAY runs, at what its client has begun to say. True: it may
+ * run. Else it waits for more, as long as view_node.sniff says, or has ended; may free @s. */
+bool screen_hear(struct session *s);
 
 /* ---- datagrams ------------------------------------------------------------------------------- */
 

@@ -547,6 +547,8 @@ static void handshake(struct session *s)
 
 void session_run(struct session *s)
 {
+    if (s->unheard && s->state == SESSION_RELAY && !screen_hear(s))
+        return;
     if (session_run_cut(s))
         return;
     switch (s->state) {

@@ -85,6 +85,7 @@ struct session {
     uint8_t state;           /* enum session_state */
     uint8_t lingers;         /* deadlines of FLUSHING that were put off */
     uint8_t cut;             /* enum session_cut */
+    uint8_t unheard;         /* enum screen_hearing: its first bytes are still to be looked at */
     bool failed;             /* ends for another reason than that client or target ended */
     bool stranger;           /* counted as one by admission */
     bool up_done, down_done; /* FIN passed on in that direction */
@@ -103,7 +104,6 @@ void session_close(struct session *s, bool reset);
 void session_end(struct session *s);
 
 /* ---- between the files of session/ ---- */
-
 /* Fills a zeroed @s: takes a reference of @view, no conn is open, nothing is counted. */
 void session_init(struct session *s, struct worker_node *wn, struct view *view);
 

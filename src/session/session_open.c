@@ -80,7 +80,7 @@ static void begin_relay(struct session *s)
     /* The answers of a stream's flow are labelled with the name. */
     bool label =
         s->port && s->state == SESSION_PACKETS && s->target_name && s->target_name->host_len;
-    if (!label)
+    if (!label && !s->unheard)
         forget_target(s);
     conn_info_clear(w->pool, &s->info);
     s->env.users = NULL;

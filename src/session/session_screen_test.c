@@ -319,6 +319,86 @@ static void a_silent_client_gets_its_target_after_the_wait(void **state)
     close(target);
 }
 
+/* Silent for longer than the wait: dialled, and looked at when it speaks. */
+static void a_client_that_speaks_late_is_heard_all_the_same(void **state)
+{
+    struct test_screen *s = *state;
+    uint8_t hello[256];
+    uint64_t got;
+    size_t n = test_initial_hello(hello, "blocked.example");
+
+    test_screen_sniff_for(s, 1, TEST_SCREEN_HOUR);
+    int fd = test_screen_ask(s), target = test_screen_accept(s);
+    bench_send(target, "220 hello", 9);
+    assert_true(bench_answered(fd));
+    test_screen_bytes(fd, "220 hello", 9);
+    bench_send(fd, hello, n / 2);
+    bench_settle(s->b);
+    bench_send(fd, hello + n / 2, n - n / 2);
+    (void)bench_drain(target, &got);
+    assert_int_equal(got, 0);
+    assert_true(bench_at_end(fd));
+    close(fd);
+    close(target);
+    bench_wait_open(s->b, 0);
+    assert_int_equal(audit_hits_sum(s->hits).hits, 1);
+    assert_int_equal(bench_counted(s->b, 0, true), 0);
+    assert_int_equal(bench_counted(s->b, 0, false), 9);
+    fd = test_screen_ask(s);
+    target = test_screen_accept(s);
+    n = test_initial_hello(hello, "allowed.example");
+    bench_send(fd, hello, 7);
+    bench_settle(s->b);
+    bench_send(fd, hello + 7, n - 7);
+    test_screen_bytes(target, hello, n);
+    bench_send(target, "late", 4);
+    assert_true(bench_answered(fd));
+    test_screen_bytes(fd, "late", 4);
+    bench_send(fd, hello, n); /* looked at no more */
+    test_screen_bytes(target, hello, n);
+    close(fd);
+    close(target);
+}
+
+/* It is waited for the rest of what it says, but not for ever; and the end of it is an end. */
+static void half_a_hello_that_comes_late_goes_on(void **state)
+{
+    struct test_screen *s = *state;
+    uint8_t hello[256];
+    uint64_t rest;
+    size_t n = test_initial_hello(hello, "blocked.example");
+
+    test_screen_sniff_for(s, 1, 1);
+    int fd = test_screen_ask(s), target = test_screen_accept(s);
+    bench_send(fd, hello, 9);
+    test_screen_bytes(target, hello, 9);
+    bench_send(fd, hello + 9, n - 9);
+    test_screen_bytes(target, hello + 9, n - 9);
+    close(fd);
+    close(target);
+    test_screen_sniff_for(s, 1, TEST_SCREEN_HOUR);
+    fd = test_screen_ask(s);
+    target = test_screen_accept(s);
+    bench_send(fd, hello, 9);
+    shutdown(fd, SHUT_WR);
+    test_screen_bytes(target, hello, 9);
+    assert_true(bench_drain(target, &rest));
+    close(target);
+    close(fd);
+    fd = test_screen_ask(s); /* nothing is said at all */
+    target = test_screen_accept(s);
+    shutdown(fd, SHUT_WR);
+    assert_true(bench_drain(target, &rest));
+    bench_send(target, "late", 4);
+    close(target);
+    assert_true(bench_answered(fd));
+    test_screen_bytes(fd, "late", 4);
+    assert_true(bench_at_end(fd));
+    close(fd);
+    bench_wait_open(s->b, 0);
+    assert_int_equal(audit_hits_sum(s->hits).hits, 0);
+}
+
 /* The rest of a hello is waited for longer, but not for ever; what it is then, counts. */
 static void half_a_hello_is_judged_as_what_it_is(void **state)
 {
@@ -486,6 +566,8 @@ int main(void)
         CASE(a_session_may_end_while_its_name_is_looked_up),
         CASE(a_name_that_was_sniffed_is_not_looked_up),
         CASE(a_silent_client_gets_its_target_after_the_wait),
+        CASE(a_client_that_speaks_late_is_heard_all_the_same),
+        CASE(half_a_hello_that_comes_late_goes_on),
         CASE(half_a_hello_is_judged_as_what_it_is),
         CASE(the_rest_of_a_hello_is_waited_for_longer),
         CASE(ports_of_servers_that_speak_first_are_dialled_at_once),

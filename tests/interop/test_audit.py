@@ -126,6 +126,18 @@ def test_what_is_allowed_is_whole(link, origin, secure):
             assert visit.read_line(s) == "220 first word"
 
 
+def test_a_blocked_name_that_is_said_late(link):
+    """The target's first word shows that it has been dialled before the client said anything."""
+    with origins.Tcp(banner=b"220 first word\n") as first:
+        s = socks5.connect(link.proxy, *first.address)
+        assert visit.read_line(s) == "220 first word"
+
+        def speak():
+            s.sendall(b"GET / HTTP/1.1\r\nHost: blocked.test\r\n\r\n")
+            ends(s)
+        expect_blocked(link, r"\(http1 blocked\.test\) blocked by rule 1", speak)
+
+
 def quic_datagrams():
     with open(os.path.join(paths.ROOT, "src/sniff/testdata/sniff.json")) as f:
         return [bytes.fromhex(d) for d in json.load(f)["quic"]["datagrams"]]
