@@ -325,6 +325,13 @@ static void on_grant(void *arg, const struct controller_streams *list, size_t co
         successor_grant(s->successor, list, count);
 }
 
+static void on_put_out(void *arg, const struct controller_device *list, size_t count)
+{
+    struct service *s = arg;
+    if (s->successor)
+        successor_put_out(s->successor, list, count);
+}
+
 static enum status follow(struct service *s, const struct config *cfg)
 {
     const struct successor_conf conf = {
@@ -371,6 +378,7 @@ enum status service_start(struct service *s, const struct config *cfg)
                                      .left_online = on_left_online,
                                      .present = on_present,
                                      .grant = on_grant,
+                                     .put_out = on_put_out,
                                      .arg = s};
     s->controller = controller_new(&setup);
     st = s->controller ? make_workers(s, cfg) : ST_E_NOMEM;

@@ -28,7 +28,7 @@ struct successor {
     size_t row_count;
     struct handoff *sockets;
     bool ready, begun;
-    struct upgrade_queue gone, grants; /* what the other process has not been told of */
+    struct upgrade_queue gone, grants, out; /* what the other process has not been told of */
     struct timer streams;
 };
 
@@ -116,6 +116,7 @@ enum status successor_take(struct successor **out, const char **reason)
     s->watch.fd = fd;
     s->gone = (struct upgrade_queue){.each = sizeof(struct controller_user), .most = SIZE_MAX};
     s->grants = (struct upgrade_queue){.each = sizeof(struct controller_streams), .most = SIZE_MAX};
+    s->out = (struct upgrade_queue){.each = sizeof(struct controller_device), .most = SIZE_MAX};
     s->sockets = handoff_new();
     enum status st = s->sockets != NULL ? take_all(s) : ST_E_NOMEM;
     if (st != ST_OK) {
@@ -159,11 +160,24 @@ static void close_watch(struct successor *s)
 
 static enum status send_next(struct successor *s)
 {
-    struct upgrade_message m = {.type = s->gone.count > 0 ? UPGRADE_REMOVED : UPGRADE_GRANT};
-    struct upgrade_queue *q = s->gone.count > 0 ? &s->gone : &s->grants;
+    struct upgrade_message m;
+    struct upgrade_queue *q;
 
-    m.count = m.type == UPGRADE_REMOVED ? upgrade_queue_peek(q, m.users, CONTROLLER_USERS_MAX)
-                                        : upgrade_queue_peek(q, m.streams, CONTROLLER_STREAMS_MAX);
+    if (s->gone.count > 0) {
+        q = &s->gone;
+        m.type = UPGRADE_REMOVED;
+        m.count = upgrade_queue_peek(q, m.users, CONTROLLER_USERS_MAX);
+    } else if (s->grants.count > 0) {
+        q = &s->grants;
+        m.type = UPGRADE_GRANT;
+        m.count = upgrade_queue_peek(q, m.streams, CONTROLLER_STREAMS_MAX);
+    } else {
+        q = &s->out;
+        m.type = UPGRADE_OUT;
+        m.count = upgrade_queue_peek(q, m.devices, CONTROLLER_DEVICES_MAX);
+    }
+    if (m.count == 0)
+        return ST_MORE; /* nothing */
     enum status st = upgrade_send(s->watch.fd, &m);
     if (st == ST_OK)
         upgrade_queue_drop(q, m.count);
@@ -175,7 +189,7 @@ static void pump(struct successor *s)
 {
     enum status st = ST_OK;
 
-    while (s->watch.fd >= 0 && s->begun && st == ST_OK && s->gone.count + s->grants.count > 0)
+    while (s->watch.fd >= 0 && s->begun && st == ST_OK)
         st = send_next(s);
     if (s->watch.fd >= 0 &&
         loop_watch_mod(s->conf.loop, &s->watch,
@@ -193,6 +207,13 @@ void successor_removed(struct successor *s, const struct controller_user *list, 
 void successor_grant(struct successor *s, const struct controller_streams *list, size_t count)
 {
     if (s->watch.fd >= 0 && upgrade_queue_add(&s->grants, list, count))
+        pump(s);
+}
+
+void successor_put_out(struct successor *s, const struct controller_device *list, size_t count)
+{
+    /* What does not fit is said again with the next list. */
+    if (s->watch.fd >= 0 && s->out.count == 0 && upgrade_queue_add(&s->out, list, count))
         pump(s);
 }
 
@@ -322,5 +343,6 @@ void successor_free(struct successor *s)
     handoff_free(s->sockets);
     upgrade_queue_fini(&s->gone);
     upgrade_queue_fini(&s->grants);
+    upgrade_queue_fini(&s->out);
     free(s);
 }

@@ -13,6 +13,7 @@
 #include "base/status.h"
 
 struct controller;
+struct controller_device;
 struct controller_streams;
 struct controller_user;
 struct handoff;
@@ -47,6 +48,8 @@ NODISCARD enum status successor_watch(struct successor *s, const struct successo
  * the other process. */
 void successor_look(struct successor *s);
 void successor_removed(struct successor *s, const struct controller_user *list, size_t count);
+/* For controller_setup.put_out: devices have lost their places, also there. */
+void successor_put_out(struct successor *s, const struct controller_device *list, size_t count);
 /* For controller_setup.grant: so many streams may stay in the other process. */
 void successor_grant(struct successor *s, const struct controller_streams *list, size_t count);
 

@@ -422,6 +422,8 @@ static void on_message(struct upgrade *u, const struct upgrade_message *m)
         fail(u, m->text);
     else if (m->type == UPGRADE_REMOVED && u->state == LEAVING)
         controller_remove_users(u->setup.controller, m->users, m->count);
+    else if (m->type == UPGRADE_OUT && u->state == LEAVING)
+        controller_put_out(u->setup.controller, m->devices, m->count);
     else if (m->type == UPGRADE_GRANT && u->state == LEAVING)
         controller_allow_streams(u->setup.controller, m->streams, m->count);
 }

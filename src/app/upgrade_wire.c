@@ -81,6 +81,7 @@ static size_t body_size(unsigned type, size_t count, size_t *most)
         [UPGRADE_REMOVED] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_ONLINE] = {sizeof(struct wire_user), CONTROLLER_USERS_MAX},
         [UPGRADE_DEVICES] = {sizeof(struct wire_device), CONTROLLER_DEVICES_MAX},
+        [UPGRADE_OUT] = {sizeof(struct wire_device), CONTROLLER_DEVICES_MAX},
         [UPGRADE_MEMORY] = {0, 1},
         [UPGRADE_CELLS] = {sizeof(struct wire_cell), CONTROLLER_CELLS_MAX},
         [UPGRADE_STREAMS] = {sizeof(struct wire_streams), CONTROLLER_STREAMS_MAX},
@@ -215,6 +216,7 @@ static void pack(const struct upgrade_message *m, union wire_body *b, int *fds)
             pack_cell(&b->cells[i], &m->cells[i]);
         return;
     case UPGRADE_DEVICES:
+    case UPGRADE_OUT:
         for (size_t i = 0; i < m->count; i++)
             pack_device(&b->devices[i], &m->devices[i]);
         return;
@@ -269,6 +271,7 @@ static void unpack(struct upgrade_message *m, const union wire_body *b, const in
             unpack_cell(&m->cells[i], &b->cells[i]);
         return;
     case UPGRADE_DEVICES:
+    case UPGRADE_OUT:
         for (size_t i = 0; i < m->count; i++)
             unpack_device(&m->devices[i], &b->devices[i]);
         return;
@@ -346,7 +349,7 @@ static enum status check(const struct head *h, size_t got, size_t fd_count, int 
     if (h->version != UPGRADE_VERSION)
         return ST_E_UNSUPPORTED;
     size_t size = body_size(h->type, h->count, &most);
-    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_CELLS ||
+    if (h->type < UPGRADE_HELLO || h->type > UPGRADE_OUT ||
         (h->type == UPGRADE_MEMORY && h->count != 1) || h->count > most ||
         got != sizeof(*h) + size || (flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
         fd_count != fds_of(h->type, h->count))

@@ -19,6 +19,7 @@
  *   REPORT no push of ours is under way any more
  *                                                  REMOVED users whose sessions must end
  *                                                  GRANT how many of those streams may stay
+ *                                                  OUT devices that have lost their places
  *
  * A side that does not know the version says so and ends: the old process then goes on. */
 #ifndef APP_UPGRADE_WIRE_H
@@ -31,7 +32,7 @@
 #include "control/controller_upgrade.h"
 #include "session/handoff.h"
 
-#define UPGRADE_VERSION     5
+#define UPGRADE_VERSION     6
 #define UPGRADE_SOCKETS_MAX 64u /* a message; the kernel takes 253 descriptors at once */
 #define UPGRADE_TEXT_MAX    256u
 #define UPGRADE_ENV         "V2SP_UPGRADE_FD" /* where the new process finds its end */
@@ -53,6 +54,7 @@ enum upgrade_type {
     UPGRADE_GRANT,
     UPGRADE_MEMORY,
     UPGRADE_CELLS,
+    UPGRADE_OUT,
 };
 
 struct upgrade_message {
@@ -67,7 +69,7 @@ struct upgrade_message {
             int fd;
         } sockets[UPGRADE_SOCKETS_MAX];                            /* SOCKETS */
         struct controller_user users[CONTROLLER_USERS_MAX];        /* REMOVED, ONLINE */
-        struct controller_device devices[CONTROLLER_DEVICES_MAX];  /* DEVICES */
+        struct controller_device devices[CONTROLLER_DEVICES_MAX];  /* DEVICES, OUT */
         struct controller_streams streams[CONTROLLER_STREAMS_MAX]; /* STREAMS, GRANT */
         struct controller_cell cells[CONTROLLER_CELLS_MAX];        /* CELLS */
         struct controller_present present[CONTROLLER_PRESENT_MAX]; /* PRESENT */

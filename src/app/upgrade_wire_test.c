@@ -140,6 +140,10 @@ static void every_other_message_comes_as_it_went(void **state)
         assert_int_equal(a->seen.limit, b->seen.limit);
         assert_int_equal(a->seen.grace_s, b->seen.grace_s);
     }
+    out.type = UPGRADE_OUT;
+    pass();
+    assert_true(in.devices[9].panel == out.devices[9].panel);
+    assert_true(addr_equal(&in.devices[9].seen.ip, &out.devices[9].seen.ip));
     out.type = UPGRADE_PRESENT;
     out.count = CONTROLLER_PRESENT_MAX;
     for (unsigned i = 0; i < CONTROLLER_PRESENT_MAX; i++)
@@ -240,7 +244,7 @@ static void what_is_not_ours_is_refused(void **state)
     memset(raw + 8, 0xff, 4);
     expect_refused(raw, (size_t)n, ST_E_PROTO);
     memset(raw + 8, 0, 4);
-    raw[6] = UPGRADE_CELLS + 1; /* type */
+    raw[6] = UPGRADE_OUT + 1; /* type */
     expect_refused(raw, 16, ST_E_PROTO);
     raw[6] = 0;
     expect_refused(raw, 16, ST_E_PROTO);

@@ -22,6 +22,7 @@
 struct admin;
 struct config;
 struct controller;
+struct controller_device;
 struct controller_present;
 struct controller_streams;
 struct log;
@@ -58,6 +59,8 @@ struct controller_setup {
     void (*present)(void *arg, const struct controller_present *list, size_t count);
     /* How many streams the earlier process may keep (controller_upgrade.h). */
     void (*grant)(void *arg, const struct controller_streams *list, size_t count);
+    /* Devices that have lost their places to others: also in the earlier process. */
+    void (*put_out)(void *arg, const struct controller_device *list, size_t count);
     void *arg;
 };
 

@@ -7,6 +7,7 @@
 #include "control/store/counters.h"
 #include "control/device_guests.h"
 #include "control/node/dynamic_service.h"
+#include "control/node/device_book.h"
 #include "control/node/online_guests.h"
 #include "control/node/reporter.h"
 #include "control/store/store.h"
@@ -63,19 +64,49 @@ void controller_report(struct controller *c)
         reporter_poke(CONTROLLER_NODE(l)->reporter);
 }
 
+/* Nor are they online any more. */
+static void say_out(struct controller *c, const struct controller_device *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct device_panel *p = device_book_find(c->env.devices, list[i].panel);
+        if (p == NULL)
+            continue;
+        LIST_FOREACH(l, tmp, &p->nodes)
+            online_guests_drop(reporter_guests(LIST_ENTRY(l, struct node, panel_link)->reporter),
+                               list[i].uid, &list[i].seen.ip, list[i].seen.bits);
+    }
+    if (c->setup.put_out != NULL)
+        c->setup.put_out(c->setup.arg, list, count);
+}
+
 void controller_guests(struct controller *c, const struct controller_device *list, size_t count)
 {
-    if (count > 0)
+    if (count > 0) {
         device_guests_add(c->guests, list, count);
-    else
-        device_guests_end(c->guests);
+        return;
+    }
+    list = device_guests_end(c->guests, &count);
+    if (count > 0)
+        say_out(c, list, count);
+}
+
+void controller_put_out(struct controller *c, const struct controller_device *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct device_panel *p = device_book_find(c->env.devices, list[i].panel);
+        struct device_user *u = p != NULL ? device_panel_find(p, list[i].uid) : NULL;
+        if (u != NULL && devices_put_out(&u->devices.set, &list[i].seen, device_panel_now_s(p)))
+            device_panel_end(p);
+    }
+    say_out(c, list, count); /* it may be one of a yet earlier process */
 }
 
 void controller_guests_gone(struct controller *c)
 {
     /* What was told of a list that breaks off goes as well. */
-    device_guests_end(c->guests);
-    device_guests_end(c->guests);
+    size_t refused;
+    (void)device_guests_end(c->guests, &refused);
+    (void)device_guests_end(c->guests, &refused);
     LIST_FOREACH(l, tmp, &c->nodes)
         online_guests_clear(reporter_guests(CONTROLLER_NODE(l)->reporter));
     controller_no_streams(c);

@@ -86,6 +86,9 @@ void controller_leave(struct controller *c, void (*done)(void *arg), void *arg);
 /* Users whose number of streams, with those of a yet earlier process, is another one than at the
  * last call; the caller frees them. Returns how many. */
 size_t controller_streams(const struct controller *c, struct controller_streams **out);
+/* Of controller_devices those that have lost their places in the later process: their sessions end.
+ */
+void controller_put_out(struct controller *c, const struct controller_device *list, size_t count);
 /* Users with a speed limit and sessions, and nodes with a total, that have a cell and were not
  * listed yet; made now where need be. The caller frees them. Returns how many. */
 size_t controller_cells(struct controller *c, struct controller_cell **out);

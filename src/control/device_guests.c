@@ -20,8 +20,11 @@ struct guests {
 
 struct device_guests {
     struct device_book *book;
-    struct guests held;   /* of the last list that was whole */
-    struct guests coming; /* of the one that is being told */
+    struct guests held;                /* of the last list that was whole */
+    struct guests coming;              /* of the one that is being told */
+    struct controller_device *refused; /* of that one, by their limit */
+    size_t refused_count, refused_room;
+    bool told; /* refused is of the list before */
 };
 
 struct device_guests *device_guests_new(struct device_book *b)
@@ -49,6 +52,7 @@ void device_guests_free(struct device_guests *g)
         return;
     let_go(&g->held);
     let_go(&g->coming);
+    free(g->refused);
     free(g);
 }
 
@@ -71,6 +75,19 @@ static bool makes_sense(const struct device_seen *d)
                             (d->ip.family == ADDR_IP6 && d->bits <= 128));
 }
 
+static void refuse(struct device_guests *g, const struct controller_device *d)
+{
+    if (g->refused_count == g->refused_room) {
+        size_t room = g->refused_room * 2 + 16;
+        struct controller_device *p = realloc(g->refused, room * sizeof(*p));
+        if (p == NULL)
+            return; /* the next list has it again */
+        g->refused = p;
+        g->refused_room = room;
+    }
+    g->refused[g->refused_count++] = *d;
+}
+
 static void add(struct device_guests *g, const struct controller_device *d)
 {
     struct device_panel *p = device_book_find(g->book, d->panel);
@@ -85,23 +102,33 @@ static void add(struct device_guests *g, const struct controller_device *d)
         return;
     uint32_t now_s = device_panel_now_s(p);
     uint32_t active_s = now_s > d->seen.quiet_s ? now_s - d->seen.quiet_s : 0;
-    if (user_devices_enter(&u->devices, &d->seen.ip, &rule, active_s, &dev) != ST_OK)
-        return; /* his place is taken */
+    enum status st = user_devices_enter(&u->devices, &d->seen.ip, &rule, active_s, &dev);
+    if (st == ST_E_LIMIT)
+        refuse(g, d); /* his place is taken */
+    if (st != ST_OK)
+        return;
     u->devices.refs++;
     g->coming.list[g->coming.count++] = (struct guest){.user = &u->devices, .device = dev};
 }
 
 void device_guests_add(struct device_guests *g, const struct controller_device *list, size_t count)
 {
+    if (g->told) {
+        g->told = false;
+        g->refused_count = 0;
+    }
     for (size_t i = 0; i < count; i++)
         add(g, &list[i]);
 }
 
-void device_guests_end(struct device_guests *g)
+const struct controller_device *device_guests_end(struct device_guests *g, size_t *refused)
 {
+    *refused = g->told ? 0 : g->refused_count;
+    g->told = true;
     let_go(&g->held); /* those that stay are held by the new list */
     g->held = g->coming;
     g->coming = (struct guests){.list = NULL};
+    return g->refused;
 }
 
 /* ---- telling ---- */

@@ -21,8 +21,9 @@ struct device_guests *device_guests_new(struct device_book *b);
 void device_guests_free(struct device_guests *g);
 /* More of a list: users without a limit here, and what cannot be right, are passed over. */
 void device_guests_add(struct device_guests *g, const struct controller_device *list, size_t count);
-/* The list is whole: who is not on it has gone. */
-void device_guests_end(struct device_guests *g);
+/* The list is whole: who is not on it has gone. Those that have no place here any more, with their
+ * number in *@refused, are borrowed until the next call. */
+const struct controller_device *device_guests_end(struct device_guests *g, size_t *refused);
 
 /* All devices in @b that count now; the caller frees them. Without memory some are left out.
  * Returns how many. */

@@ -605,6 +605,24 @@ def test_two_processes_have_one_device_limit(serve, node, origin):
     upgrades.wait_all_left(s)
 
 
+def test_a_device_that_lost_its_place_ends_in_the_old_process(serve, node, origin):
+    """Another one has come in through the new process; the panel hears of one."""
+    node.limits = {1: {"device_limit": 1}}
+    s = serve(node, extra={"DeviceCountPrivate": True, "DeviceOverflow": "kick-oldest", "DrainTimeout": 600})
+    with vless.Session(node, ALICE, origin, source=("127.78.1.1", 0)) as alice, vless.Session(node, BOB, origin) as bob:
+        alice.say()
+        bob.say()
+        old = upgrades.upgrade(s)
+        with vless.Session(node, ALICE, origin, source=("127.78.2.1", 0)) as other:
+            other.say()
+            assert alice.ended(30) is not None
+            other.say()
+            wait.until(lambda: s.panel.online.get(1) == {"1": ["127.78.2.1"], "2": ["127.0.0.1"]}, 30,
+                       lambda: f"alive: {s.panel.online}")
+        assert old.alive()
+        bob.say()
+
+
 def test_devices_the_old_process_has_reported_are_our_own(serve, node, origin):
     """The panel counts what this node has told it before the upgrade, or before a crash: not devices elsewhere."""
     node.limits = {1: {"device_limit": 1}}

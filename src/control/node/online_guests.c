@@ -29,6 +29,30 @@ void online_guests_end(struct online_guests *g)
     online_list_settle(&g->list);
 }
 
+static bool lies_in(const struct addr *ip, const struct addr *net, unsigned bits)
+{
+    unsigned whole = bits / 8, rest = bits % 8;
+
+    if (ip->family != net->family || bits > (ip->family == ADDR_IP4 ? 32u : 128u) ||
+        memcmp(ip->ip, net->ip, whole) != 0)
+        return false;
+    return rest == 0 || (ip->ip[whole] ^ net->ip[whole]) >> (8 - rest) == 0;
+}
+
+void online_guests_drop(struct online_guests *g, uint64_t uid, const struct addr *net,
+                        unsigned bits)
+{
+    struct online_list *l = &g->list;
+    size_t from = online_list_find(l, uid), kept = from, i = from;
+
+    for (; i < l->count && l->own_list[i].uid == uid; i++)
+        if (!lies_in(&l->own_list[i].ip, net, bits))
+            l->own_list[kept++] = l->own_list[i];
+    if (kept < i && i < l->count)
+        memmove(l->own_list + kept, l->own_list + i, (l->count - i) * sizeof(*l->own_list));
+    l->count -= i - kept;
+}
+
 void online_guests_clear(struct online_guests *g)
 {
     /* What was told of a list that breaks off goes as well. */

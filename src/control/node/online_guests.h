@@ -26,6 +26,9 @@ struct online_guests {
 void online_guests_add(struct online_guests *g, uint64_t uid, const struct addr *ip);
 /* The list is whole: who is not on it has gone. */
 void online_guests_end(struct online_guests *g);
+/* What comes from the first @bits bits of @net of @uid has lost its place, until the next list. */
+void online_guests_drop(struct online_guests *g, uint64_t uid, const struct addr *net,
+                        unsigned bits);
 /* Nobody is there any more. */
 void online_guests_clear(struct online_guests *g);
 /* A copy of @list with those of @g behind it, as if they moved payload here; the caller frees it.
