@@ -7,6 +7,11 @@
 #include "control/node/views.h"
 #include "policy/user_live.h"
 
+/* What lies in a cell is read by the program of another version: a change of it is one of
+ * UPGRADE_VERSION (app/upgrade_wire.h). */
+_Static_assert(sizeof(struct user_buckets) == 16, "two words");
+_Static_assert(sizeof(struct share_queue) == 16, "a word and a round");
+
 static void lend_bucket(struct bucket *to, const struct bucket *from)
 {
     atomic_store_explicit(&to->spent, atomic_load_explicit(&from->spent, memory_order_relaxed),
