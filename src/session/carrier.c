@@ -134,7 +134,9 @@ static struct stream *stream_new(struct carrier *c, struct session *flow)
 {
     struct stream *st;
 
-    if (c->mux.count >= CARRIER_STREAMS_MAX || c->s->wn->removing)
+    /* Also while the node drains: the client cannot open it elsewhere (Xray-core common/mux/client.go
+     * ends the visit). */
+    if (c->mux.count >= CARRIER_STREAMS_MAX)
         return NULL;
     st = pool_alloc(c->mux.pool, sizeof(*st));
     if (st == NULL)

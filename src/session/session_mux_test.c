@@ -621,6 +621,22 @@ static void a_node_that_goes_does_not_wait_for_flows_that_wait(void **state)
     close(udp);
 }
 
+/* Its client has no way to open them elsewhere. */
+static void a_carrier_of_a_node_that_goes_takes_streams(void **state)
+{
+    struct bench *b = *state;
+    int fd = carrier(b, 0);
+    open_stream(fd, 1, b->origin_port, "ebefore");
+    assert_true(bench_answered(fd));
+    expect_data(fd, 1, "before");
+    b->plane.remove(b->plane.self, 0, 600000);
+    bench_settle(b);
+    open_stream(fd, 2, b->origin_port, "eafter");
+    expect_data(fd, 2, "after");
+    close(fd);
+    bench_pump_until(b, &b->gone);
+}
+
 static void flows_that_wait_are_few(void **state)
 {
     /* Not the bench of the other cases: room for 16 sessions, so for two that wait. */
@@ -724,6 +740,7 @@ int main(void)
         CASE(the_same_id_of_another_user_is_another_flow),
         CASE(what_comes_while_a_flow_waits_is_delivered_when_it_is_back),
         CASE(a_node_that_goes_does_not_wait_for_flows_that_wait),
+        CASE(a_carrier_of_a_node_that_goes_takes_streams),
         cmocka_unit_test(flows_that_wait_are_few),
         cmocka_unit_test(with_little_memory_streams_are_slow_or_end_and_nothing_else_does),
         cmocka_unit_test(a_full_worker_refuses_streams_and_keeps_the_carrier),

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import admin, crowd, origins, paths, ports, process, shadowsocks, socks5, spec, upgrades, v2sp, vless, wait
+from harness import (admin, crowd, flows, muxcool, origins, paths, ports, process, shadowsocks, socks5, spec, tally,
+                     upgrades, v2sp, vless, wait)
 from harness.spec import ALICE, BOB
 
 
@@ -291,6 +292,30 @@ def test_native_udp_moves_at_once(serve, stage):
         assert len(o.peers) == 2, "a port for each process"
     upgrades.wait_all_left(s)
     s.panel.wait_sum(1, moved, moved)
+
+
+def test_a_carrier_goes_on_taking_streams(serve, node):
+    """In the process that has it: its client opens them nowhere else. Every byte is reported."""
+    s = serve(node)
+    target, up, down = tally.Target(), 0, 0
+    mux = flows.Mux(flows.RAW, (node.listen, node.port), ALICE)
+
+    def visit():
+        nonlocal up, down
+        flow = flows.Tcp(target, None, lambda _: mux.stream(muxcool.TCP, target.address))
+        assert flow.exchange(5_000, 70_000), "the stream was refused"
+        flow.close()
+        up, down = up + flow.sent, down + flow.received
+
+    visit()
+    old = upgrades.upgrade(s)
+    visit()
+    assert old.alive()
+    visit()
+    mux.carrier.socket.close()
+    upgrades.wait_all_left(s)
+    s.panel.wait_sum(1, up, down)
+    target.stop()
 
 
 def child_of(proc):
