@@ -134,8 +134,8 @@ static struct stream *stream_new(struct carrier *c, struct session *flow)
 {
     struct stream *st;
 
-    /* Also while the node drains: the client cannot open it elsewhere (Xray-core common/mux/client.go
-     * ends the visit). */
+    /* Also while the node drains: the client opens it nowhere else, but ends the visit (Xray-core
+     * common/mux/client.go). */
     if (c->mux.count >= CARRIER_STREAMS_MAX)
         return NULL;
     st = pool_alloc(c->mux.pool, sizeof(*st));
