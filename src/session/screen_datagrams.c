@@ -1,5 +1,5 @@
 /* Datagrams under rules: a verdict for each of the last few destinations, and what the first
- * datagrams to it have told. */
+ * datagrams to it have told, and the first of each connection of QUIC that begins later. */
 #include <string.h>
 
 #include "base/frame.h"
@@ -103,7 +103,8 @@ static struct dest *add(struct screen *s, const struct screen_flow *f, const str
 
 /* ---- what they say --------------------------------------------------------------------------- */
 
-static void look(struct screen *s, const struct screen_flow *f, struct dest *d, const uint8_t *p,
+/* False: this one has told nothing. */
+static bool look(struct screen *s, const struct screen_flow *f, struct dest *d, const uint8_t *p,
                  size_t n)
 {
     uint8_t at = (uint8_t)(d - s->dests);
@@ -120,6 +121,19 @@ static void look(struct screen *s, const struct screen_flow *f, struct dest *d, 
     s->ended = found.protocol != SNIFF_NONE && !screen_judge(f, &d->to, true, &found);
     if (d->settled)
         sniff_datagrams_fini(&s->sniff, pool_of(f));
+    return found.protocol != SNIFF_NONE;
+}
+
+/* Applications with one socket for all their connections reach several names at one address. What
+ * cannot be opened, as the later Initial packets of a connection, leaves things as they are. */
+static void look_again(struct screen *s, const struct screen_flow *f, struct dest *d,
+                       const uint8_t *p, size_t n)
+{
+    d->looked = 0;
+    if (look(s, f, d, p, n))
+        return;
+    d->settled = true;
+    sniff_datagrams_fini(&s->sniff, pool_of(f));
 }
 
 static enum screen_answer judge(struct screen *s, const struct screen_flow *f,
@@ -131,7 +145,9 @@ static enum screen_answer judge(struct screen *s, const struct screen_flow *f,
     if (d == NULL)
         d = add(s, f, to);
     if (!d->settled)
-        look(s, f, d, p, n);
+        (void)look(s, f, d, p, n);
+    else if (!d->blocked && screen_sniffs(f->wn) && sniff_quic_begins(p, n))
+        look_again(s, f, d, p, n);
     return d->blocked || s->ended ? SCREEN_BLOCKED : SCREEN_PASS;
 }
 
@@ -162,13 +178,14 @@ static void target_of(const struct screen *s, const struct span *d, const struct
     }
 }
 
-/* Is the datagram for the address that the last one was for, and is that settled? */
+/* Is the datagram for the address that the last one was for, is that settled, and nothing new
+ * begun? */
 static bool passes_at_once(const struct screen *s, const struct span *d)
 {
     const struct dest *last = &s->dests[s->last];
 
     return s->used > 0 && last->settled && !last->blocked && last->to.host_len == 0 &&
-           addr_equal(&last->to.addr, &d->peer);
+           addr_equal(&last->to.addr, &d->peer) && !sniff_quic_begins(span_data(d), d->len);
 }
 
 enum status screen_queue(struct screen **sc, const struct screen_flow *f, const struct addr *dflt,

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "proto/mux/frame.h"
 #include "session/test_screen.h"
+#include "sniff/sniff.h"
 #include "sniff/test_initial.h"
 
 static int ask_udp(struct test_screen *s)
@@ -109,6 +110,37 @@ static void quic_to_a_blocked_name_ends_its_flow(void **state)
     expect_no_datagram(s);
     assert_int_equal(audit_hits_sum(s->hits).hits, 2);
     assert_int_equal(bench_counted(s->b, 0, true), first);
+}
+
+/* To one address, from one socket: each connection's name counts, however late it begins. */
+static void every_connection_of_quic_is_looked_at(void **state)
+{
+    struct test_screen *s = *state;
+    uint8_t p[2048];
+    char c;
+
+    int fd = ask_udp(s);
+    for (unsigned i = 0; i < 2 * SNIFF_DATAGRAMS_MAX; i++) {
+        send_datagram(fd, "noise", 5);
+        expect_datagram(s, "noise", 5);
+    }
+    size_t n = initial(s, p, "allowed.example", 0, 1000);
+    send_datagram(fd, p, n);
+    expect_datagram(s, p, n);
+    p[n - 1] ^= 1; /* which nobody can open: nothing is made of it */
+    send_datagram(fd, p, n);
+    expect_datagram(s, p, n);
+    size_t first = initial(s, p, "blocked.example", 30, 1000);
+    send_datagram(fd, p, first);
+    expect_datagram(s, p, first);
+    send_datagram(fd, p, initial(s, p, "blocked.example", 0, 30));
+    while (recv(fd, &c, 1, 0) > 0)
+        continue;
+    close(fd);
+    bench_wait_open(s->b, 0);
+    expect_no_datagram(s);
+    assert_int_equal(audit_hits_sum(s->hits).hits, 1);
+    assert_int_equal(bench_counted(s->b, 0, true), 2 * SNIFF_DATAGRAMS_MAX * 5 + 2 * n + first);
 }
 
 static void other_flows_go_on(void **state)
@@ -300,6 +332,7 @@ int main(void)
         CASE(datagrams_to_a_blocked_name_are_not_sent),
         CASE(datagrams_to_a_name_in_a_blocked_network_are_not_sent),
         CASE(quic_to_a_blocked_name_ends_its_flow),
+        CASE(every_connection_of_quic_is_looked_at),
         CASE(other_flows_go_on),
         CASE(nothing_is_looked_at_where_sniffing_is_off),
         CASE(bittorrent_ends_its_flow),

@@ -282,6 +282,13 @@ static void read_packets(struct sniff_quic *q, struct crypto_ctx *cc, const uint
     }
 }
 
+bool sniff_quic_begins(const uint8_t *p, size_t n)
+{
+    struct header h;
+
+    return read_header(p, n, &h) && h.initial;
+}
+
 enum status sniff_quic_feed(struct sniff_quic **state, struct pool *pool, struct crypto_ctx *cc,
                             const uint8_t *p, size_t n, struct sniff *out)
 {

@@ -12,6 +12,7 @@
 #ifndef SNIFF_SNIFF_H
 #define SNIFF_SNIFF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +63,9 @@ struct sniff_datagrams {
 NODISCARD enum status sniff_datagrams_feed(struct sniff_datagrams *d, struct pool *pool,
                                            struct crypto_ctx *cc, const uint8_t *p, size_t n,
                                            struct sniff *out);
+/* May this datagram be a client's first, or one of its first, of a QUIC connection? Most others are
+ * told from them by their first byte. */
+bool sniff_quic_begins(const uint8_t *p, size_t n);
 /* Safe on a zeroed one. */
 void sniff_datagrams_fini(struct sniff_datagrams *d, struct pool *pool);
 
