@@ -114,9 +114,12 @@ enum status successor_take(struct successor **out, const char **reason)
         return ST_E_IO;
     }
     s->watch.fd = fd;
-    s->gone = (struct upgrade_queue){.each = sizeof(struct controller_user), .most = SIZE_MAX};
-    s->grants = (struct upgrade_queue){.each = sizeof(struct controller_streams), .most = SIZE_MAX};
-    s->out = (struct upgrade_queue){.each = sizeof(struct controller_device), .most = SIZE_MAX};
+    s->gone = (struct upgrade_queue){
+        .type = UPGRADE_REMOVED, .each = sizeof(struct controller_user), .most = SIZE_MAX};
+    s->grants = (struct upgrade_queue){
+        .type = UPGRADE_GRANT, .each = sizeof(struct controller_streams), .most = SIZE_MAX};
+    s->out = (struct upgrade_queue){
+        .type = UPGRADE_OUT, .each = sizeof(struct controller_device), .most = SIZE_MAX};
     s->sockets = handoff_new();
     enum status st = s->sockets != NULL ? take_all(s) : ST_E_NOMEM;
     if (st != ST_OK) {
@@ -160,28 +163,13 @@ static void close_watch(struct successor *s)
 
 static enum status send_next(struct successor *s)
 {
-    struct upgrade_message m;
-    struct upgrade_queue *q;
+    enum status st = upgrade_queue_send(&s->gone, s->watch.fd);
 
-    if (s->gone.count > 0) {
-        q = &s->gone;
-        m.type = UPGRADE_REMOVED;
-        m.count = upgrade_queue_peek(q, m.users, CONTROLLER_USERS_MAX);
-    } else if (s->grants.count > 0) {
-        q = &s->grants;
-        m.type = UPGRADE_GRANT;
-        m.count = upgrade_queue_peek(q, m.streams, CONTROLLER_STREAMS_MAX);
-    } else {
-        q = &s->out;
-        m.type = UPGRADE_OUT;
-        m.count = upgrade_queue_peek(q, m.devices, CONTROLLER_DEVICES_MAX);
-    }
-    if (m.count == 0)
-        return ST_MORE; /* nothing */
-    enum status st = upgrade_send(s->watch.fd, &m);
-    if (st == ST_OK)
-        upgrade_queue_drop(q, m.count);
-    return st;
+    if (st == ST_MORE)
+        st = upgrade_queue_send(&s->grants, s->watch.fd);
+    if (st == ST_MORE)
+        st = upgrade_queue_send(&s->out, s->watch.fd);
+    return st; /* ST_MORE: nothing is due */
 }
 
 /* Sends what fits. Of a process that is gone its end tells. */

@@ -45,7 +45,7 @@ struct upgrade {
     struct controller_device *device_list; /* with devices */
     size_t device_count;
     bool had_devices, had_cells; /* it was told some */
-    bool memory;
+    bool memory;                 /* it is to get that of speed limits */
     struct upgrade_queue online, present, streams, cells;
     void (*done)(void *arg, bool ok, const char *text);
     void *done_arg;
@@ -186,28 +186,6 @@ static enum status send_devices(struct upgrade *u)
     return st;
 }
 
-static enum status send_online(struct upgrade *u)
-{
-    struct upgrade_message m = {.type = UPGRADE_ONLINE};
-
-    m.count = upgrade_queue_peek(&u->online, m.users, CONTROLLER_USERS_MAX);
-    enum status st = upgrade_send(u->socket.fd, &m);
-    if (st == ST_OK)
-        upgrade_queue_drop(&u->online, m.count);
-    return st;
-}
-
-static enum status send_streams(struct upgrade *u)
-{
-    struct upgrade_message m = {.type = UPGRADE_STREAMS};
-
-    m.count = upgrade_queue_peek(&u->streams, m.streams, CONTROLLER_STREAMS_MAX);
-    enum status st = upgrade_send(u->socket.fd, &m);
-    if (st == ST_OK)
-        upgrade_queue_drop(&u->streams, m.count);
-    return st;
-}
-
 static enum status send_memory(struct upgrade *u)
 {
     const struct upgrade_message m = {
@@ -218,52 +196,31 @@ static enum status send_memory(struct upgrade *u)
     return st;
 }
 
-static enum status send_cells(struct upgrade *u)
-{
-    struct upgrade_message m = {.type = UPGRADE_CELLS};
-
-    m.count = upgrade_queue_peek(&u->cells, m.cells, CONTROLLER_CELLS_MAX);
-    enum status st = upgrade_send(u->socket.fd, &m);
-    if (st == ST_OK)
-        upgrade_queue_drop(&u->cells, m.count);
-    return st;
-}
-
-static enum status send_present(struct upgrade *u)
-{
-    struct upgrade_message m = {.type = UPGRADE_PRESENT};
-
-    m.count = upgrade_queue_peek(&u->present, m.present, CONTROLLER_PRESENT_MAX);
-    enum status st = upgrade_send(u->socket.fd, &m);
-    if (st == ST_OK)
-        upgrade_queue_drop(&u->present, m.count);
-    return st;
-}
-
 /* What goes to a process that serves, or is to: it begins with what counts here, and reports
  * when it knows who is online here. */
 static enum status send_rest(struct upgrade *u)
 {
-    if (u->streams.count > 0)
-        return send_streams(u);
-    if (u->memory)
+    int fd = u->socket.fd;
+    enum status st = upgrade_queue_send(&u->streams, fd);
+
+    if (st == ST_MORE && u->memory)
         return send_memory(u);
-    if (u->cells.count > 0)
-        return send_cells(u);
-    if (u->go) {
-        enum status st = send_bare(u, UPGRADE_GO);
+    if (st == ST_MORE)
+        st = upgrade_queue_send(&u->cells, fd);
+    if (st == ST_MORE && u->go) {
+        st = send_bare(u, UPGRADE_GO);
         u->go = st != ST_OK;
         return st;
     }
-    if (u->present.count > 0)
-        return send_present(u);
-    if (u->online.count > 0)
-        return send_online(u);
-    if (!u->report)
-        return ST_MORE; /* nothing */
-    enum status st = send_bare(u, UPGRADE_REPORT);
-    u->report = st != ST_OK;
-    return st;
+    if (st == ST_MORE)
+        st = upgrade_queue_send(&u->present, fd);
+    if (st == ST_MORE)
+        st = upgrade_queue_send(&u->online, fd);
+    if (st == ST_MORE && u->report) {
+        st = send_bare(u, UPGRADE_REPORT);
+        u->report = st != ST_OK;
+    }
+    return st; /* ST_MORE: nothing is due */
 }
 
 static enum status send_next(struct upgrade *u)
@@ -602,12 +559,14 @@ struct upgrade *upgrade_new(const struct upgrade_setup *setup)
     timer_init(&u->timer, on_timer);
     timer_init(&u->push, look_at_pushes);
     timer_init(&u->list, list_all);
-    u->cells = (struct upgrade_queue){.each = sizeof(struct controller_cell), .most = SIZE_MAX};
-    u->streams =
-        (struct upgrade_queue){.each = sizeof(struct controller_streams), .most = SIZE_MAX};
-    u->online = (struct upgrade_queue){.each = sizeof(struct controller_user), .most = QUEUE_MAX};
-    u->present =
-        (struct upgrade_queue){.each = sizeof(struct controller_present), .most = QUEUE_MAX};
+    u->online = (struct upgrade_queue){
+        .type = UPGRADE_ONLINE, .each = sizeof(struct controller_user), .most = QUEUE_MAX};
+    u->present = (struct upgrade_queue){
+        .type = UPGRADE_PRESENT, .each = sizeof(struct controller_present), .most = QUEUE_MAX};
+    u->streams = (struct upgrade_queue){
+        .type = UPGRADE_STREAMS, .each = sizeof(struct controller_streams), .most = SIZE_MAX};
+    u->cells = (struct upgrade_queue){
+        .type = UPGRADE_CELLS, .each = sizeof(struct controller_cell), .most = SIZE_MAX};
     return u;
 }
 

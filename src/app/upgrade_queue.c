@@ -53,6 +53,23 @@ void upgrade_queue_drop(struct upgrade_queue *q, size_t count)
     q->first = q->room = 0;
 }
 
+#define PIECE 256u /* what a message takes of any kind */
+_Static_assert(PIECE <= CONTROLLER_USERS_MAX && PIECE <= CONTROLLER_DEVICES_MAX &&
+                   PIECE <= CONTROLLER_STREAMS_MAX && PIECE <= CONTROLLER_CELLS_MAX &&
+                   PIECE <= CONTROLLER_PRESENT_MAX,
+               "a message takes a piece");
+
+enum status upgrade_queue_send(struct upgrade_queue *q, int fd)
+{
+    struct upgrade_message m = {.type = q->type};
+
+    m.count = upgrade_queue_peek(q, m.users, PIECE); /* members of a union begin at one place */
+    enum status st = m.count > 0 ? upgrade_send(fd, &m) : ST_MORE;
+    if (st == ST_OK)
+        upgrade_queue_drop(q, m.count);
+    return st;
+}
+
 void upgrade_queue_fini(struct upgrade_queue *q)
 {
     upgrade_queue_drop(q, q->count);

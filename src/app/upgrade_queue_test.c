@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "app/upgrade_queue.h"
 
 static void they_come_in_the_order_they_went(void **state)
@@ -38,10 +41,45 @@ static void they_come_in_the_order_they_went(void **state)
     upgrade_queue_fini(&q);
 }
 
+static void they_are_sent_in_pieces(void **state)
+{
+    struct upgrade_queue q = {
+        .type = UPGRADE_GRANT, .each = sizeof(struct controller_streams), .most = 1000};
+    static struct controller_streams list[1000];
+    static struct upgrade_message m;
+    int ends[2];
+    size_t got = 0;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+    assert_int_equal(upgrade_queue_send(&q, ends[0]), ST_MORE);
+    for (unsigned i = 0; i < 1000; i++)
+        list[i] = (struct controller_streams){.user = {.uid = i}, .count = {i, i + 1}};
+    assert_true(upgrade_queue_add(&q, list, 1000));
+    while (q.count > 0) {
+        assert_int_equal(upgrade_queue_send(&q, ends[0]), ST_OK);
+        assert_int_equal(upgrade_recv(ends[1], &m), ST_OK);
+        assert_int_equal(m.type, UPGRADE_GRANT);
+        for (size_t i = 0; i < m.count; i++, got++) {
+            assert_true(m.streams[i].user.uid == got);
+            assert_int_equal(m.streams[i].count[1], got + 1);
+        }
+    }
+    assert_int_equal(got, 1000);
+    /* What could not be sent stays. */
+    assert_true(upgrade_queue_add(&q, list, 3));
+    close(ends[1]);
+    assert_int_equal(upgrade_queue_send(&q, ends[0]), ST_E_CLOSED);
+    assert_int_equal(q.count, 3);
+    upgrade_queue_fini(&q);
+    close(ends[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_come_in_the_order_they_went),
+        cmocka_unit_test(they_are_sent_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
