@@ -137,6 +137,24 @@ static void smaller_limit_counts(void **state)
     user_list_fini(&l);
 }
 
+/* Streams are not counted without a limit, so the first one is to be said; new users have none. */
+static void first_connection_limits_are_told(void **state)
+{
+    static const struct {
+        uint32_t limit;
+        size_t told;
+    } steps[] = {{0, 0}, {5, 2}, {5, 0}, {3, 0}, {0, 0}, {1, 2}};
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        w->env.conn_limit = steps[i].limit;
+        (void)apply(w, "1a0 2b0");
+        assert_int_equal(w->change.stream_limits, steps[i].told);
+    }
+    (void)apply(w, "1a0 2b0 3c0");
+    assert_int_equal(w->change.stream_limits, 0);
+}
+
 static void on_changed(void *arg, uint32_t node, uint64_t uid, uint32_t kbps, uint64_t bytes)
 {
     const struct world *w = arg;
@@ -320,6 +338,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(differences),
         TEST(smaller_limit_counts),
+        TEST(first_connection_limits_are_told),
         TEST(who_is_held_to_a_rate_stays_so),
         TEST(missing_users),
         TEST(hash_of_lists),
