@@ -94,6 +94,17 @@ static bool is_localhost(const char *name, size_t len)
            (len == n || name[len - n - 1] == '.');
 }
 
+static bool ends_in_number(const char *name, size_t len)
+{
+    size_t digits = 0;
+
+    if (len > 0 && name[len - 1] == '.')
+        len--;
+    while (digits < len && ascii_is_digit(name[len - 1 - digits]))
+        digits++;
+    return digits > 0 && (digits == len || name[len - 1 - digits] == '.');
+}
+
 /* ---- cache ----------------------------------------------------------------------------------- */
 
 static struct resolver_entry *entry_find(struct resolver *r, const char *name, uint64_t hash,
@@ -572,6 +583,9 @@ enum status resolver_get(struct resolver *r, const char *name, enum resolve_want
         answer_localhost(name, want, now);
         return ST_OK;
     }
+    struct addr literal;
+    if (ends_in_number(lower, len) && addr_parse_ip(&literal, lower, len) != ST_OK)
+        return refuse(now, ST_E_NOTFOUND);
     memset(req, 0, sizeof(*req));
     req->r = r;
     req->fn = fn;

@@ -3,8 +3,9 @@
  * One a worker, single-threaded. A and AAAA are separate cache entries, each asked for once however
  * many requests wait (single flight), kept for their TTL (5 s to 1 h; no such name 10 s, failures 2
  * s), at most RESOLVER_NAMES_MAX of them, least recently used out first. /etc/hosts is honoured;
- * "localhost" and names under it never leave the host (RFC 6761). Every request is answered within
- * RESOLVER_DEADLINE_MS. */
+ * "localhost" and names under it never leave the host (RFC 6761). There are no names whose last
+ * label is a number (RFC 3696 section 2), though c-ares takes "127.000.000.001" for an address.
+ * Every request is answered within RESOLVER_DEADLINE_MS. */
 #ifndef IO_RESOLVER_H
 #define IO_RESOLVER_H
 

@@ -307,6 +307,27 @@ static void one_silent_family_does_not_hold_up_the_other(void **state)
     close_bench(&b);
 }
 
+static void numbers_are_no_names(void **state)
+{
+    static const char *const names[] = {"127.1",           "2130706433", "0177.0.0.1",
+                                        "127.000.000.001", "127.0.0.1.", "a.example.5",
+                                        "0x7f.0.0.1"};
+    struct bench b;
+    struct ask a = {0};
+
+    (void)state;
+    open_bench(&b);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_int_equal(ask(&b, &a, names[i], RESOLVE_ANY), ST_E_NOTFOUND);
+    assert_int_equal(b.server.queries, 0);
+    if (ask(&b, &a, "127.0.0.1", RESOLVE_IP4) == ST_MORE) /* as callers may ask */
+        wait_answer(&b, &a);
+    assert_int_equal(a.answer.status, ST_OK);
+    assert_addr(&a.answer.addrs[0], "127.0.0.1");
+    assert_string_equal(a.answer.name, "127.0.0.1");
+    close_bench(&b);
+}
+
 static void localhost_never_leaves_the_host(void **state)
 {
     static const char *const names[] = {"localhost", "LocalHost", "a.localhost", "localhost."};
@@ -394,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_lookup_still_fills_the_cache),
         cmocka_unit_test(failures_are_told_and_kept),
         cmocka_unit_test(one_silent_family_does_not_hold_up_the_other),
+        cmocka_unit_test(numbers_are_no_names),
         cmocka_unit_test(localhost_never_leaves_the_host),
         cmocka_unit_test(lookups_under_way_are_capped),
         cmocka_unit_test(the_cache_is_capped_and_forgets_the_oldest),

@@ -327,6 +327,33 @@ static void a_name_that_is_not_allowed_is_not_dialed(void **state)
     close_bench(&b);
 }
 
+/* Spellings of addresses that some resolvers take: to us no names, or judged by their answer. */
+static void no_spelling_of_an_address_leads_past_the_gate(void **state)
+{
+    static const char *const hosts[] = {"127.1",      "2130706433",      "0x7f000001",
+                                        "0177.0.0.1", "127.000.000.001", "127.0.0.1.",
+                                        "0x7f.0.0.1", "localhost.",      "1.0.0.127.in-addr.arpa"};
+    struct gate g = {.open = false};
+    const struct direct_conf conf = {.allow_private = true, .allow = at_the_gate, .allow_arg = &g};
+    struct bench b;
+    struct call c;
+    struct addr to;
+
+    (void)state;
+    open_bench(&b);
+    int listener = bound(SOCK_STREAM, &to);
+    assert_int_equal(listen(listener, 4), 0);
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        if (dial(&b, &c, &conf, named(hosts[i], to.port)) == ST_MORE)
+            wait_call(&b, &c);
+        assert_true(c.res.status < 0);
+    }
+    assert_int_equal(accept(listener, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(listener);
+    close_bench(&b);
+}
+
 /* ---- UDP ------------------------------------------------------------------------------------- */
 
 struct flow {
@@ -733,6 +760,7 @@ int main(void)
         cmocka_unit_test(a_node_says_how_to_go_out),
         cmocka_unit_test(blocked_is_refused),
         cmocka_unit_test(a_name_that_is_not_allowed_is_not_dialed),
+        cmocka_unit_test(no_spelling_of_an_address_leads_past_the_gate),
         cmocka_unit_test(a_flow_is_full_cone),
         cmocka_unit_test(private_destinations_are_dropped_one_by_one),
         cmocka_unit_test(a_named_target_is_pinned),
