@@ -221,7 +221,7 @@ static void the_end_does_not_wait_for_ever(void **state)
     run(w);
     traffic(w, UUID_A, 1, 2);
     w->act[PUSH] = (struct act){.end = FAKE_HOLD, .times = 1};
-    controller_stop(w->c, 10, 50, on_stopped, w);
+    controller_stop(w->c, 10, 600, on_stopped, w);
     UNTIL(w, w->stopped);
     strcpy(key, w->key);
     assert_int_equal(w->calls[PUSH], 1);
