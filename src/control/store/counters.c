@@ -112,6 +112,13 @@ static bool left_valid(struct left *l, const struct store *s)
            l->usable <= COUNTERS_SLOTS && h->store_id == store_id(s);
 }
 
+/* Its process was killed before it counted anything. */
+static bool half_made(const struct left *l)
+{
+    return l->size == 0 || (l->base != MAP_FAILED && l->size >= HEAD_SIZE &&
+                            ((const struct head *)(const void *)l->base)->magic == 0);
+}
+
 static enum status put_left(const struct left *l, struct store *s, int64_t unix_s, size_t *moved)
 {
     const struct account *accounts = (const void *)(l->base + accounts_at());
@@ -170,6 +177,10 @@ static bool recover_file(const char *path, struct store *s, const struct log *lg
     l.size = (size_t)info.st_size;
     if (l.size > 0)
         l.base = mmap(NULL, l.size, PROT_READ, MAP_SHARED, fd, 0);
+    if (half_made(&l)) {
+        kept = unlink(path) != 0;
+        goto out;
+    }
     if (l.base == MAP_FAILED || !left_valid(&l, s)) {
         log_line(lg, LOG_WARNING, NULL,
                  "%s does not belong to this state database: its traffic is not reported", path);
@@ -227,17 +238,34 @@ static void recover_first(struct counters *c, const char *dir)
 
 /* ---- making and ending ---- */
 
+/* A file that is ours alone. Between its making and its lock the earlier process of an upgrade may
+ * take it for what a killed one left: it looks and removes it, and another one is made. */
+static int make_locked(struct counters *c)
+{
+    struct stat info = {0};
+
+    while (info.st_nlink == 0) {
+        c->fd = open(c->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (c->fd < 0)
+            return errno;
+        if (flock(c->fd, LOCK_EX) != 0 || fstat(c->fd, &info) != 0)
+            return errno;
+        if (info.st_nlink == 0)
+            close(c->fd);
+    }
+    return 0;
+}
+
 static int make_file(struct counters *c, const char *dir, size_t size)
 {
     mkdir(dir, 0700);
     if (snprintf(c->path, sizeof(c->path), "%s/" NAME "%" PRIu32, dir, c->epoch) >=
         (int)sizeof(c->path))
         return ENAMETOOLONG;
-    c->fd = open(c->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = make_locked(c);
     if (c->fd < 0)
-        return errno;
-    int rc = 0;
-    if (flock(c->fd, LOCK_EX | LOCK_NB) != 0 || ftruncate(c->fd, (off_t)size) != 0)
+        return rc;
+    if (rc == 0 && ftruncate(c->fd, (off_t)size) != 0)
         rc = errno;
     if (rc == 0)
         rc = posix_fallocate(c->fd, 0, HEAD_SIZE);
