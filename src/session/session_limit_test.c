@@ -440,6 +440,7 @@ static void a_connection_limit_that_comes_later(void **state)
     count_devices(b);
     count_devices(b); /* once, however often */
     assert_int_equal(live->conns.of[CONN_TCP].count, 2);
+    bench_settle(b); /* the workers go on after we have looked */
     for (int i = 0; i < 3; i++) {
         close(fd[i]);
         close(target[i]);

@@ -109,6 +109,7 @@ bool config_read_listen(struct config_reader *r, const struct config_path *at,
     for (size_t i = 0; i < n; i++) {
         if (!config_ip(r, at, texts[i], &a))
             return false;
+        addr_unmap(&a); /* a socket for IPv6 alone cannot have such a one */
         add_listen(list, &used, &a);
     }
     if (used == 0)

@@ -190,6 +190,7 @@ static void listen_addresses(void **state)
         {"[\"::\",\"0.0.0.0\"]", 1, ADDR_IP6},
         {"[\"::1\",\"::1\"]", 1, ADDR_IP6},
         {"\"127.0.0.1,::1\"", 2, ADDR_IP4},
+        {"[\"::ffff:127.0.0.1\",\"127.0.0.1\"]", 1, ADDR_IP4},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[256];
