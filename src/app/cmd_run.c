@@ -45,6 +45,7 @@ struct running {
     bool wants_watch;
     bool serving; /* systemd is told of this process, and of no other */
     struct file_watch *watch;
+    const struct config *first;  /* what it was started with; serve's */
     const struct config *config; /* reference: what the watched files say */
 };
 
@@ -128,6 +129,15 @@ static void use_config(struct running *r, const struct config *cfg)
 
 /* ---- what the service tells ---- */
 
+static void say_what_waits(struct running *r, const struct config *cfg)
+{
+    char keys[CONFIG_AT_START_MAX];
+
+    if (config_at_start_str(r->first, cfg, keys)[0] != '\0')
+        log_line(&r->service.log, LOG_WARNING, NULL, "%s: the change of %s waits for a restart",
+                 r->path, keys);
+}
+
 static void reload(struct service *s)
 {
     struct running *r = running_of(s);
@@ -140,6 +150,7 @@ static void reload(struct service *s)
     /* A file without a node is one that is not written yet, as at the start. */
     if (good && cfg->node_count > 0) {
         service_apply(s, cfg);
+        say_what_waits(r, cfg);
         use_config(r, cfg);
         follow_files(r, NULL);
         log_line(&s->log, LOG_INFO, NULL, "%s read again: %zu nodes", r->path, cfg->node_count);
@@ -239,6 +250,7 @@ static int serve_config(struct running *r, const struct config *cfg, const char 
     s->on_stop = on_stop;
     if (st == ST_OK) {
         service_log_findings(&s->log, cfg);
+        r->first = cfg;
         use_config(r, cfg);
         watch_files(r);
         st = service_start(s, cfg);

@@ -275,6 +275,29 @@ enum status config_parse(const char *text, size_t len, const char *name,
     return b != NULL ? parse(&r, b, text, len, out) : ST_E_NOMEM;
 }
 
+char *config_at_start_str(const struct config *a, const struct config *b,
+                          char dst[CONFIG_AT_START_MAX])
+{
+    const struct {
+        const char *key;
+        bool differs;
+    } keys[] = {
+        {"Workers", a->workers != b->workers},
+        {"MemoryBudget", a->memory_budget != b->memory_budget},
+        {"StateDir", strcmp(a->state_dir, b->state_dir) != 0},
+        {"Log.Format", a->log.json != b->log.json},
+        {"Log.Access", strcmp(a->log.access, b->log.access) != 0},
+    };
+    size_t used = 0;
+
+    dst[0] = '\0';
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (keys[i].differs)
+            used += (size_t)snprintf(dst + used, CONFIG_AT_START_MAX - used, "%s%s",
+                                     used > 0 ? ", " : "", keys[i].key);
+    return dst;
+}
+
 enum status config_load(const char *path, const struct config_env_io *io, const struct config **out)
 {
     static const struct config_env_io files_only = {.fetch = NULL};

@@ -93,6 +93,12 @@ void config_unref(const struct config *cfg); /* NULL is fine; wipes the memory o
  * @dst. */
 char *config_finding_str(const struct config_finding *f, char *dst, size_t cap);
 
+/* The keys at the top of the file that are only read at a start and that differ: "Workers,
+ * StateDir". @dst is always terminated, "" where none does. Returns @dst. */
+#define CONFIG_AT_START_MAX 80
+char *config_at_start_str(const struct config *a, const struct config *b,
+                          char dst[CONFIG_AT_START_MAX]);
+
 /* Prints the configuration as it was understood, as JSON, secrets masked. */
 void config_print(const struct config *cfg, FILE *to);
 

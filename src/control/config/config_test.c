@@ -492,6 +492,24 @@ static void nodes_that_exclude_each_other(void **state)
     config_unref(cfg);
 }
 
+static void what_is_read_at_the_start_is_known(void **state)
+{
+    (void)state;
+    char keys[CONFIG_AT_START_MAX];
+    const struct config *a = parse_clean("{\"StateDir\":\"/s\",\"Nodes\":[]}");
+    const struct config *b = parse_clean("{\"StateDir\":\"/s\",\"DrainTimeout\":9,\"Log\":{"
+                                         "\"Level\":\"debug\"},\"Nodes\":[]}");
+    const struct config *c = parse_clean(
+        "{\"StateDir\":\"/t\",\"Workers\":2,\"MemoryBudget\":64,\"Log\":{\"Format\":\"json\","
+        "\"Access\":\"/a\"},\"Nodes\":[]}");
+    assert_string_equal(config_at_start_str(a, b, keys), "");
+    assert_string_equal(config_at_start_str(a, c, keys),
+                        "Workers, MemoryBudget, StateDir, Log.Format, Log.Access");
+    config_unref(a);
+    config_unref(b);
+    config_unref(c);
+}
+
 static void identity_and_difference(void **state)
 {
     (void)state;
@@ -619,6 +637,7 @@ int main(void)
         cmocka_unit_test(a_bad_node_goes_and_is_named),
         cmocka_unit_test(what_comes_later_has_one_notice),
         cmocka_unit_test(nodes_that_exclude_each_other),
+        cmocka_unit_test(what_is_read_at_the_start_is_known),
         cmocka_unit_test(identity_and_difference),
         cmocka_unit_test(traffic_of_a_dynamic_limit),
         cmocka_unit_test(printed_it_reads_the_same_but_for_secrets),
