@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tls/pipe.h"
 
@@ -28,11 +29,18 @@ static enum status refuse(struct cert_error *err, const char *what, const char *
 
 static enum status set_roots(struct tls_client *c, const char *ca, struct cert_error *err)
 {
+    struct stat info;
+
     if (ca[0] == '\0') {
         /* Without any nobody is trusted, which the handshake then says. */
         (void)SSL_CTX_set_default_verify_paths(c->ctx);
         ERR_clear_error();
         return ST_OK;
+    }
+    /* The library would wait for somebody to write to a pipe, and read a device without an end. */
+    if (stat(ca, &info) == 0 && !S_ISREG(info.st_mode)) {
+        snprintf(err->text, sizeof(err->text), "no roots in %.150s: not a regular file", ca);
+        return ST_E_CONFIG;
     }
     return SSL_CTX_load_verify_file(c->ctx, ca) == 1 ? ST_OK : refuse(err, "no roots in", ca);
 }
@@ -80,6 +88,8 @@ enum status tls_client_new(const struct tls_client_conf *conf, struct tls_client
     c->ctx = SSL_CTX_new(TLS_client_method());
     if (c->ctx == NULL || SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION) != 1)
         goto out;
+    /* A server of TLS 1.2 may ask for another handshake: nothing could be sealed meanwhile. */
+    SSL_CTX_set_options(c->ctx, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_verify(c->ctx, conf->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     if ((st = set_roots(c, conf->ca, err)) != ST_OK ||
         (st = tls_pipe_init(&c->pipe, c->ctx)) != ST_OK)

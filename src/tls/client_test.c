@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tls/cert.h"
@@ -22,6 +23,7 @@
 /* A directory with pairs: NAME's, an address's, somebody's. */
 struct world {
     char dir[64], file[3][2][96]; /* certificate, key */
+    char pipe[96];
 };
 enum { NAMED, NUMBERED, OTHER };
 
@@ -48,6 +50,8 @@ static int set_up(void **state)
         put(w.file[i][0], pem.chain);
         put(w.file[i][1], pem.key);
     }
+    snprintf(w.pipe, sizeof(w.pipe), "%s/pipe", w.dir);
+    assert_int_equal(mkfifo(w.pipe, 0600), 0);
     *state = &w;
     return 0;
 }
@@ -60,6 +64,7 @@ static int tear_down(void **state)
         unlink(w->file[i][0]);
         unlink(w->file[i][1]);
     }
+    unlink(w->pipe);
     return rmdir(w->dir);
 }
 
@@ -217,6 +222,29 @@ static void it_shows_a_certificate(void **state)
     expect(w, &conf, NAMED, TLS1_2_VERSION, true, NULL);
 }
 
+/* It is told no, and nothing waits for it. */
+static void another_handshake_is_asked_for(void **state)
+{
+    const struct world *w = *state;
+    const struct tls_client_conf conf = conf_of(w, NAME, NAMED);
+    struct cert_error err;
+    struct tls_client *c;
+    struct server s;
+    uint8_t got[256];
+
+    assert_int_equal(tls_client_new(&conf, &c, &err), ST_OK);
+    server_init(&s, w, NAMED, TLS1_2_VERSION, false);
+    assert_int_equal(carry(c, &s), ST_OK);
+    assert_int_equal(SSL_renegotiate(s.ssl), 1);
+    assert_int_equal(SSL_do_handshake(s.ssl), 1); /* sends HelloRequest */
+    int n = BIO_read(s.out, got, sizeof(got));
+    assert_in_range(n, 1, sizeof(got) - 1);
+    assert_int_equal(tls_client_feed(c, got, (size_t)n), ST_OK);
+    assert_int_equal(tls_client_say(c, "PING", 4), ST_OK);
+    server_fini(&s);
+    tls_client_free(c);
+}
+
 static void it_does_not_speak_tls(void **state)
 {
     const struct tls_client_conf conf = conf_of(*state, NAME, NAMED);
@@ -242,6 +270,8 @@ static void files_that_are_of_no_use(void **state)
     } cases[] = {
         {"/nowhere/ca.pem", "", "", "/nowhere/ca.pem: No such file", ST_E_CONFIG},
         {w->file[NAMED][1], "", "", "no roots in", ST_E_CONFIG},
+        {w->dir, "", "", "not a regular file", ST_E_CONFIG},
+        {w->pipe, "", "", "not a regular file", ST_E_CONFIG},
         {good.ca, "/nowhere/x.crt", w->file[OTHER][1], "cannot open", ST_E_NOTFOUND},
         {good.ca, w->file[OTHER][0], w->file[NAMED][1], "does not belong", ST_E_CONFIG},
     };
@@ -265,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whom_it_believes),
         cmocka_unit_test(it_shows_a_certificate),
+        cmocka_unit_test(another_handshake_is_asked_for),
         cmocka_unit_test(it_does_not_speak_tls),
         cmocka_unit_test(files_that_are_of_no_use),
     };
