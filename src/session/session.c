@@ -247,6 +247,7 @@ void session_close(struct session *s, bool reset)
     struct worker *w = wn->worker;
     loop_timer_del(w->loop, &s->timer);
     loop_task_del(w->loop, &s->task);
+    session_settle_access(s);
     direct_dial_cancel(&s->dial);
     direct_udp_close(s->udp);
     screen_free(s->screen, w->pool);

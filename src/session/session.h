@@ -135,8 +135,8 @@ void session_screened(struct session *s, bool allowed);
 void session_divert(struct session *s); /* EV_DIVERT: on to the fallback that fits, else it ends */
 /* EV_ADOPT: client and helper stream are relayed to each other from now on. */
 void session_adopt(struct session *s);
-/* An answer of direct_dial for the target. */
-void session_dialed(struct session *s, const struct direct_result *r);
+void session_dialed(struct session *s, const struct direct_result *r); /* direct_dial's answer */
+void session_settle_access(struct session *s); /* access_due: there is nothing to judge */
 
 /* session_aux.c: the helper stream of a layer with LAYER_ASKS; all harmless without one.
  * Making one: ST_OK or ST_E_NOMEM. */

@@ -59,12 +59,19 @@ static void write_access_line(struct session *s, bool udp, const struct target *
         w->access->write(w->access, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
-/* The same for a stream to the target that @s keeps, and now: the line need not wait any more. */
+/* The line that waited. */
 static void settle_access_line(struct session *s, bool allowed)
 {
+    if (!s->access_due)
+        return;
     s->access_due = false;
     if (s->target_name != NULL)
         write_access_line(s, false, s->target_name, allowed ? "direct" : "block");
+}
+
+void session_settle_access(struct session *s)
+{
+    settle_access_line(s, true);
 }
 
 static void forget_target(struct session *s)
@@ -151,8 +158,7 @@ static void take_fd(struct session *s, int fd, bool is_connected)
 
 void session_dialed(struct session *s, const struct direct_result *r)
 {
-    if (s->access_due)
-        settle_access_line(s, true); /* there was no answer to judge */
+    session_settle_access(s);
     if (r->status != ST_OK)
         fail(s, r->why.status, r->why.text, r->why.number);
     else
@@ -188,8 +194,7 @@ static bool allow_stream(void *arg, const struct resolve_answer *answer, uint16_
 {
     struct session *s = arg;
     bool allowed = allow_addresses(s, false, answer, port);
-    if (s->access_due)
-        settle_access_line(s, allowed);
+    settle_access_line(s, allowed);
     return allowed;
 }
 

@@ -273,11 +273,14 @@ static void a_session_may_end_while_its_name_is_looked_up(void **state)
 
     int fd = ask_name(s, "inside.example");
     await_lookup(s);
-    bench_reset(fd);
+    struct user_rt *removed[] = {&s->b->users[0]};
+    bench_publish(s->b, 0, removed, 1);
     bench_wait_open(s->b, 0);
+    expect_visit(s, "[test -> direct] user: 11\n");
     test_screen_answer(s, &inside, 1);
     bench_settle(s->b);
     assert_int_equal(audit_hits_sum(s->hits).hits, 0);
+    close(fd);
 }
 
 /* What is found in first bytes serves the rules; nobody looks it up. */
