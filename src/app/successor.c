@@ -16,7 +16,8 @@
 #include "session/handoff.h"
 
 #define TAKE_S     10
-#define STREAMS_MS 5000 /* between two looks at what the other process may keep */
+#define STREAMS_MS 5000     /* between two looks at what the other process may keep */
+#define QUEUE_MAX  1000000u /* things that wait to be told */
 
 /* Until the other process has ended there are others that may not have. */
 struct successor {
@@ -115,11 +116,11 @@ enum status successor_take(struct successor **out, const char **reason)
     }
     s->watch.fd = fd;
     s->gone = (struct upgrade_queue){
-        .type = UPGRADE_REMOVED, .each = sizeof(struct controller_user), .most = SIZE_MAX};
+        .type = UPGRADE_REMOVED, .each = sizeof(struct controller_user), .most = QUEUE_MAX};
     s->grants = (struct upgrade_queue){
-        .type = UPGRADE_GRANT, .each = sizeof(struct controller_streams), .most = SIZE_MAX};
+        .type = UPGRADE_GRANT, .each = sizeof(struct controller_streams), .most = QUEUE_MAX};
     s->out = (struct upgrade_queue){
-        .type = UPGRADE_OUT, .each = sizeof(struct controller_device), .most = SIZE_MAX};
+        .type = UPGRADE_OUT, .each = sizeof(struct controller_device), .most = QUEUE_MAX};
     s->sockets = handoff_new();
     enum status st = s->sockets != NULL ? take_all(s) : ST_E_NOMEM;
     if (st != ST_OK) {
@@ -187,7 +188,7 @@ static void pump(struct successor *s)
 
 void successor_removed(struct successor *s, const struct controller_user *list, size_t count)
 {
-    /* Without memory their sessions end with DrainTimeout. */
+    /* If they do not fit their sessions end with DrainTimeout. */
     if (s->watch.fd >= 0 && upgrade_queue_add(&s->gone, list, count))
         pump(s);
 }
@@ -212,7 +213,8 @@ static void on_look_at_streams(struct timer *t)
     if (s->watch.fd < 0)
         return;
     loop_timer_in(s->conf.loop, t, STREAMS_MS);
-    controller_grant_streams(s->conf.controller);
+    if (s->grants.count == 0) /* else what it does not hear is said when it hears again */
+        controller_grant_streams(s->conf.controller);
 }
 
 /* Not from within: the nodes that follow in a reload are not there yet. */
