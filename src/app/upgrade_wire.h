@@ -16,7 +16,7 @@
  *   GO     we have stopped accepting
  *   PRESENT who is online here, node after node, where that would have been reported
  *   ONLINE users whom nodes here told their panels online
- *   REPORT no push of ours is under way any more
+ *   REPORT no push or list of who is online of ours is under way any more
  *                                                  REMOVED users whose sessions must end
  *                                                  GRANT how many of those streams may stay
  *                                                  OUT devices that have lost their places

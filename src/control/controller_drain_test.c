@@ -107,6 +107,86 @@ static void who_is_online_in_the_old_one_is_reported(void **state)
     beside = NULL;
 }
 
+/* A list of the old one that is still on its way must not come after the first of the new one; and
+ * whom it holds has been told already. */
+static void a_report_under_way_is_waited_for(void **state)
+{
+    struct world *w = *state;
+    struct next n, last;
+
+    run(w);
+    leave(w);
+    UNTIL(w, w->stopped);
+    start_next(w, &n);
+    start_next(w, &last);
+    UNTIL(w, n.listens > 0 && last.listens > 0);
+    beside = &last;
+    see(&n.plane.alive[0], 1, "1.2.3.4");
+    n.plane.alive_count = 1;
+    n.plane.hold_gone = true;
+    unsigned told = w->calls[ALIVE];
+    controller_begin(n.c, w->cfg);
+    controller_report(n.c);
+    UNTIL(w, w->calls[ALIVE] > told);
+    controller_leave(n.c, on_next_stopped, &n);
+    assert_int_equal(last.left, 1);
+    assert_true(controller_is_pushing(n.c));
+    UNTIL(w, !controller_is_pushing(n.c));
+    n.plane.hold_gone = false;
+    loop_task_add(w->loop, &n.plane.later);
+    UNTIL(w, n.stopped);
+    assert_int_equal(last.left, 1);
+    end_next(&n);
+    controller_stop(last.c, 0, 5000, on_next_stopped, &last);
+    UNTIL(w, last.stopped);
+    end_next(&last);
+    beside = NULL;
+}
+
+static void apply_to(struct world *w, struct next *n, const char *nodes)
+{
+    const struct config *cfg = config_of(w, nodes);
+
+    assert_int_equal(controller_apply(n->c, cfg), ST_OK);
+    config_unref(cfg);
+}
+
+/* A node is taken out of the new one's file while the old one still has users there, and put back:
+ * nobody is online there whom the last list does not have. */
+static void a_node_that_ends_hears_who_has_left(void **state)
+{
+    struct world *w = *state;
+    struct next n;
+    uint32_t row[VIEW_NODES_MAX];
+
+    run(w);
+    start_next(w, &n);
+    UNTIL(w, n.listens > 0);
+    assert_int_equal(controller_listening(n.c, row), 1);
+    struct controller_present list[3] = {
+        {.uid = 1, .row = row[0]}, {.uid = 2, .row = row[0]}, {.row = row[0]}};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(addr_parse_ip(&list[i].ip, "1.2.3.4", 7), ST_OK);
+    struct online_guests *ending = reporter_guests(CONTROLLER_NODE(n.c->nodes.next)->reporter);
+    controller_take_present(n.c, list, 3);
+    assert_int_equal(ending->list.count, 2);
+    n.plane.hold_gone = true;
+    apply_to(w, &n, node_text(w, 8, ""));
+    controller_take_present(n.c, list + 1, 2);
+    assert_int_equal(ending->list.count, 1);
+    apply_to(w, &n, node_text(w, 7, ""));
+    struct online_guests *heir = reporter_guests(CONTROLLER_NODE(n.c->nodes.next)->reporter);
+    assert_ptr_not_equal(heir, ending);
+    controller_take_present(n.c, list, 3);
+    assert_int_equal(heir->list.count, 2);
+    assert_int_equal(ending->list.count, 0);
+    n.plane.hold_gone = false;
+    loop_task_add(w->loop, &n.plane.later);
+    controller_stop(n.c, 0, 5000, on_next_stopped, &n);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+}
+
 static struct user_devices *devices_of(const struct fake_plane *p)
 {
     uint8_t id[UUID_LEN];
@@ -186,6 +266,27 @@ static void devices_of_the_old_one_keep_their_places(void **state)
     controller_stop(n.c, 0, 5000, on_next_stopped, &n);
     UNTIL(w, n.stopped);
     end_next(&n);
+}
+
+static void all_devices_of_a_user_are_told(void **state)
+{
+    struct world *w = *state;
+    struct device *dev[70];
+    struct controller_device *list;
+    uint32_t now_s = (uint32_t)(loop_now_ms(w->loop) / 1000);
+    char ip[32];
+
+    set_users(w, USER_C);
+    run(w);
+    struct user_devices *ud = devices_of(&w->plane);
+    for (unsigned i = 0; i < 70; i++) {
+        snprintf(ip, sizeof(ip), "9.9.9.%u", i);
+        assert_int_equal(enter(ud, ip, 100, now_s, &dev[i]), ST_OK);
+    }
+    assert_int_equal(controller_devices(w->c, &list), 70);
+    free(list);
+    for (unsigned i = 0; i < 70; i++)
+        devices_leave(&ud->set, dev[i]);
 }
 
 static void pass_devices(const struct controller *from, struct controller *to)
@@ -445,6 +546,13 @@ static void processes_have_one_limit_of_speed(void **state)
     take_cells(n.c, last.c, 1);
     assert_true(same_bucket(b[1], b[2], true));
     assert_false(same_bucket(b[1], a[2], true));
+    /* And in the oldest, which cannot know the cell that he has by now. */
+    atomic_store(&b[0]->dynamic_kbps, 1000);
+    take_cells(w->c, n.c, 1);
+    assert_true(same_bucket(b[0], b[1], true));
+    take_cells(n.c, last.c, 1);
+    assert_true(same_bucket(b[0], b[2], true));
+    take_cells(n.c, last.c, 0);
     user_reset_speed(a[2]);
     assert_int_equal(atomic_load(&user_bucket(a[0], true)->spent), 0);
     atomic_store(&a[0]->sessions, 0);
@@ -462,7 +570,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(who_is_online_in_the_old_one_is_reported),
+        TEST(a_report_under_way_is_waited_for),
+        TEST(a_node_that_ends_hears_who_has_left),
         TEST(devices_of_the_old_one_keep_their_places),
+        TEST(all_devices_of_a_user_are_told),
         TEST(a_device_that_lost_its_place_is_told),
         TEST(processes_have_one_limit_of_streams),
         TEST(processes_have_one_limit_of_speed),

@@ -137,8 +137,10 @@ static void join_user(struct controller *c, struct user_rt *u, const void *arg)
     struct user_buckets *b = joint_speed_at(c->speed, cell->cell, 1);
     struct user_live *live = b != NULL ? user_live_get(u) : NULL;
 
-    if (live != NULL)
-        atomic_store_explicit(&live->joint, b, memory_order_release);
+    if (live == NULL || atomic_load_explicit(&live->joint, memory_order_relaxed) == b)
+        return;
+    atomic_store_explicit(&live->joint, b, memory_order_release);
+    live->joint_told = false; /* a later process may know of another one that he had here */
 }
 
 void controller_take_cells(struct controller *c, const struct controller_cell *list, size_t count)

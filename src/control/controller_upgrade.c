@@ -208,14 +208,22 @@ void controller_present(void *arg, const struct node *n, const struct online_lis
     free(all);
 }
 
+/* One that ends as well, where none goes on: such are the last of the list. */
 static struct node *find_row(const struct controller *c, uint32_t row)
 {
-    LIST_FOREACH(l, tmp, &c->nodes) {
-        struct node *n = CONTROLLER_NODE(l);
-        if (n->store_node == row && (n->state < NODE_DRAINING || c->leaving))
-            return n;
-    }
+    LIST_FOREACH(l, tmp, &c->nodes)
+        if (CONTROLLER_NODE(l)->store_node == row)
+            return CONTROLLER_NODE(l);
     return NULL;
+}
+
+/* The list of @n is whole. A node that @n has taken the place of says no more what it was told. */
+static void end_present(const struct controller *c, struct node *n)
+{
+    LIST_FOREACH(l, tmp, &c->nodes)
+        if (CONTROLLER_NODE(l) != n && CONTROLLER_NODE(l)->store_node == n->store_node)
+            online_guests_clear(reporter_guests(CONTROLLER_NODE(l)->reporter));
+    online_guests_end(reporter_guests(n->reporter));
 }
 
 void controller_take_present(struct controller *c, const struct controller_present *list,
@@ -229,7 +237,7 @@ void controller_take_present(struct controller *c, const struct controller_prese
         if (n == NULL)
             continue;
         if (list[i].ip.family == ADDR_NONE)
-            online_guests_end(reporter_guests(n->reporter));
+            end_present(c, n);
         else
             online_guests_add(reporter_guests(n->reporter), list[i].uid, &list[i].ip);
     }

@@ -99,7 +99,8 @@ void controller_allow_streams(struct controller *c, const struct controller_stre
                               size_t count);
 /* The devices of users with limits here; the caller frees them. Returns how many. */
 size_t controller_devices(const struct controller *c, struct controller_device **out);
-/* Must the other process not report yet? This one pushes, or the one before it still does. */
+/* Must the other process not report yet? A report of this one is under way, or the one before it
+ * still makes some. */
 bool controller_is_pushing(const struct controller *c);
 /* After controller_leave: the other process may report from now on. */
 void controller_give_reports(struct controller *c);

@@ -5,8 +5,6 @@
 #include "control/node/device_book.h"
 #include "policy/user_devices.h"
 
-#define USER_DEVICES_MAX 64u /* of one user in a list */
-
 /* Held by a reference and, in its set, as if by a session. */
 struct guest {
     struct user_devices *user;
@@ -136,6 +134,8 @@ const struct controller_device *device_guests_end(struct device_guests *g, size_
 struct telling {
     struct controller_device *list;
     size_t count, room;
+    struct device_seen *seen; /* of one user */
+    size_t seen_room;
 };
 
 static bool has_room_for(struct telling *t, size_t more)
@@ -151,20 +151,38 @@ static bool has_room_for(struct telling *t, size_t more)
     return true;
 }
 
+/* The devices of @u into seen. Returns how many. */
+static size_t look_at(struct telling *t, struct device_user *u, uint32_t now_s)
+{
+    size_t n = 0;
+
+    for (;;) {
+        if (t->seen_room > 0)
+            n = devices_list(&u->devices.set, now_s, t->seen, t->seen_room);
+        if (n < t->seen_room)
+            return n;
+        size_t room = t->seen_room * 2 + 64; /* there may be more */
+        struct device_seen *p = realloc(t->seen, room * sizeof(*p));
+        if (p == NULL)
+            return n;
+        t->seen = p;
+        t->seen_room = room;
+    }
+}
+
 static void tell_panel(void *arg, const struct device_panel *p)
 {
     struct telling *t = arg;
-    struct device_seen seen[USER_DEVICES_MAX];
     uint32_t now_s = device_panel_now_s(p);
 
     for (size_t i = 0; i < p->size; i++) {
         for (struct device_user *u = p->table[i]; u != NULL; u = u->next) {
-            size_t n = devices_list(&u->devices.set, now_s, seen, USER_DEVICES_MAX);
+            size_t n = look_at(t, u, now_s);
             if (n == 0 || !has_room_for(t, n))
                 continue;
             for (size_t k = 0; k < n; k++)
                 t->list[t->count++] = (struct controller_device){
-                    .panel = device_panel_number(p), .uid = u->devices.uid, .seen = seen[k]};
+                    .panel = device_panel_number(p), .uid = u->devices.uid, .seen = t->seen[k]};
         }
     }
 }
@@ -174,6 +192,7 @@ size_t device_guests_list(const struct device_book *b, struct controller_device 
     struct telling t = {.list = NULL};
 
     device_book_each(b, tell_panel, &t);
+    free(t.seen);
     *out = t.list;
     return t.count;
 }

@@ -82,12 +82,12 @@ static void on_sent(void *arg, const struct panel_reply *reply)
         return;
     }
     const struct online *list = a->shown.own_list;
-    for (size_t i = 0; !a->known_more && i < a->shown.count; i++)
+    for (size_t i = 0; !a->known_since && i < a->shown.count; i++)
         if (i == 0 || list[i].uid != list[i - 1].uid)
             a->known[n++] = list[i].uid; /* known has room for them: it holds them already */
-    if (!a->known_more)
+    if (!a->known_since)
         a->known_count = n;
-    a->known_more = false;
+    a->known_since = false;
     if (a->told_ms == 0)
         a->told_ms = loop_now_ms(a->n->env->loop);
     node_job_done(a->n, &a->job, "alive", interval(a));
@@ -151,7 +151,7 @@ void node_alive_take(struct node_alive *a, const uint64_t *uids, size_t count)
     free(a->known);
     a->known = both;
     a->known_count = all;
-    a->known_more = a->job.call != NULL;
+    a->known_since = a->job.call != NULL;
 }
 
 /* Finishing, no session is left: those whom the panel may believe online are told once, by whoever
@@ -193,6 +193,7 @@ void node_alive_leave(struct node_alive *a)
     if (a->known_count > 0 && !a->refused)
         env->left_online(env->arg, a->n, a->known, a->known_count);
     a->known_count = 0;
+    a->known_since = a->job.call != NULL;
 }
 
 void node_alive_seen(struct node_alive *a, const struct plane_alive *list, size_t n)

@@ -21,7 +21,7 @@ struct node_alive {
     struct online_guests guests; /* online in an earlier process; shown with ours */
     uint64_t *known;             /* users the panel may believe online, sorted */
     size_t known_count;
-    bool known_more;  /* some were added while a report was under way */
+    bool known_since; /* it was changed while a report was under way */
     bool asked;       /* the plane has been asked who is online */
     bool refused;     /* the panel has said that it takes no such report */
     uint64_t told_ms; /* when the panel first acknowledged a report; 0 = not yet */

@@ -154,7 +154,7 @@ bool reporter_told_before(const struct reporter *r, uint64_t at_ms)
 
 bool reporter_is_pushing(const struct reporter *r)
 {
-    return node_push_is_pushing(&r->push);
+    return node_push_is_pushing(&r->push) || r->alive.job.call != NULL;
 }
 
 void reporter_pushed(const struct reporter *r, uint64_t *up, uint64_t *down)

@@ -23,7 +23,8 @@ struct reporter *reporter_new(struct node *n);
 void reporter_free(struct reporter *r); /* NULL is fine */
 /* Was the panel told who is online before this time of the loop, and has it acknowledged that? */
 bool reporter_told_before(const struct reporter *r, uint64_t at_ms);
-/* A push is on its way, or applied and not yet noted: nobody else may send that batch. */
+/* A push is on its way, or applied and not yet noted: nobody else may send that batch. Or a list of
+ * who is online, which must not come to the panel after a newer one of another process. */
 bool reporter_is_pushing(const struct reporter *r);
 /* From now on reports, first what an earlier run has left. */
 void reporter_start(struct reporter *r);
