@@ -67,7 +67,7 @@ static void stop(struct panel *p)
 
 #define NODE(id)                                                                                   \
     "{\"ApiHost\":\"http://127.0.0.1:%u/x\",\"ApiKey\":\"secret\",\"NodeID\":" #id ",\"Timeout\":" \
-                                                                                   "5}"
+    "5}"
 
 /* Asks the panel; what is printed comes back in @out. Returns the number of bad nodes. */
 static unsigned ask_for(const struct panel *p, const char *nodes, char *out, size_t cap)
