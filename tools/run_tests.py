@@ -165,10 +165,10 @@ def unit(tally, stage, folder, wrapper=()):
         tally.add(stage, "unit tests did not run", False, tail(log), log)
 
 
-def pytest(tally, stage, folder, env, marks=None, wrapper=(), timeout=900):
+def pytest(tally, stage, folder, env, marks=None, wrapper=(), timeout=900, waiting=2):
     """The pytest items of one folder, from pytest's own record. They wait more than they compute, so
-    several run at a time."""
-    workers = (os.cpu_count() or 1) + 2
+    several run at a time: one a processor, and @waiting."""
+    workers = (os.cpu_count() or 1) + waiting
     if not (ROOT / folder).is_dir():
         return
     log = LOGS / f"{stage}.log"
@@ -263,7 +263,8 @@ def peer_env(folder):
 
 def stage_e2e(tally):
     """the binary against the embedded panel and a misbehaving one"""
-    pytest(tally, "e2e", "tests/e2e", peer_env("build"), "not slow" if tally.quick else None)
+    pytest(tally, "e2e", "tests/e2e", peer_env("build"), "not slow" if tally.quick else None,
+           waiting=4)                    # for a panel's next interval, most of the time
 
 
 def stage_interop(tally):
