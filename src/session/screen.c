@@ -259,8 +259,13 @@ bool screen_hear(struct session *s)
     /* A stream whose carrier is gone has all that it will get. */
     if (s->cut == SESSION_NOT_CUT && !read_client(s))
         return false;
-    if (chain_up(&s->in)->head == NULL)
-        return true;
+    if (chain_up(&s->in)->head == NULL) {
+        if (!may_read(s))
+            return true;
+        /* A part of a large unit, or what says nothing: the relay must not read the rest. */
+        loop_task_add(w->loop, &s->task);
+        return false;
+    }
     if (s->unheard == SCREEN_SILENT) {
         s->unheard = SCREEN_SPEAKS;
         s->active_ms = now;

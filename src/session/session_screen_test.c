@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "codec/ws_frame.h"
 #include "proto/mux/frame.h"
 #include "session/test_screen.h"
 #include "sniff/test_initial.h"
@@ -363,6 +364,50 @@ static void a_client_that_speaks_late_is_heard_all_the_same(void **state)
     close(target);
 }
 
+/* A client's frame; its mask changes nothing. */
+static size_t put_frame(uint8_t *dst, uint8_t opcode, const void *data, size_t n)
+{
+    size_t head = ws_frame_build(dst, opcode, n, (const uint8_t[4]){0});
+
+    memcpy(dst + head, data, n);
+    return head + n;
+}
+
+/* What says nothing fills the first read: the rest of what is there is not the relay's. */
+static void a_late_word_behind_much_else_is_heard(void **state)
+{
+    struct test_screen *s = *state;
+    static const struct conf_context none;
+    static const char request[] = "GET /w HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n"
+                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    static uint8_t wire[64 * 1024];
+    uint8_t text[256] = {0};
+    uint64_t got;
+
+    bench_put_below(s->b, "ws", "{\"path\": \"/w\"}", &none)->sniff =
+        (struct view_sniff){.first_ms = 1, .whole_ms = TEST_SCREEN_HOUR};
+    bench_open(s->b);
+    bench_settle(s->b);
+    int fd = bench_dial(s->b);
+    bench_send(fd, request, strlen(request));
+    size_t n = bench_header(s->b, 0, 1, s->b->target_port, text);
+    bench_send(fd, wire, put_frame(wire, WS_BINARY, text, n));
+    int target = test_screen_accept(s);
+    bench_settle(s->b);
+    n = 0;
+    while (n < 2 * BLK_READ)
+        n += put_frame(wire + n, WS_PONG, text, WS_FRAME_CONTROL_MAX);
+    size_t len = test_initial_hello(text, "blocked.example");
+    bench_send(fd, wire, n + put_frame(wire + n, WS_BINARY, text, len));
+    (void)bench_drain(target, &got);
+    assert_int_equal(got, 0);
+    close(fd);
+    close(target);
+    bench_wait_open(s->b, 0);
+    assert_int_equal(audit_hits_sum(s->hits).hits, 1);
+}
+
 /* It is waited for the rest of what it says, but not for ever; and the end of it is an end. */
 static void half_a_hello_that_comes_late_goes_on(void **state)
 {
@@ -570,6 +615,7 @@ int main(void)
         CASE(a_name_that_was_sniffed_is_not_looked_up),
         CASE(a_silent_client_gets_its_target_after_the_wait),
         CASE(a_client_that_speaks_late_is_heard_all_the_same),
+        CASE(a_late_word_behind_much_else_is_heard),
         CASE(half_a_hello_that_comes_late_goes_on),
         CASE(half_a_hello_is_judged_as_what_it_is),
         CASE(the_rest_of_a_hello_is_waited_for_longer),
