@@ -46,9 +46,14 @@ static void on_listening(void *self, uint32_t no, struct why why, const struct a
 
 static void on_node_gone(void *self, uint32_t no)
 {
-    struct node *n = find(self, no);
+    struct controller *c = self;
+    struct node *n = find(c, no);
 
-    if (n != NULL)
+    if (n == NULL)
+        return;
+    /* In the middle of three: what the outer two say to each other goes by the users here. */
+    n->lingers = c->leaving && c->earlier;
+    if (!n->lingers)
         node_on_gone(n);
 }
 
@@ -228,6 +233,7 @@ struct controller *controller_new(const struct controller_setup *setup)
                                   .streams_taken = controller_streams_taken,
                                   .user_released = on_user_released};
     c->entitled = !setup->held;
+    c->earlier = setup->held;
     list_init(&c->nodes);
     list_init(&c->env.sending);
     timer_init(&c->sample_timer, on_sample);

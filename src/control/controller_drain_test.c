@@ -54,6 +54,7 @@ static void who_is_online_in_the_old_one_is_reported(void **state)
     n.plane.hold_gone = true;
     controller_begin(n.c, w->cfg);
     controller_report(n.c);
+    controller_guests_gone(n.c);
     expect_report(w, &n, "{\"1\":[\"1.2.3.4\"]}");
     start_next(w, &last);
     UNTIL(w, last.listens > 0);
@@ -132,6 +133,7 @@ static void a_report_under_way_is_waited_for(void **state)
     assert_int_equal(last.left, 1);
     assert_true(controller_is_pushing(n.c));
     UNTIL(w, !controller_is_pushing(n.c));
+    controller_guests_gone(n.c);
     n.plane.hold_gone = false;
     loop_task_add(w->loop, &n.plane.later);
     UNTIL(w, n.stopped);
@@ -459,6 +461,55 @@ static void processes_have_one_limit_of_streams(void **state)
     end_next(&last);
 }
 
+/* Three in a row. The one in the middle has no session any more, the first one has: by way of the
+ * second the third goes on hearing of them, and saying what may stay. */
+static void the_middle_one_stays_for_the_first(void **state)
+{
+    struct world *w = *state;
+    struct next n, last;
+    struct user_rt *u[2];
+    struct conn_entry e[3];
+    struct controller_present list[2] = {{.uid = 1}, {.uid = 0}};
+    uint32_t row[VIEW_NODES_MAX];
+
+    set_users(w, "{\"id\":1,\"uuid\":\"" UUID_A "\",\"conn_limit\":2}");
+    run(w);
+    start_next(w, &n);
+    start_next(w, &last);
+    UNTIL(w, n.listens > 0 && last.listens > 0);
+    last.before = n.c;
+    n.before = w->c;
+    beside = &last;
+    assert_int_equal(controller_listening(n.c, row), 1);
+    list[0].row = list[1].row = row[0];
+    assert_int_equal(addr_parse_ip(&list[0].ip, "1.2.3.4", 7), ST_OK);
+    u[0] = user_of(&w->plane, UUID_A);
+    u[1] = user_of(&last.plane, UUID_A);
+    controller_begin(n.c, w->cfg);
+    controller_report(n.c);
+    controller_leave(n.c, on_next_stopped, &n);
+    go_round(w);
+    assert_false(n.stopped);
+    for (int i = 0; i < 2; i++)
+        open_stream(&w->plane, u[0], &e[i]);
+    assert_int_equal(pass_streams(w->c, n.c), 1);
+    assert_int_equal(pass_streams(n.c, last.c), 1);
+    open_stream(&last.plane, u[1], &e[2]);
+    assert_int_equal(streams_of(u[0]), 1);
+    controller_take_present(n.c, list, 2);
+    tell_present(&n);
+    struct online_guests *guests = reporter_guests(CONTROLLER_NODE(last.c->nodes.next)->reporter);
+    UNTIL(w, guests->list.count == 1);
+    controller_guests_gone(n.c);
+    assert_int_equal(guests->list.count, 0);
+    UNTIL(w, n.stopped);
+    end_next(&n);
+    controller_stop(last.c, 0, 5000, on_next_stopped, &last);
+    UNTIL(w, last.stopped);
+    end_next(&last);
+    beside = NULL;
+}
+
 /* One pair of cells a node's total and one cell a user with a limit who has sessions. */
 static void take_cells(struct controller *from, struct controller *to, size_t want)
 {
@@ -576,6 +627,7 @@ int main(void)
         TEST(all_devices_of_a_user_are_told),
         TEST(a_device_that_lost_its_place_is_told),
         TEST(processes_have_one_limit_of_streams),
+        TEST(the_middle_one_stays_for_the_first),
         TEST(processes_have_one_limit_of_speed),
     };
     return cmocka_run_group_tests_name("controllers while one drains", tests, NULL, NULL);

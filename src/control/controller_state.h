@@ -29,6 +29,7 @@ struct controller {
 
     bool stopping;
     bool leaving;  /* another process takes over */
+    bool earlier;  /* one from which this one took over is still there */
     bool entitled; /* to report: no earlier process does any more */
     struct timer stop_timer;
     struct task stop_task;

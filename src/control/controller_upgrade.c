@@ -110,6 +110,10 @@ void controller_guests_gone(struct controller *c)
     LIST_FOREACH(l, tmp, &c->nodes)
         online_guests_clear(reporter_guests(CONTROLLER_NODE(l)->reporter));
     controller_no_streams(c);
+    c->earlier = false;
+    LIST_FOREACH(l, tmp, &c->nodes)
+        if (CONTROLLER_NODE(l)->lingers)
+            node_on_gone(CONTROLLER_NODE(l));
 }
 
 size_t controller_devices(const struct controller *c, struct controller_device **out)

@@ -132,6 +132,7 @@ static void the_right_to_report_is_passed_on(void **state)
     assert_false(n.stopped);
     controller_report(n.c);
     assert_false(controller_is_pushing(n.c));
+    controller_guests_gone(n.c);
     UNTIL(w, n.stopped);
     end_next(&n);
 }
@@ -199,6 +200,7 @@ static void the_old_one_takes_nobody_back(void **state)
     const struct controller_user late[] = {
         {.uid = 9, .row = row[0]}, {.uid = 2, .row = row[0]}, {.uid = 9, .row = row[0]}};
     controller_take_online(n.c, late, 3);
+    controller_guests_gone(n.c);
     UNTIL(w, n.stopped);
     end_next(&n);
     assert_int_equal(w->calls[ALIVE], told);

@@ -83,6 +83,7 @@ struct node {
     struct reporter *reporter;
     struct node_hits *hits; /* node_hits.h; NULL: it never had rules */
     bool gone;              /* the plane has ended it */
+    bool lingers;           /* it has, but an earlier process may still have sessions of it */
 };
 
 /* Makes a node and starts what the store remembers; if env->pulls, it begins. NULL: no memory, or
