@@ -9,6 +9,8 @@
 
 #include "tls/pipe.h"
 
+#define HOST_MAX 255u
+
 struct tls_client {
     SSL_CTX *ctx;
     struct tls_pipe pipe;
@@ -49,13 +51,23 @@ static enum status set_roots(struct tls_client *c, const char *ca, struct cert_e
 static bool set_name(struct tls_client *c, const char *name)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(c->pipe.ssl);
+    size_t len = strlen(name);
+    char host[HOST_MAX + 1];
 
     if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
         return true;
     ERR_clear_error();
+    /* "redis.example." is how resolvers know an absolute name, not certificates nor SNI (RFC 6066
+     * section 3). An empty name would be any to the library. */
+    if (len > 1 && name[len - 1] == '.')
+        len--;
+    if (len == 0 || len > HOST_MAX)
+        return false;
+    memcpy(host, name, len);
+    host[len] = '\0';
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 &&
-           SSL_set_tlsext_host_name(c->pipe.ssl, name) == 1;
+    return X509_VERIFY_PARAM_set1_host(param, host, len) == 1 &&
+           SSL_set_tlsext_host_name(c->pipe.ssl, host) == 1;
 }
 
 static enum status show_cert(struct tls_client *c, const struct tls_client_conf *conf,

@@ -190,6 +190,7 @@ static void whom_it_believes(void **state)
     } cases[] = {
         {NAME, NAMED, NAMED, TLS1_3_VERSION, false, NULL},
         {"REDIS.example", NAMED, NAMED, TLS1_2_VERSION, false, NULL},
+        {NAME ".", NAMED, NAMED, TLS1_3_VERSION, false, NULL},
         {"192.0.2.7", NUMBERED, NUMBERED, TLS1_3_VERSION, false, NULL},
         {NAME, OTHER, NAMED, TLS1_3_VERSION, false, "certificate is refused: self-signed"},
         {NAME, -1, NAMED, TLS1_2_VERSION, false, "certificate is refused: self-signed"},
@@ -199,6 +200,7 @@ static void whom_it_believes(void **state)
         {"x." NAME, NAMED, NAMED, TLS1_3_VERSION, false, "certificate is refused: hostname"},
         {NAME, OTHER, NAMED, TLS1_3_VERSION, true, NULL},
         {"else.example", OTHER, NAMED, TLS1_2_VERSION, true, NULL},
+        {".", NAMED, NAMED, TLS1_3_VERSION, false, "certificate is refused: hostname mismatch"},
         {NAME, NAMED, NAMED, TLS1_1_VERSION, true, "TLS with it fails: "},
     };
 
