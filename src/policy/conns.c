@@ -2,6 +2,8 @@
 
 #include "base/spin.h"
 
+#define LATE_LOOK 256u
+
 void conns_init(struct conns *c)
 {
     *c = (struct conns){.lock = ATOMIC_FLAG_INIT};
@@ -43,12 +45,14 @@ static bool is_fresh(const struct conn_entry *e, uint64_t now_ms)
     return !idle(e, now_ms) && now_ms < e->born_ms + CONNS_FRESH_MS;
 }
 
-/* The newest is the last; only one that is counted late goes before others. */
+/* The newest is the last; only one that is counted late goes before others, and before so many at
+ * most: a limit that comes to a user of ten thousand streams is no reason for a worker to stop. */
 static void add_by_age(struct conns_class *k, struct conn_entry *e)
 {
     struct list *before = k->open.prev;
 
-    while (before != &k->open && of(before)->born_ms > e->born_ms)
+    for (unsigned i = 0; i < LATE_LOOK && before != &k->open && of(before)->born_ms > e->born_ms;
+         i++)
         before = before->prev;
     list_add_tail(before->next, &e->node);
 }
