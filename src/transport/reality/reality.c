@@ -306,7 +306,8 @@ static enum status hear_finished(struct reality_server *s, struct turn *t)
         return record_pair_fail(&s->records, env, t, st, &note);
     if (hs->imitated > 0 && over)
         return turn_fail(t, ST_E_CLOSED, "the REALITY target closed during the handshake", 0);
-    return hs->imitated > 0 ? ST_MORE : adopt(s, t);
+    /* Not ST_MORE: of a client who has ended, what waits for the target would be dropped. */
+    return hs->imitated > 0 ? ST_FULL : adopt(s, t);
 }
 
 /* ---- the layer ------------------------------------------------------------------------------- */

@@ -485,6 +485,37 @@ static void test_client_ends_first(void **state)
     close_bench(&b);
 }
 
+/* The header of its last record tells how long the target's flight is. Until that has come whole
+ * the target cannot have the connection, and what the client has said waits, his end or not. */
+static void test_client_ends_before_the_target_is_done(void **state)
+{
+    static const char said[] = "GET / HTTP/1.1\r\n";
+    struct bench b;
+
+    (void)state;
+    open_bench(&b, &FRIEND, &TARGETS[2], 1000);
+    send_hello(&b);
+    while (carry(&b, chain_bottom_in(&b.chain), b.pool, &b.to_server, b.own))
+        run_chain(&b);
+    while (carry(&b, &b.to_target, b.own, &b.aux.out, b.pool))
+        run_chain(&b);
+    answer_hello(&b);
+    assert_true(carry(&b, &b.aux.in, b.pool, &b.from_target, b.own));
+    run_chain(&b);
+    assert_int_not_equal(chain_bottom_out(&b.chain)->bytes, 0);
+    assert_int_equal(bufq_put(chain_bottom_in(&b.chain), said, sizeof(said) - 1, b.pool), ST_OK);
+    run_chain(&b);
+    chain_bottom_in(&b.chain)->eof = true;
+    run_chain(&b);
+    assert_false(b.adopted);
+    assert_int_not_equal(b.from_target.bytes, 0);
+    while (carry(&b, &b.aux.in, b.pool, &b.from_target, b.own))
+        run_chain(&b);
+    check_given_back(&b, (const uint8_t *)said, sizeof(said) - 1);
+    assert_int_equal(b.aux.in.bytes, 0);
+    close_bench(&b);
+}
+
 /* Whoever does not know the keys is heard by the target from there on, whatever he says. */
 static void test_wrong_finished(void **state)
 {
@@ -652,6 +683,7 @@ int main(void)
         cmocka_unit_test(test_target_cannot_be_reached),
         cmocka_unit_test(test_target_ends_first),
         cmocka_unit_test(test_client_ends_first),
+        cmocka_unit_test(test_client_ends_before_the_target_is_done),
         cmocka_unit_test(test_wrong_finished),
         cmocka_unit_test(test_more_than_a_hello),
         cmocka_unit_test(test_wrong_finished_of_a_user),
