@@ -119,10 +119,8 @@ static void on_removed(void *arg, const struct node *n, struct user_rt *const *l
 
     for (size_t i = 0; c->setup.removed != NULL && i < count;) {
         size_t k = 0;
-        for (; k < CONTROLLER_USERS_MAX && i < count; k++, i++) {
-            u[k] = (struct controller_user){.uid = list[i]->uid, .row = n->store_node};
-            memcpy(u[k].uuid, list[i]->uuid, UUID_LEN);
-        }
+        for (; k < CONTROLLER_USERS_MAX && i < count; k++, i++)
+            u[k] = controller_name(n, list[i]);
         c->setup.removed(c->setup.arg, u, k);
     }
 }

@@ -1,6 +1,5 @@
 /* Speed limits that two processes keep together: docs/internals/upgrade.md. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "control/controller_state.h"
 #include "control/joint_speed.h"
@@ -67,8 +66,7 @@ static void list_user(struct controller *c, const struct node *n, struct user_rt
 
     if (b == NULL || live->joint_told || (cell = add(t)) == NULL)
         return;
-    cell->user = (struct controller_user){.uid = u->uid, .row = n->store_node};
-    memcpy(cell->user.uuid, u->uuid, UUID_LEN);
+    cell->user = controller_name(n, u);
     cell->cell = joint_speed_no(c->speed, b);
     live->joint_told = true;
     t->count++;

@@ -43,6 +43,8 @@ void controller_check_stopped(struct controller *c);
 void controller_left_online(void *arg, const struct node *n, const uint64_t *uids, size_t count);
 /* node_env.present. */
 void controller_present(void *arg, const struct node *n, const struct online_list *list);
+/* How another process is told of @u, a user of @n; his secret is not part of it. */
+struct controller_user controller_name(const struct node *n, const struct user_rt *u);
 /* Calls @fn for each user whom another process means. */
 void controller_each_named(struct controller *c, const struct controller_user *name,
                            void (*fn)(struct controller *c, struct user_rt *u, const void *arg),

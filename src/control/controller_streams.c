@@ -1,7 +1,6 @@
 /* The streams of users with a limit of them while two processes serve:
  * docs/internals/upgrade.md. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "control/controller_state.h"
 #include "policy/user_live.h"
@@ -16,14 +15,6 @@ static uint32_t limit_of(const struct user_rt *u)
     return atomic_load_explicit(&u->conn_limit, memory_order_relaxed);
 }
 
-static struct controller_user name_of(const struct node *n, const struct user_rt *u)
-{
-    struct controller_user name = {.uid = u->uid, .row = n->store_node};
-
-    memcpy(name.uuid, u->uuid, UUID_LEN);
-    return name;
-}
-
 /* For all users of all nodes that streams were ever counted of. */
 static void each(const struct controller *c,
                  void (*fn)(void *arg, const struct node *n, struct user_rt *u), void *arg)
@@ -33,21 +24,6 @@ static void each(const struct controller *c,
         for (size_t i = 0; i < n->users.count; i++)
             if (live_of(n->users.by_id[i]) != NULL)
                 fn(arg, n, n->users.by_id[i]);
-    }
-}
-
-void controller_each_named(struct controller *c, const struct controller_user *name,
-                           void (*fn)(struct controller *c, struct user_rt *u, const void *arg),
-                           const void *arg)
-{
-    LIST_FOREACH(l, tmp, &c->nodes) {
-        const struct node *n = CONTROLLER_NODE(l);
-        if (n->store_node != name->row)
-            continue;
-        for (size_t i = users_first(&n->users, name->uid);
-             i < n->users.count && n->users.by_id[i]->uid == name->uid; i++)
-            if (memcmp(n->users.by_id[i]->uuid, name->uuid, UUID_LEN) == 0)
-                fn(c, n->users.by_id[i], arg);
     }
 }
 
@@ -84,7 +60,7 @@ void controller_no_streams(struct controller *c)
 static void grant(void *arg, const struct node *n, struct user_rt *u)
 {
     const struct controller *c = arg;
-    struct controller_streams s = {.user = name_of(n, u)};
+    struct controller_streams s = {.user = controller_name(n, u)};
 
     if (conns_grant(&live_of(u)->conns, limit_of(u), s.count) && c->setup.grant != NULL)
         c->setup.grant(c->setup.arg, &s, 1);
@@ -130,7 +106,7 @@ static void list_one(void *arg, const struct node *n, struct user_rt *u)
 
     if (!has_room(t)) /* before it counts as told */
         return;
-    t->list[t->count].user = name_of(n, u);
+    t->list[t->count].user = controller_name(n, u);
     t->count += conns_changed(&live_of(u)->conns, t->list[t->count].count);
 }
 

@@ -20,6 +20,29 @@ uint64_t controller_state_id(const struct controller *c)
     return store_is_durable(c->env.store) ? store_id(c->env.store) : 0;
 }
 
+struct controller_user controller_name(const struct node *n, const struct user_rt *u)
+{
+    struct controller_user name = {.uid = u->uid, .row = n->store_node};
+
+    memcpy(name.uuid, u->uuid, UUID_LEN);
+    return name;
+}
+
+void controller_each_named(struct controller *c, const struct controller_user *name,
+                           void (*fn)(struct controller *c, struct user_rt *u, const void *arg),
+                           const void *arg)
+{
+    LIST_FOREACH(l, tmp, &c->nodes) {
+        const struct node *n = CONTROLLER_NODE(l);
+        if (n->store_node != name->row)
+            continue;
+        for (size_t i = users_first(&n->users, name->uid);
+             i < n->users.count && n->users.by_id[i]->uid == name->uid; i++)
+            if (memcmp(n->users.by_id[i]->uuid, name->uuid, UUID_LEN) == 0)
+                fn(c, n->users.by_id[i], arg);
+    }
+}
+
 size_t controller_listening(const struct controller *c, uint32_t *rows)
 {
     size_t count = 0;
@@ -275,31 +298,29 @@ void controller_take_online(struct controller *c, const struct controller_user *
     }
 }
 
-static bool remove_user(struct node *n, const struct controller_user *u)
-{
-    bool any = false;
+struct removal {
+    bool *touched; /* by number of the node: it has lost some */
+};
 
-    for (size_t i = users_first(&n->users, u->uid);
-         i < n->users.count && n->users.by_id[i]->uid == u->uid; i++) {
-        struct user_rt *r = n->users.by_id[i];
-        if (memcmp(r->uuid, u->uuid, UUID_LEN) != 0)
-            continue;
-        atomic_store_explicit(&r->removed, true, memory_order_relaxed);
-        any = true;
-    }
-    return any;
+static void remove_user(struct controller *c, struct user_rt *u, const void *arg)
+{
+    const struct removal *r = arg;
+
+    (void)c;
+    atomic_store_explicit(&u->removed, true, memory_order_relaxed);
+    r->touched[u->node] = true;
 }
 
 void controller_remove_users(struct controller *c, const struct controller_user *list, size_t count)
 {
+    bool touched[VIEW_NODES_MAX] = {false};
+    const struct removal r = {touched};
+
     if (c->setup.removed != NULL)
         c->setup.removed(c->setup.arg, list, count);
-    LIST_FOREACH(l, tmp, &c->nodes) {
-        struct node *n = CONTROLLER_NODE(l);
-        bool any = false;
-        for (size_t i = 0; i < count; i++)
-            any |= n->store_node == list[i].row && remove_user(n, &list[i]);
-        if (any)
-            c->env.plane->close_removed(c->env.plane->self, n->no);
-    }
+    for (size_t i = 0; i < count; i++)
+        controller_each_named(c, &list[i], remove_user, &r);
+    LIST_FOREACH(l, tmp, &c->nodes)
+        if (touched[CONTROLLER_NODE(l)->no])
+            c->env.plane->close_removed(c->env.plane->self, CONTROLLER_NODE(l)->no);
 }
