@@ -5,9 +5,9 @@
 
 #include "control/config/config_node.h"
 #include "control/node/node_target.h"
+#include "control/node/view_builder.h"
 #include "control/probe/reality_probe.h"
 #include "control/probe/reality_verdict.h"
-#include "control/node/view_builder.h"
 #include "transport/reality/reality_conf.h"
 
 #define NAMES_MAX 4u

@@ -8,10 +8,10 @@
 
 #include <stdbool.h>
 
+#include "app/logfile.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "control/controller.h"
-#include "app/logfile.h"
 #include "io/signals.h"
 #include "policy/plane.h"
 

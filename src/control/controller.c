@@ -2,27 +2,26 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "control/admin/admin.h"
+#include "control/admin/metrics.h"
+#include "control/admin/spool_service.h"
+#include "control/admin/status.h"
 #include "control/controller_state.h"
-#include "control/store/counters.h"
-#include "control/node/device_book.h"
 #include "control/device_guests.h"
 #include "control/joint_speed.h"
+#include "control/node/device_book.h"
 #include "control/node/dynamic_service.h"
-#include "control/admin/metrics.h"
 #include "control/node/node.h"
 #include "control/node/node_hits.h"
 #include "control/node/reporter.h"
 #include "control/node/rule_lists.h"
-#include "control/admin/spool_service.h"
+#include "control/node/views.h"
 #include "control/stats/stats.h"
 #include "control/stats/stats_service.h"
-#include "control/admin/status.h"
+#include "control/store/counters.h"
 #include "control/store/store.h"
-#include "control/node/views.h"
 #include "io/resolver.h"
 
 #define SAMPLE_MS   5000

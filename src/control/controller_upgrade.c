@@ -4,12 +4,12 @@
 
 #include "control/admin/admin.h"
 #include "control/controller_state.h"
-#include "control/store/counters.h"
 #include "control/device_guests.h"
-#include "control/node/dynamic_service.h"
 #include "control/node/device_book.h"
+#include "control/node/dynamic_service.h"
 #include "control/node/online_guests.h"
 #include "control/node/reporter.h"
+#include "control/store/counters.h"
 #include "control/store/store.h"
 
 #define RECOVER_MS 100

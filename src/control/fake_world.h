@@ -3,8 +3,8 @@
 #ifndef CONTROL_FAKE_WORLD_H
 #define CONTROL_FAKE_WORLD_H
 
-#include "control/node/fake_panel.h"
 #include "control/fake_plane.h"
+#include "control/node/fake_panel.h"
 
 #include <time.h>
 

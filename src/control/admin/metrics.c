@@ -5,8 +5,8 @@
 
 #include "base/log.h"
 #include "control/config/config_stats.h"
-#include "control/server/http_service.h"
 #include "control/node/node.h"
+#include "control/server/http_service.h"
 #include "io/loop.h"
 
 #define RETRY_MS 5000u

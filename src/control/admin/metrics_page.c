@@ -2,19 +2,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/admin/metrics.h"
 #include "control/config/config_device_store.h"
-#include "control/store/counters.h"
 #include "control/node/device_book.h"
 #include "control/node/device_sync.h"
-#include "control/admin/metrics.h"
 #include "control/node/node.h"
 #include "control/node/node_hits.h"
-#include "control/stats/process_info.h"
-#include "control/redis/redis_link.h"
 #include "control/node/reporter.h"
-#include "control/store/spool.h"
-#include "control/stats/stats.h"
 #include "control/node/view_builder.h"
+#include "control/redis/redis_link.h"
+#include "control/stats/process_info.h"
+#include "control/stats/stats.h"
+#include "control/store/counters.h"
+#include "control/store/spool.h"
 #include "policy/audit_hits.h"
 #include "policy/plane.h"
 

@@ -5,10 +5,10 @@
 #include "base/log.h"
 #include "codec/json.h"
 #include "control/admin/admin.h"
-#include "control/store/counters.h"
+#include "control/admin/spool_orders.h"
 #include "control/node/node.h"
 #include "control/node/reporter.h"
-#include "control/admin/spool_orders.h"
+#include "control/store/counters.h"
 #include "io/loop.h"
 
 struct spool_service {

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "control/admin/admin.h"
-#include "control/node/node.h"
 #include "control/admin/status_json.h"
 #include "control/admin/status_look.h"
+#include "control/node/node.h"
 #include "io/loop.h"
 
 #define WINDOW_MIN_MS 400u   /* rates over less jump about */

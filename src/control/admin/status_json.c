@@ -5,15 +5,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/admin/status_blocked.h"
 #include "control/config/config_device_store.h"
 #include "control/node/device_book.h"
 #include "control/node/device_sync.h"
 #include "control/node/node.h"
 #include "control/node/node_hits.h"
-#include "control/stats/process_info.h"
-#include "control/redis/redis_link.h"
 #include "control/node/reporter.h"
-#include "control/admin/status_blocked.h"
+#include "control/redis/redis_link.h"
+#include "control/stats/process_info.h"
 #include "io/loop.h"
 #include "policy/user_devices.h"
 

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "codec/json_out.h"
-#include "control/store/spool_admin.h"
 #include "control/admin/status_look.h"
+#include "control/store/spool_admin.h"
 
 /* What is dear to find out and does not change from second to second, of node number no. */
 struct status_cached {

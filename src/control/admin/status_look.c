@@ -4,11 +4,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "control/store/counters.h"
 #include "control/node/node.h"
 #include "control/node/online_guests.h"
 #include "control/node/reporter.h"
 #include "control/stats/stats.h"
+#include "control/store/counters.h"
 #include "io/loop.h"
 
 #define SLOTS_SIZE (COUNTERS_SLOTS * sizeof(struct status_pair))

@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "control/config/config_device_store.h"
 #include "control/node/device_book.h"
-#include "control/redis/device_script.h"
 #include "control/node/node.h"
+#include "control/redis/device_script.h"
 #include "control/redis/redis_link.h"
 
 #define REFRESH_MS  20000u

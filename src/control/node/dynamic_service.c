@@ -4,12 +4,12 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "control/store/counters.h"
 #include "control/node/dynamic_limit.h"
-#include "control/store/dynamic_store.h"
 #include "control/node/node.h"
-#include "control/store/store.h"
 #include "control/node/users.h"
+#include "control/store/counters.h"
+#include "control/store/dynamic_store.h"
+#include "control/store/store.h"
 
 #define MB          1000000u
 #define CHANGED_MAX 200000u /* while nothing can be written; more are not kept for the next start */

@@ -7,11 +7,11 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "control/store/counters.h"
 #include "control/node/dynamic_limit.h"
 #include "control/node/dynamic_service.h"
-#include "control/store/dynamic_store.h"
 #include "control/node/node.h"
+#include "control/store/counters.h"
+#include "control/store/dynamic_store.h"
 #include "control/store/store.h"
 
 #define ROW 7u /* of the node in the store */

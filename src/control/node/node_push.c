@@ -7,9 +7,9 @@
 
 #include "base/log.h"
 #include "codec/json.h"
-#include "control/store/counters.h"
 #include "control/node/node.h"
 #include "control/node/node_report.h"
+#include "control/store/counters.h"
 #include "control/store/spool.h"
 #include "control/store/spool_admin.h"
 #include "control/store/store.h"

@@ -10,11 +10,11 @@
 
 #include "base/test_log.h"
 #include "control/config/config_limits.h"
-#include "control/store/counters.h"
 #include "control/node/dynamic_limit.h"
 #include "control/node/node_cache.h"
-#include "control/store/store.h"
 #include "control/node/users.h"
+#include "control/store/counters.h"
+#include "control/store/store.h"
 
 struct world {
     struct store *store; /* in memory */

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "control/config/config_stats.h"
-#include "control/store/counters.h"
 #include "control/node/node.h"
 #include "control/stats/stats_names.h"
+#include "control/store/counters.h"
 #include "policy/plane.h"
 
 #define PLACE_DIRECT VIEW_NODES_MAX /* of the outbound "direct" */

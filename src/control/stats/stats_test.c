@@ -14,10 +14,10 @@
 #include "base/test_log.h"
 #include "codec/protobuf.h"
 #include "control/config/config_stats.h"
-#include "control/store/counters.h"
 #include "control/node/node.h"
 #include "control/stats/stats.h"
 #include "control/stats/stats_query.h"
+#include "control/store/counters.h"
 #include "control/store/store.h"
 
 #define TAG   "[https://p.example]-vless:1"
